@@ -1,0 +1,36 @@
+"""One LiDAR sweep with its pose: the unit that every stage works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One sweep.
+
+    Attributes:
+        points: (N, 3) float32, sensor frame, metres. Rows that are not finite or all zero mean
+            "no return"; they keep their place and end up unlabelled.
+        intensity: (N,) float32 in 0..1, or None where the sensor has none.
+        stamp_ns: time of the sweep, nanoseconds.
+        pose: (4, 4) float64, T_odom_sensor at the stamp.
+    """
+
+    points: npt.NDArray[np.float32]
+    intensity: npt.NDArray[np.float32] | None
+    stamp_ns: int
+    pose: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or self.points.shape[1] != 3:
+            raise ValueError(f"points must be (N, 3), got {self.points.shape}")
+        if self.intensity is not None and self.intensity.shape != (len(self.points),):
+            raise ValueError(
+                f"intensity must be ({len(self.points)},), got {self.intensity.shape}"
+            )
+        if self.pose.shape != (4, 4) or not np.isfinite(self.pose).all():
+            raise ValueError("pose must be a finite (4, 4) matrix")
