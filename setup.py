@@ -1,0 +1,69 @@
+"""Package description for pip and colcon."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "kdmos_ros"
+ROOT = Path(__file__).resolve().parent
+
+EXTRAS = {
+    # NVIDIA GPUs; see CONTRIBUTING.md for its clash with the CPU build of the base install.
+    "gpu": ["onnxruntime-gpu"],
+    # ROS 2 Jazzy as wheels, for machines without a ROS 2 install.
+    "ros": [
+        "ros-rclpy[fastrtps]>=7.1.6,<8",
+        "ros-diagnostic-msgs",
+        "ros-geometry-msgs",
+        "ros-nav-msgs",
+        "ros-rosgraph-msgs",
+        "ros-sensor-msgs",
+        "ros-std-msgs",
+        "ros-visualization-msgs",
+    ],
+    # Bags, demo, pictures.
+    "tools": ["rosbags", "matplotlib", "pillow", "tqdm"],
+    "train": ["torch", "onnx", "onnxscript", "tqdm"],
+    # `pytest` here is also what makes `colcon test` run pytest.
+    "test": ["pytest", "hypothesis", "packaging", "catkin_pkg"],
+    "dev": ["ruff", "mypy", "types-PyYAML", "pre-commit"],
+}
+
+
+def shared_files(*folders):
+    """Every file under `folders`, as data_files entries that keep the folder structure."""
+    entries = {}
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                relative = path.relative_to(ROOT)
+                target = f"share/{NAME}/{relative.parent.as_posix()}"
+                entries.setdefault(target, []).append(relative.as_posix())
+    return list(entries.items())
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Finds moving objects in LiDAR scans, in real time, as a ROS 2 node",
+    author="kdmos_ros developers",
+    author_email="maintainers@kdmos-ros.example.org",
+    maintainer="kdmos_ros developers",
+    maintainer_email="maintainers@kdmos-ros.example.org",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={"": ["*.yaml", "*.json", "py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        # Where `ros2 run` and launch look, whichever tool installs the package. pip ignores
+        # setup.cfg's install_scripts, so these are plain executable files.
+        (f"lib/{NAME}", ["scripts/mos_node"]),
+        *shared_files("launch", "config", "models"),
+    ],
+    install_requires=["numpy>=1.21", "numba", "onnxruntime", "PyYAML"],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["kdmos = kdmos_ros.cli:main"]},
+    zip_safe=False,
+)
