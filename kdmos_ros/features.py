@@ -1,0 +1,274 @@
+"""From scans to the tensors that the student reads: the one definition for training and node.
+
+Per point: offsets to its cell, polar coordinates, height above the local ground, and the
+see-through residuals against past scans. Per cell (the motion branch): for each height slab and
+lag, which share of the points was seen through, matched or hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from kdmos_ros.geometry import invert
+from kdmos_ros.grid import OUTSIDE, PolarGrid, to_level, to_polar
+from kdmos_ros.ground import height_above_ground
+from kdmos_ros.history import PastScan, ScanHistory
+from kdmos_ros.scan import Scan
+from kdmos_ros.visibility import (
+    N_KNOWN_STATES,
+    UNKNOWN,
+    VisibilitySpec,
+    build_range_image,
+    look_up,
+)
+
+Float32 = npt.NDArray[np.float32]
+GEOMETRIC_FEATURES = ("d_rho", "d_phi", "d_z", "rho", "phi", "z", "x", "y", "height", "intensity")
+VISIBILITY_FEATURE = "visibility"
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What the student reads.
+
+    Attributes:
+        point: names out of GEOMETRIC_FEATURES, in order; "visibility" adds two columns a lag.
+        visibility: the past scans to compare with.
+        slabs_m: edges of the height slabs of the motion map, metres above the local ground.
+    """
+
+    point: tuple[str, ...] = ("d_rho", "d_phi", "d_z", "rho", "height", "visibility")
+    visibility: VisibilitySpec = field(default_factory=VisibilitySpec)
+    slabs_m: tuple[float, ...] = (0.1, 0.4, 1.2, 3.5)
+
+    def __post_init__(self) -> None:
+        unknown = set(self.point) - set(GEOMETRIC_FEATURES) - {VISIBILITY_FEATURE}
+        if unknown or not self.point or len(set(self.point)) != len(self.point):
+            raise ValueError(f"features: unknown, repeated or no names in {self.point}")
+        if len(self.slabs_m) < 2 or list(self.slabs_m) != sorted(set(self.slabs_m)):
+            raise ValueError(f"features: slabs_m must rise, got {self.slabs_m}")
+
+    @property
+    def n_point(self) -> int:
+        """Columns of the point features."""
+        extra = 2 * len(self.visibility.lags_s) - 1 if VISIBILITY_FEATURE in self.point else 0
+        return len(self.point) + extra
+
+    @property
+    def n_motion(self) -> int:
+        """Channels of the motion map."""
+        return (len(self.slabs_m) - 1) * len(self.visibility.lags_s) * N_KNOWN_STATES
+
+
+@dataclass(frozen=True)
+class FeatureFrame:
+    """One scan as tensors. N points in the scan, P of them in the grid, K occupied cells.
+
+    Attributes:
+        index: (P,) int64, rows of the scan.
+        point: (P, F) float32 point features.
+        cell: (P,) int32 cell of each point.
+        slot: (P,) int32 position of that cell in `occupied`.
+        z_bin: (P,) int32 height bin of each point.
+        occupied: (K,) int64 occupied cells, rising.
+        motion: (n_rho * n_phi, M) float32 motion map.
+        n_points: N.
+    """
+
+    index: npt.NDArray[np.int64]
+    point: Float32
+    cell: npt.NDArray[np.int32]
+    slot: npt.NDArray[np.int32]
+    z_bin: npt.NDArray[np.int32]
+    occupied: npt.NDArray[np.int64]
+    motion: Float32
+    n_points: int
+
+
+class FeatureExtractor:
+    """Turns a stream of scans into feature frames; keeps the past it needs. Causal.
+
+    Args:
+        grid, spec: what the model was trained with.
+        base_T_sensor: (4, 4) mount of the sensor.
+        num_threads: threads for the look-ups, at least 1.
+    """
+
+    def __init__(
+        self,
+        grid: PolarGrid,
+        spec: FeatureSpec,
+        base_T_sensor: npt.NDArray[np.float64],  # noqa: N803 (frame names)
+        num_threads: int = 1,
+    ) -> None:
+        self.grid = grid
+        self.spec = spec
+        self.set_mount(base_T_sensor)
+        self._history = ScanHistory(max(spec.visibility.lags_s))
+        self._threads = max(1, num_threads)
+        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+
+    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:  # noqa: N803
+        """Change the mount (4, 4) T_base_sensor. The history is in sensor frames, so it stays."""
+        self._rotation = base_T_sensor[:3, :3].astype(np.float32)
+        self._height = np.float32(base_T_sensor[2, 3])
+
+    def reset(self) -> None:
+        """Forget the past, as after a jump of the pose or of time."""
+        self._history.clear()
+
+    def push(self, scan: Scan) -> FeatureFrame:
+        """Features of the newest scan against the past ones; then it becomes one of them.
+
+        Raises:
+            ValueError: the stamp is not newer than the last one.
+        """
+        points = np.ascontiguousarray(scan.points, dtype=np.float32)
+        state, near, far = self._visibility(points, scan)
+        self._history.add(PastScan(scan.stamp_ns, scan.pose, build_range_image(points)))
+        return self._frame(points, scan.intensity, state, near, far)
+
+    def _visibility(
+        self, points: Float32, scan: Scan
+    ) -> tuple[npt.NDArray[np.uint8], Float32, Float32]:
+        """State and range differences (L, N) of each point against each lag's past scan."""
+        spec = self.spec.visibility
+        shape = (len(spec.lags_s), len(points))
+        state = np.full(shape, UNKNOWN, np.uint8)
+        near = np.zeros(shape, np.float32)
+        far = np.zeros(shape, np.float32)
+
+        def compare(lag: int, past: PastScan) -> Callable[[slice], None]:
+            past_from_now = (invert(past.pose) @ scan.pose).astype(np.float32)
+
+            def part(rows: slice) -> None:
+                look_up(
+                    past.image,
+                    past_from_now,
+                    points[rows],
+                    spec.margin_m,
+                    spec.margin_per_m,
+                    state[lag, rows],
+                    near[lag, rows],
+                    far[lag, rows],
+                )
+
+            return part
+
+        for lag, lag_s in enumerate(spec.lags_s):
+            past = self._history.at_lag(scan.stamp_ns, lag_s)
+            if past is not None:
+                self._in_parts(len(points), compare(lag, past))
+        return state, near, far
+
+    def _in_parts(self, n: int, work: Callable[[slice], None]) -> None:
+        """Run work on slices of n rows, one a thread; the kernels release the GIL."""
+        if self._pool is None:
+            work(slice(0, n))
+            return
+        edges = np.linspace(0, n, self._threads + 1).astype(int)
+        parts = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        list(self._pool.map(work, parts))
+
+    def _frame(
+        self,
+        points: Float32,
+        intensity: Float32 | None,
+        state: npt.NDArray[np.uint8],
+        near: Float32,
+        far: Float32,
+    ) -> FeatureFrame:
+        grid = self.grid
+        level = to_level(points, self._rotation, self._height)
+        rho, phi = to_polar(level)
+        cell = grid.cells(rho, phi)
+        height = height_above_ground(level[:, 2], rho, phi)
+        index = np.flatnonzero(cell != OUTSIDE)
+        cell, level, rho, phi = cell[index], level[index], rho[index], phi[index]
+        height, near, far = height[index], near[:, index], far[:, index]
+        z_bin = grid.z_bins(height if grid.z_reference == "ground" else level[:, 2])
+
+        slab = np.searchsorted(np.asarray(self.spec.slabs_m, np.float32), height) - 1
+        motion = motion_map(
+            cell, slab, state[:, index], grid.n_cells, len(self.spec.slabs_m) - 1
+        )
+        mask = np.zeros(grid.n_cells, bool)
+        mask[cell] = True
+        occupied = np.flatnonzero(mask)
+        slots = np.cumsum(mask, dtype=np.int32) - 1
+        columns = geometric_columns(grid, level, rho, phi, height, z_bin)
+        columns["intensity"] = (
+            np.zeros(len(index), np.float32) if intensity is None else intensity[index]
+        )
+        point = np.empty((len(index), self.spec.n_point), np.float32)
+        at = 0
+        for name in self.spec.point:
+            if name == VISIBILITY_FEATURE:
+                point[:, at : at + len(near)] = near.T
+                point[:, at + len(near) : at + 2 * len(near)] = far.T
+                at += 2 * len(near)
+            else:
+                point[:, at] = columns[name]
+                at += 1
+        return FeatureFrame(
+            index, point, cell, slots[cell], z_bin, occupied, motion, len(points)
+        )
+
+
+def geometric_columns(
+    grid: PolarGrid,
+    level: Float32,
+    rho: Float32,
+    phi: Float32,
+    height: Float32,
+    z_bin: npt.NDArray[np.int32],
+) -> dict[str, Float32]:
+    """The geometric point features by name, each (P,) float32, in metres, radians or cells."""
+    row = (rho - np.float32(grid.rho_min)) / np.float32(grid.d_rho)
+    column = (phi + np.float32(np.pi)) / np.float32(grid.d_phi)
+    z = height if grid.z_reference == "ground" else level[:, 2]
+    layer = (z - np.float32(grid.z_min)) / np.float32(grid.d_z)
+    half = np.float32(0.5)
+    return {
+        "d_rho": row - np.floor(row) - half,
+        "d_phi": column - np.floor(column) - half,
+        "d_z": np.clip(layer - z_bin.astype(np.float32) - half, -half, half),
+        "rho": rho,
+        "phi": phi,
+        "z": level[:, 2],
+        "x": level[:, 0],
+        "y": level[:, 1],
+        "height": np.clip(height, np.float32(grid.z_min), np.float32(grid.z_max)),
+    }
+
+
+@njit(cache=True, nogil=True)
+def motion_map(cell, slab, state, n_cells, n_slabs):  # type: ignore[no-untyped-def]
+    """Share of a cell's points in each state, by slab and lag: (n_cells, slabs * lags * 3) float32.
+
+    Args:
+        cell: (P,) int32; slab: (P,) int64, out of 0..n_slabs-1 is left out; state: (L, P) uint8.
+    """
+    n_lags = len(state)
+    motion = np.zeros((n_cells, n_slabs * n_lags * 3), np.float32)
+    count = np.zeros((n_cells, n_slabs), np.float32)
+    for i in range(len(cell)):
+        k = slab[i]
+        if not 0 <= k < n_slabs:
+            continue
+        count[cell[i], k] += 1
+        for lag in range(n_lags):
+            if state[lag, i] != UNKNOWN:
+                motion[cell[i], (k * n_lags + lag) * 3 + state[lag, i] - 1] += 1
+    for c in range(n_cells):
+        for k in range(n_slabs):
+            if count[c, k] > 1:
+                for j in range(k * n_lags * 3, (k + 1) * n_lags * 3):
+                    motion[c, j] /= count[c, k]
+    return motion

@@ -1,0 +1,68 @@
+"""The residual-scan buffer: past scans as range images, chosen by age in seconds."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+# A past scan may be this much off the wanted age: 30 % and 20 ms, so that 12.5 Hz fits too.
+_RELATIVE_TOLERANCE = 0.3
+_ABSOLUTE_TOLERANCE_S = 0.02
+
+
+@dataclass(frozen=True)
+class PastScan:
+    """A past scan: stamp (ns), T_odom_sensor (4, 4) float64, its range image."""
+
+    stamp_ns: int
+    pose: npt.NDArray[np.float64]
+    image: npt.NDArray[np.float32]
+
+
+class ScanHistory:
+    """Past scans up to a maximum age; older ones are forgotten as new ones come.
+
+    Args:
+        max_age_s: the longest lag that will be asked for, seconds.
+    """
+
+    def __init__(self, max_age_s: float) -> None:
+        self._keep_ns = int((max_age_s + _tolerance_s(max_age_s)) * 1e9)
+        self._scans: deque[PastScan] = deque()
+
+    def __len__(self) -> int:
+        return len(self._scans)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._scans.clear()
+
+    def add(self, scan: PastScan) -> None:
+        """Keep a scan.
+
+        Raises:
+            ValueError: it is not newer than the last one (reset first).
+        """
+        if self._scans and scan.stamp_ns <= self._scans[-1].stamp_ns:
+            raise ValueError(
+                f"scan at {scan.stamp_ns} ns is not newer than {self._scans[-1].stamp_ns} ns"
+            )
+        self._scans.append(scan)
+        while scan.stamp_ns - self._scans[0].stamp_ns > self._keep_ns:
+            self._scans.popleft()
+
+    def at_lag(self, stamp_ns: int, lag_s: float) -> PastScan | None:
+        """The scan whose age at stamp_ns is nearest to lag_s, or None if none is near enough."""
+        wanted = stamp_ns - int(lag_s * 1e9)
+        past = [s for s in self._scans if s.stamp_ns < stamp_ns]
+        best = min(past, key=lambda s: abs(s.stamp_ns - wanted), default=None)
+        if best is None or abs(best.stamp_ns - wanted) > _tolerance_s(lag_s) * 1e9:
+            return None
+        return best
+
+
+def _tolerance_s(lag_s: float) -> float:
+    return _RELATIVE_TOLERANCE * lag_s + _ABSOLUTE_TOLERANCE_S

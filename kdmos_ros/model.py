@@ -1,0 +1,123 @@
+"""A model folder: what is in it, and whether it may be used with this code.
+
+    model.json     the specification below and the SHA-256 of each graph
+    encoder.onnx   point_features (N, F) -> point_embedding (N, C)
+    bev.onnx       appearance (cells, C), motion (cells, M), cells (K,) -> logits (K, n_z, classes)
+    CARD.md        data, command, figures
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kdmos_ros.errors import ModelError
+from kdmos_ros.features import FeatureSpec
+from kdmos_ros.grid import PolarGrid
+from kdmos_ros.labels import CLASS_NAMES
+from kdmos_ros.visibility import VisibilitySpec
+
+FORMAT = 1
+SPEC_FILE = "model.json"
+GRAPHS = ("encoder.onnx", "bev.onnx")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that the weights depend on.
+
+    Attributes:
+        name: the model's name, as in its folder.
+        grid, features: the input definition.
+        moving_threshold: probability from which a point is called moving.
+        sensor_height_m: height assumed where the mount is not known.
+        network: hyper-parameters of the student (see train.student); not needed to run it.
+        training: how it was made: command, data, seed, steps; for the reader.
+        sha256: graph file name to hash.
+    """
+
+    name: str
+    grid: PolarGrid = field(default_factory=PolarGrid)
+    features: FeatureSpec = field(default_factory=FeatureSpec)
+    moving_threshold: float = 0.5
+    sensor_height_m: float = 1.73
+    network: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.moving_threshold < 1:
+            raise ValueError(f"moving_threshold must be in (0, 1), got {self.moving_threshold}")
+
+    def to_json(self) -> str:
+        """JSON text of the specification."""
+        content = {"format": FORMAT, "classes": list(CLASS_NAMES), **dataclasses.asdict(self)}
+        return json.dumps(content, indent=2) + "\n"
+
+    @staticmethod
+    def from_json(text: str, where: str) -> ModelSpec:
+        """Parse a specification.
+
+        Raises:
+            ModelError: naming `where`, if the text is not one this code understands.
+        """
+        try:
+            content = json.loads(text)
+            if content.pop("format") != FORMAT:
+                raise ValueError(f"this version reads format {FORMAT} only")
+            if tuple(content.pop("classes")) != CLASS_NAMES:
+                raise ValueError(f"classes must be {CLASS_NAMES}")
+            features = content.pop("features")
+            visibility = features.pop("visibility")
+            return ModelSpec(
+                grid=PolarGrid(**content.pop("grid")),
+                features=FeatureSpec(
+                    point=tuple(features.pop("point")),
+                    slabs_m=tuple(features.pop("slabs_m")),
+                    visibility=VisibilitySpec(
+                        lags_s=tuple(visibility.pop("lags_s")), **visibility
+                    ),
+                    **features,
+                ),
+                **content,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"{where}: not a usable model specification: {error}") from error
+
+
+def load_spec(folder: Path) -> ModelSpec:
+    """Read and check a model folder's specification and the hashes of its graphs.
+
+    Raises:
+        ModelError: a file is missing, unreadable or changed.
+    """
+    path = folder / SPEC_FILE
+    spec = ModelSpec.from_json(_read(path).decode("utf-8", errors="replace"), str(path))
+    for name in GRAPHS:
+        if name not in spec.sha256:
+            raise ModelError(f"{path}: no hash of {name}")
+        if hashlib.sha256(_read(folder / name)).hexdigest() != spec.sha256[name]:
+            raise ModelError(f"{folder / name}: damaged or replaced, its hash is not model.json's")
+    return spec
+
+
+def save_spec(spec: ModelSpec, folder: Path) -> ModelSpec:
+    """Write model.json with the hashes of the graphs in the folder; returns what was written."""
+    hashes = {name: hashlib.sha256(_read(folder / name)).hexdigest() for name in GRAPHS}
+    spec = dataclasses.replace(spec, sha256=hashes)
+    temporary = folder / (SPEC_FILE + ".part")
+    temporary.write_text(spec.to_json(), encoding="utf-8")
+    os.replace(temporary, folder / SPEC_FILE)
+    return spec
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read: {error.strerror}") from error

@@ -1,0 +1,156 @@
+"""The whole online method, free of ROS: push a scan with its pose, get a label for each point."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from kdmos_ros.engine import Engine
+from kdmos_ros.features import FeatureExtractor
+from kdmos_ros.geometry import make_transform
+from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
+from kdmos_ros.model import ModelSpec
+from kdmos_ros.scan import Scan
+
+STAGES = ("features", "encoder", "scatter", "bev", "gather")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Labels of one scan, in the order of its points.
+
+    Attributes:
+        labels: (N,) uint8 of kdmos_ros.labels; UNLABELLED outside the grid and without a return.
+        moving_probability: (N,) float32 in 0..1; 0 where unlabelled.
+        stamp_ns: the scan's stamp.
+        timings_ms: milliseconds by stage, see STAGES.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    moving_probability: npt.NDArray[np.float32]
+    stamp_ns: int
+    timings_ms: dict[str, float]
+
+
+class Segmenter:
+    """Online moving-object segmentation. Output depends on this scan and earlier ones only.
+
+    Args:
+        model: a model folder.
+        provider, num_threads: see Engine.
+        mount: (4, 4) T_base_sensor; None: level, at the height the model was made for.
+
+    Raises:
+        ModelError: the model cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: Path | str,
+        *,
+        provider: str = "auto",
+        num_threads: int = 0,
+        mount: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        self._engine = Engine(Path(model), provider, num_threads)
+        if mount is None:
+            mount = make_transform(np.eye(3), [0, 0, self.spec.sensor_height_m])
+        self._extractor = FeatureExtractor(
+            self.spec.grid, self.spec.features, mount, num_threads or 2
+        )
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's specification."""
+        return self._engine.spec
+
+    @property
+    def model_name(self) -> str:
+        """The model's name."""
+        return self.spec.name
+
+    @property
+    def provider(self) -> str:
+        """ONNX Runtime's name of the execution provider in use."""
+        return self._engine.provider
+
+    @property
+    def fell_back(self) -> bool:
+        """True if another provider was asked for by name."""
+        return self._engine.fell_back
+
+    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:  # noqa: N803
+        """Change the sensor's mount, (4, 4) T_base_sensor."""
+        self._extractor.set_mount(base_T_sensor)
+
+    def reset(self) -> None:
+        """Forget all past scans; the next one starts afresh."""
+        self._extractor.reset()
+
+    def warm_up(self) -> None:
+        """Compile and allocate everything now, so that the first scan is not late."""
+        rng = np.random.default_rng(0)
+        for i in range(2):
+            points = rng.uniform(-20, 20, (1000, 3)).astype(np.float32)
+            stamp = round(i * self.spec.features.visibility.lags_s[0] * 1e9)
+            self.push(Scan(points, None, stamp, np.eye(4)))
+        self.reset()
+
+    def push(self, scan: Scan) -> Segmentation:
+        """Label the newest scan.
+
+        Raises:
+            ValueError: its stamp is not newer than the last one's (reset first).
+        """
+        timings: dict[str, float] = {}
+        start = time.perf_counter()
+        frame = self._extractor.push(scan)
+        timings["features"] = (time.perf_counter() - start) * 1e3
+        labels = np.full(frame.n_points, UNLABELLED, np.uint8)
+        probability = np.zeros(frame.n_points, np.float32)
+        if len(frame.index):
+            logits = self._engine.run(frame, timings)
+            start = time.perf_counter()
+            gather(
+                logits,
+                frame.slot,
+                frame.z_bin,
+                frame.index,
+                self.spec.moving_threshold,
+                labels,
+                probability,
+            )
+            timings["gather"] = (time.perf_counter() - start) * 1e3
+        return Segmentation(labels, probability, scan.stamp_ns, timings)
+
+
+@njit(cache=True, nogil=True)
+def gather(logits, slot, z_bin, index, threshold, labels, probability):  # type: ignore[no-untyped-def]
+    """Each point reads its voxel's logits; results go to its row in labels and probability.
+
+    The unlabelled class is never an answer: probabilities are over static, movable, moving.
+
+    Args:
+        logits: (K, n_z, 4) float32; slot, z_bin: (P,) int32; index: (P,) int64 rows of the scan.
+        threshold: probability from which a point is MOVING.
+        labels: (N,) uint8 out. probability: (N,) float32 out.
+    """
+    for i in range(len(index)):
+        voxel = logits[slot[i], z_bin[i]]
+        top = max(voxel[STATIC], max(voxel[MOVABLE], voxel[MOVING]))
+        static = np.exp(voxel[STATIC] - top)
+        movable = np.exp(voxel[MOVABLE] - top)
+        moving = np.exp(voxel[MOVING] - top)
+        p = moving / (static + movable + moving)
+        probability[index[i]] = p
+        if p >= threshold:
+            labels[index[i]] = MOVING
+        elif movable > static:
+            labels[index[i]] = MOVABLE
+        else:
+            labels[index[i]] = STATIC
