@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
 
 NAME = "kdmos_ros"
 ROOT = Path(__file__).resolve().parent
@@ -30,6 +30,13 @@ EXTRAS = {
 }
 
 
+class DistributionWithData(Distribution):
+    """Lets `pip install -e` install data_files too: setuptools asks a method that it lacks."""
+
+    def has_data(self):
+        return bool(self.data_files)
+
+
 def shared_files(*folders):
     """Every file under `folders`, as data_files entries that keep the folder structure."""
     entries = {}
@@ -43,6 +50,7 @@ def shared_files(*folders):
 
 
 setup(
+    distclass=DistributionWithData,
     name=NAME,
     version="0.1.0",
     description="Finds moving objects in LiDAR scans, in real time, as a ROS 2 node",
