@@ -1,0 +1,1 @@
+"""Training and export of the student network. Everything here but `config` needs torch."""
