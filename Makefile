@@ -1,0 +1,40 @@
+# `make` lists the targets. Everything runs in .venv, which the first run sets up.
+
+SETUP := scripts/setup_venv.sh
+SETUP_INPUTS := $(SETUP) setup.py setup.cfg pyproject.toml constraints.txt
+RUN := . .venv/environment.sh &&
+PYTEST_ARGS ?= --durations=5
+
+export PYTHON BAG CLOUD ODOM
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help: ## List the targets
+	@printf 'make <target>, in a virtual environment of its own (.venv):\n\n'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' Makefile
+	@printf '\n  demo takes BAG=path [CLOUD=/topic ODOM=/topic] to run on your own rosbag2.\n'
+	@printf '  PYTHON=python3.12 chooses the Python of a new set-up (3.10 to 3.13).\n'
+
+demo: .venv/ready-demo ## Find moving objects in a simulated drive, or in BAG=path
+	@$(RUN) set -- && \
+	if [ -n "$$BAG" ]; then set -- "$$@" --bag "$$BAG"; fi && \
+	if [ -n "$$CLOUD" ]; then set -- "$$@" --cloud "$$CLOUD"; fi && \
+	if [ -n "$$ODOM" ]; then set -- "$$@" --odom "$$ODOM"; fi && \
+	kdmos demo "$$@"
+
+test: .venv/ready-test ## Lint, check types and run all tests
+	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
+	$(RUN) python -m pytest $(PYTEST_ARGS) || exit 1; \
+	if [ $$lint != 0 ]; then echo 'kdmos_ros: error: lint failed, see above' >&2; exit 1; fi
+
+lint: .venv/ready-test ## Lint and check types only
+	@$(RUN) ruff check . && ruff format --check . && mypy
+
+clean: ## Remove .venv and everything that make, pip and the tools wrote
+	rm -rf .venv build dist *.egg-info demo_output
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/ready-%: $(SETUP_INPUTS)
+	@sh $(SETUP) $*

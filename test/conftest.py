@@ -1,0 +1,49 @@
+"""What all tests share: isolation of ROS 2 from the rest of the machine, and the real clips."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# No other participant may see the tests, and none of the machine's may reach them. Domains up to
+# 101 are free of the ports that Linux hands out.
+ISOLATION = {
+    "ROS_DOMAIN_ID": str(1 + os.getpid() % 101),
+    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    # Two names, old and new, for the profile that lets whole scans through shared memory.
+    "FASTRTPS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds_profile.xml"),
+    "FASTDDS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds_profile.xml"),
+}
+if os.environ.get("ROS_DISTRO") == "humble":
+    ISOLATION["ROS_LOCALHOST_ONLY"] = "1"  # newer releases warn about it at every start
+
+try:
+    from hypothesis import settings
+except ImportError:  # the tests that need it say so themselves
+    pass
+else:
+    # A busy machine is no failure, hence no deadline.
+    settings.register_profile("kdmos_ros", deadline=None)
+    settings.load_profile("kdmos_ros")
+
+
+def pytest_configure(config):
+    log_dir = tempfile.mkdtemp(prefix="kdmos_ros_log_")
+    config.add_cleanup(lambda: shutil.rmtree(log_dir, ignore_errors=True))
+    os.environ.update(ISOLATION, ROS_LOG_DIR=log_dir)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real clips (kitti_0005 and others): `$KDMOS_DATA`, else `../shared/data`."""
+    named = os.environ.get("KDMOS_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    if folder.is_dir():
+        return folder
+    if named:
+        pytest.fail(f"KDMOS_DATA is {named}, which is not a folder")
+    pytest.skip(f"real clips are not there: {folder} (or name their folder in KDMOS_DATA)")
