@@ -1,0 +1,179 @@
+"""A drive through a simulated scene, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.geometry import invert, make_transform
+from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
+from kdmos_ros.scan import Scan
+from kdmos_ros.sim.kinds import Kind, draw_reflectivity, is_participant
+from kdmos_ros.sim.odometry import noisy_odometry, rotation
+from kdmos_ros.sim.render import Renderer
+from kdmos_ros.sim.scenes import SCENES
+from kdmos_ros.sim.sensors import Sensor, find_sensor, make_rays
+from kdmos_ros.sim.staging import EGO_MODES, Stage
+from kdmos_ros.sim.world import World
+
+EPOCH_NS = 1_700_000_000 * 10**9
+
+
+@dataclass(frozen=True)
+class SimFrame:
+    """One simulated scan with its ground truth.
+
+    Attributes:
+        scan: returns only; its pose is the noisy odometry, T_odom_sensor.
+        labels: (N,) uint8, see `kdmos_ros.labels`. Unlabelled are stray points and points mixed
+            of a moving and another surface.
+        instance: (N,) int32, 1.. for traffic participants, else 0.
+        kind: (N,) uint8, see `kdmos_ros.sim.kinds.Kind`.
+        true_pose: (4, 4) float64, T_world_sensor at the stamp.
+    """
+
+    scan: Scan
+    labels: npt.NDArray[np.uint8]
+    instance: npt.NDArray[np.int32]
+    kind: npt.NDArray[np.uint8]
+    true_pose: npt.NDArray[np.float64]
+
+
+class Drive:
+    """A sequence of frames. Iterate it, or take any frame by its index: frames do not depend on
+    which were taken before.
+
+    Attributes:
+        sensor: the LiDAR model. base_T_sensor: (4, 4) its mount.
+        base_poses: (K, 4, 4) noisy odom_T_base; true_base_poses: (K, 4, 4) world_T_base.
+        stamps_ns: list of K stamps. world: the scene. scene, ego: what was drawn.
+    """
+
+    def __init__(
+        self, world: World, sensor: Sensor, base_T_sensor: npt.NDArray[np.float64],
+        times: npt.NDArray[np.float64], seed: int, sweep_distortion: bool,
+        stamp_fraction: float, odometry_noise: bool, scene: str, ego: str,
+    ) -> None:  # fmt: skip
+        self.world, self.sensor, self.base_T_sensor = world, sensor, base_T_sensor
+        self.scene, self.ego, self.times = scene, ego, times
+        self.sweep_distortion, self.stamp_fraction = sweep_distortion, stamp_fraction
+        self._seed = seed
+        self.stamps_ns = [EPOCH_NS + round(t * 1e9) for t in times]
+        self.true_base_poses = np.array([world.ego_pose(t) for t in times])
+        rng = np.random.default_rng([seed, 1])
+        if odometry_noise:
+            self.base_poses = noisy_odometry(rng, self.true_base_poses, times)
+        else:
+            self.base_poses = invert(self.true_base_poses[0]) @ self.true_base_poses
+        self._elevation_error = rng.normal(0, 8e-4, sensor.beams).astype(np.float32)
+        self._reflectivity = np.array(
+            [draw_reflectivity(rng, k) for k in (Kind.ROAD, Kind.PAVEMENT, Kind.TERRAIN)]
+        )
+        self._renderer = Renderer(world, sensor, self._reflectivity)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __iter__(self) -> Iterator[SimFrame]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int) -> SimFrame:
+        index = range(len(self))[index]
+        time, sweep = float(self.times[index]), self.sensor.sweep_s
+        rng = np.random.default_rng([self._seed, 2, index])
+        rays = make_rays(self.sensor, rng, self._elevation_error)
+        begin = end = time
+        if self.sweep_distortion:
+            begin = time - self.stamp_fraction * sweep
+            end = begin + sweep
+        poses = [self.world.ego_pose(t) @ self.base_T_sensor for t in (begin, end)]
+        returns = self._renderer.sweep(rays, poses, (begin, end), int(rng.integers(2**62)))
+        moving = np.concatenate([self.world.moving(time), np.zeros(4, dtype=bool)])
+        movable = is_participant(returns.kind)
+        labels = np.where(movable, MOVABLE, STATIC).astype(np.uint8)
+        labels[moving[returns.solid]] = MOVING
+        mixed = moving[returns.solid] != moving[returns.other]
+        labels[mixed | (returns.kind == Kind.NOISE)] = UNLABELLED
+        scan = Scan(
+            points=returns.points,
+            intensity=returns.intensity if self.sensor.has_intensity else None,
+            stamp_ns=self.stamps_ns[index],
+            pose=self.base_poses[index] @ self.base_T_sensor,
+        )
+        true_pose = self.true_base_poses[index] @ self.base_T_sensor
+        return SimFrame(scan, labels, returns.instance, returns.kind, true_pose)
+
+
+def _choose(rng: np.random.Generator, given: Any, options: tuple[str, ...], p: list[float],
+            what: str) -> str:  # fmt: skip
+    drawn = options[int(rng.choice(len(options), p=np.array(p) / sum(p)))]
+    if given is None:
+        return drawn
+    if given not in options:
+        raise KdmosError(f"no {what} {given!r}; there are {', '.join(options)}")
+    return str(given)
+
+
+def make_drive(
+    seed: int,
+    sensor: str = "hdl64e",
+    duration_s: float = 20.0,
+    rate_hz: float | None = None,
+    scene: str | None = None,
+    movers: bool | None = None,
+    ego: str | None = None,
+    sweep_distortion: bool = False,
+    odometry_noise: bool = True,
+    start_s: float = 0.0,
+    stamp_fraction: float = 0.5,
+) -> Drive:
+    """Draw a drive. Equal arguments give equal drives.
+
+    Args:
+        sensor: a name in `SENSORS`.
+        duration_s: from the first scan to the end; the drive has duration_s * rate_hz scans.
+        rate_hz: scans a second; None: the sensor's usual rate. The time of one sweep is the
+            sensor's, whatever the rate.
+        scene: "street", "crossing", "car_park", "field", or None to draw one.
+        movers: whether anything but the ego moves; None draws it (no in three drives of ten).
+        ego: "standing", "creeping", "driving", "turning", or None to draw one.
+        sweep_distortion: points are taken one after the other while everything moves, and stay
+            in the frame of the sensor at their own time, as in a cloud that is not deskewed.
+        odometry_noise: False: exact poses.
+        start_s: time in the life of the scene at which the first scan is taken.
+        stamp_fraction: where in the sweep the stamp (pose, labels) is taken: 0 first point,
+            1 last. With the head turning clockwise from the back, 0.5 is when it looks ahead.
+
+    Raises:
+        KdmosError: an unknown name, or a duration or rate that is not positive.
+    """
+    model = find_sensor(sensor)
+    rate = model.rate_hz if rate_hz is None else rate_hz
+    if not (rate > 0 and duration_s > 0 and start_s >= 0):
+        raise KdmosError("duration and rate must be positive, and the start not negative")
+    rng = np.random.default_rng([seed, 0])
+    names = tuple(SCENES)
+    scene = _choose(rng, scene, names, [_SHARE.get(n, 1.0) for n in names], "scene")
+    ego = _choose(rng, ego, EGO_MODES, [0.15, 0.15, 0.5, 0.2], "ego mode")
+    drawn = bool(rng.random() < 0.7)
+    stage = Stage(rng, start_s + duration_s, drawn if movers is None else movers, ego)
+    world = World(SCENES[scene](stage), rng)
+    times = start_s + np.arange(max(1, round(duration_s * rate))) / rate
+    return Drive(world, model, _mount(rng, model), times, seed, sweep_distortion, stamp_fraction,
+                 odometry_noise, scene, ego)  # fmt: skip
+
+
+_SHARE = {"street": 0.45, "crossing": 0.25, "car_park": 0.15, "field": 0.15}
+
+
+def _mount(rng: np.random.Generator, sensor: Sensor) -> npt.NDArray[np.float64]:
+    height = float(rng.uniform(*sensor.mount))
+    if sensor.mount_usual is not None and rng.random() < 0.5:
+        height = sensor.mount_usual
+    tilt = np.deg2rad(rng.normal(0, 0.8, 3)) if rng.random() < 0.5 else np.zeros(3)
+    return make_transform(rotation(tilt), [0.0, 0.0, height])

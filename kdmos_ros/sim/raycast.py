@@ -1,0 +1,260 @@
+"""Ray casting against boxes, cylinders, ellipsoids and the ground, with occlusion.
+
+Each solid is mapped to a unit shape by its own frame, so that a ray meets [-1, 1]^3, the unit
+cylinder or the unit sphere. A solid is tested only by rays inside its azimuth and elevation
+bounds. Surfaces may let a ray through (glass, fences) and bodies may be porous: a ray travels a
+random, exponentially distributed depth before a leaf stops it (Beer-Lambert), drawn anew each
+scan. Random numbers are hashes of (seed, ray, solid), so that results do not depend on the order.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from kdmos_ros.sim.ground import sample
+
+BOX, CYLINDER, ELLIPSOID = 0, 1, 2
+NOTHING, ON_ROAD, ON_PAVEMENT, ON_TERRAIN = -1, -2, -3, -4
+_F = np.float32
+_options = {"cache": True, "nogil": True, "fastmath": True}
+
+
+@njit(inline="always", **_options)
+def uniform(seed, a, b):  # type: ignore[no-untyped-def]
+    """A float32 in (0, 1) hashed from three integers (finaliser of MurmurHash3)."""
+    x = np.uint64(seed) + np.uint64(a) * np.uint64(0x9E3779B97F4A7C15)
+    x += np.uint64(b) * np.uint64(0xD1B54A32D192ED03)
+    x ^= x >> np.uint64(33)
+    x *= np.uint64(0xFF51AFD7ED558CCD)
+    x ^= x >> np.uint64(33)
+    x *= np.uint64(0xC4CEB9FE1A85EC53)
+    x ^= x >> np.uint64(33)
+    return _F(np.int64(x >> np.uint64(41)) + 0.5) * _F(1.0 / 8388608.0)
+
+
+@njit(inline="always", **_options)
+def _wrap(angle):  # type: ignore[no-untyped-def]
+    return angle - 2 * math.pi * math.floor(angle / (2 * math.pi) + 0.5)
+
+
+@njit(**_options)
+def bounds(center, axes, half, move, turn, to_sensor, out):  # type: ignore[no-untyped-def]
+    """Azimuth and elevation bounds of one solid's bounding box, as seen by the sensor.
+
+    Args:
+        center (3,), axes (3, 3), half (3,): the box; rows of axes are its axes in the world.
+        move, turn: how far (m) and how much (rad) sensor and solid move within the sweep.
+        to_sensor: (3, 3) world to sensor rotation; the sensor is at the origin.
+        out: (5,) gets middle azimuth, half width, lowest and highest elevation, least range.
+    """
+    px, py, pz = np.empty(8), np.empty(8), np.empty(8)
+    for n in range(8):
+        w = np.empty(3)
+        for c in range(3):
+            w[c] = center[c]
+            for a in range(3):
+                sign = 1.0 if (n >> a) & 1 else -1.0
+                w[c] += sign * half[a] * axes[a, c]
+        px[n] = to_sensor[0, 0] * w[0] + to_sensor[0, 1] * w[1] + to_sensor[0, 2] * w[2]
+        py[n] = to_sensor[1, 0] * w[0] + to_sensor[1, 1] * w[1] + to_sensor[1, 2] * w[2]
+        pz[n] = to_sensor[2, 0] * w[0] + to_sensor[2, 1] * w[1] + to_sensor[2, 2] * w[2]
+    # Nearest approach of the corners' convex hull, seen from above: over all pairs of corners.
+    near, far = 1e18, 0.0
+    for i in range(8):
+        far = max(far, px[i] * px[i] + py[i] * py[i])
+        for j in range(i):
+            dx, dy = px[j] - px[i], py[j] - py[i]
+            length = dx * dx + dy * dy
+            u = 0.0
+            if length > 1e-12:
+                u = min(max(-(px[i] * dx + py[i] * dy) / length, 0.0), 1.0)
+            qx, qy = px[i] + u * dx, py[i] + u * dy
+            near = min(near, qx * qx + qy * qy)
+    near, far = math.sqrt(near) - move, math.sqrt(far) + move
+    middle = math.atan2(py[0], px[0])
+    left, right = 0.0, 0.0
+    for n in range(1, 8):
+        delta = _wrap(math.atan2(py[n], px[n]) - middle)
+        left, right = max(left, delta), min(right, delta)
+    if left - right >= math.pi or near < 0.05:  # the sensor stands over or in it
+        out[0], out[1], out[2], out[3], out[4] = 0.0, 4.0, -2.0, 2.0, 0.0
+        return
+    low, high = pz.min() - move, pz.max() + move
+    out[0] = middle + 0.5 * (left + right)
+    out[1] = 0.5 * (left - right) + move / near + turn + 1e-3
+    out[2] = math.atan2(low, near if low < 0 else far) - 1e-3
+    out[3] = math.atan2(high, near if high > 0 else far) + 1e-3
+    out[4] = near
+
+
+@njit(inline="always", **_options)
+def meet(shape, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
+    """Where the line o + t d is inside a unit shape: t_in, t_out and the face (axis) it enters.
+
+    Empty when t_in > t_out. Face 3 is a curved side.
+    """
+    tiny = _F(1e-12)
+    dx = dx if abs(dx) > tiny else tiny
+    dy = dy if abs(dy) > tiny else tiny
+    dz = dz if abs(dz) > tiny else tiny
+    if shape == BOX:
+        ix, iy, iz = _F(1) / dx, _F(1) / dy, _F(1) / dz
+        cx, cy, cz = -ox * ix, -oy * iy, -oz * iz
+        ax, ay, az = abs(ix), abs(iy), abs(iz)
+        t_in, face = cx - ax, 0
+        if cy - ay > t_in:
+            t_in, face = cy - ay, 1
+        if cz - az > t_in:
+            t_in, face = cz - az, 2
+        return t_in, min(cx + ax, cy + ay, cz + az), face
+    a = dx * dx + dy * dy
+    b = ox * dx + oy * dy
+    c = ox * ox + oy * oy - _F(1)
+    if shape == ELLIPSOID:
+        a += dz * dz
+        b += oz * dz
+        c += oz * oz
+    root = b * b - a * c
+    if root <= 0:
+        return _F(1), _F(0), 3
+    root = _F(math.sqrt(root))
+    t_in, t_out, face = (-b - root) / a, (-b + root) / a, 3
+    if shape == CYLINDER:
+        iz = _F(1) / dz
+        middle, reach = -oz * iz, abs(iz)
+        if middle - reach > t_in:
+            t_in, face = middle - reach, 2
+        t_out = min(t_out, middle + reach)
+    return t_in, t_out, face
+
+
+@njit(**_options)
+def cast_solids(  # type: ignore[no-untyped-def]
+    world_dir, offset, elevations, fractions, bin_start, first_azimuth,
+    shape, center, axes, half, shift, turn, surface, density, order, window, seed,
+    best, hit, cosine,
+):  # fmt: skip
+    """Nearest solid of each ray. Arrays best (range), hit (solid) and cosine are updated.
+
+    Args:
+        world_dir, offset: (N, 3) directions, and origins relative to the sweep's first one.
+        shift (M, 3), turn (M,): how far each solid moves and yaws within the sweep.
+        surface: (M,) chance that the surface stops a ray; density: (M,) stops a metre inside.
+        order: solids from near to far; window: (M, 5), see `bounds`.
+    """
+    bins = len(bin_start) - 1
+    step = 2 * math.pi / bins
+    for m in order:
+        w_low, w_high, near = window[m, 2], window[m, 3], window[m, 4]
+        first = math.floor((window[m, 0] - window[m, 1] - first_azimuth) / step + 0.5)
+        last = math.floor((window[m, 0] + window[m, 1] - first_azimuth) / step + 0.5)
+        last = min(last, first + bins - 1)
+        hx, hy, hz = half[m, 0], half[m, 1], half[m, 2]
+        a = axes[m]
+        p_surface, sigma, spin = surface[m], density[m], turn[m]
+        for raw in range(first, last + 1):
+            bin_index = raw % bins
+            begin, end = bin_start[bin_index], bin_start[bin_index + 1]
+            low, top = begin, end
+            while low < top:  # the first ray of the bin that is not below the solid
+                middle = (low + top) >> 1
+                if elevations[middle] < w_low:
+                    low = middle + 1
+                else:
+                    top = middle
+            for n in range(low, end):
+                if elevations[n] > w_high:
+                    break
+                if best[n] < near:
+                    continue
+                f = fractions[n]
+                dx, dy, dz = world_dir[n, 0], world_dir[n, 1], world_dir[n, 2]
+                ox = offset[n, 0] - center[m, 0] - f * shift[m, 0]
+                oy = offset[n, 1] - center[m, 1] - f * shift[m, 1]
+                oz = offset[n, 2] - center[m, 2] - f * shift[m, 2]
+                if spin != 0:
+                    s, c = _F(math.sin(f * spin)), _F(math.cos(f * spin))
+                    dx, dy = c * dx + s * dy, c * dy - s * dx
+                    ox, oy = c * ox + s * oy, c * oy - s * ox
+                lx = a[0, 0] * dx + a[0, 1] * dy + a[0, 2] * dz
+                ly = a[1, 0] * dx + a[1, 1] * dy + a[1, 2] * dz
+                lz = a[2, 0] * dx + a[2, 1] * dy + a[2, 2] * dz
+                ux = (a[0, 0] * ox + a[0, 1] * oy + a[0, 2] * oz) / hx
+                uy = (a[1, 0] * ox + a[1, 1] * oy + a[1, 2] * oz) / hy
+                uz = (a[2, 0] * ox + a[2, 1] * oy + a[2, 2] * oz) / hz
+                vx, vy, vz = lx / hx, ly / hy, lz / hz
+                t_in, t_out, face = meet(shape[m], ux, uy, uz, vx, vy, vz)
+                if t_out < t_in or t_out <= 0 or t_in >= best[n]:
+                    continue
+                if t_in > 0 and (p_surface >= 1 or uniform(seed, n, 2 * m) < p_surface):
+                    if face == 0:
+                        cos = abs(lx)
+                    elif face == 1:
+                        cos = abs(ly)
+                    elif face == 2:
+                        cos = abs(lz)
+                    else:
+                        gx, gy = (ux + t_in * vx) / hx, (uy + t_in * vy) / hy
+                        gz = (uz + t_in * vz) / hz if shape[m] == ELLIPSOID else _F(0)
+                        norm = _F(math.sqrt(gx * gx + gy * gy + gz * gz)) + _F(1e-9)
+                        cos = abs(gx * lx + gy * ly + gz * lz) / norm
+                    best[n], hit[n], cosine[n] = t_in, m, cos
+                elif sigma > 0:
+                    u = uniform(seed, n, 2 * m + 1)
+                    t = max(t_in, _F(0)) - _F(math.log(u)) / sigma
+                    if t < t_out and t < best[n] and t > _F(0.3):
+                        best[n], hit[n] = t, m
+                        cosine[n] = _F(0.35) + _F(0.65) * uniform(seed + 1, n, m)
+
+
+@njit(**_options)
+def cast_ground(  # type: ignore[no-untyped-def]
+    world_dir, offset, grid, origin, profile, px, py, pz, seed, best, hit, cosine
+):
+    """Ground hits by marching: a step never passes ground of less slope than `slope`."""
+    slope, limit = _F(0.3), _F(0.004)
+    pavement, rough = profile[2], profile[4]
+    guess = _F(1.0)
+    for n in range(len(best)):
+        dx, dy, dz = world_dir[n, 0], world_dir[n, 1], world_dir[n, 2]
+        if dz > 0.12:
+            continue
+        x0, y0, z0 = px + offset[n, 0], py + offset[n, 1], pz + offset[n, 2]
+        flat = _F(math.sqrt(dx * dx + dy * dy))
+        fall = slope * flat - dz
+        # Neighbouring rays hit the ground at similar ranges: try just before the last hit.
+        t = _F(0.0)
+        if guess < best[n]:
+            h, _ = sample(grid, origin, profile, x0 + guess * dx, y0 + guess * dy)
+            above = z0 + guess * dz - h
+            if above > 0:
+                t = guess + above / fall
+        before, t_before, found = _F(1.0), t, False
+        edge = _F(0.0)
+        for _ in range(64):
+            h, edge = sample(grid, origin, profile, x0 + t * dx, y0 + t * dy)
+            above = z0 + t * dz - h
+            if above < limit:
+                if above < 0 and t > t_before:  # secant between the last two steps
+                    t = t_before + (t - t_before) * before / (before - above)
+                found = True
+                break
+            before, t_before = above, t
+            t += max(above / fall, _F(0.02))
+            if t > best[n]:
+                break
+        if not found or t >= best[n]:
+            continue
+        guess = _F(0.7) * t
+        code, cos = ON_ROAD, max(-dz, _F(0.02))
+        if edge >= 0:
+            code = ON_PAVEMENT
+            if edge > pavement:
+                code = ON_TERRAIN
+                # Grass stops rays at random heights.
+                t -= min(rough * -_F(math.log(uniform(seed, n, 7))) / cos, _F(0.04) * t)
+                cos = min(_F(2) * cos, _F(1))
+        best[n], hit[n], cosine[n] = t, code, cos

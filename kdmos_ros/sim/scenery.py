@@ -1,0 +1,140 @@
+"""Bodies of static things: trees, bushes, hedges, fences, walls, poles, signs, buildings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kdmos_ros.sim.kinds import Kind, draw_reflectivity
+from kdmos_ros.sim.solids import BOX, CYLINDER, ELLIPSOID, Body, body, solid
+
+_DEPTH = 2.0  # things on slopes reach this far into the ground (m)
+
+
+def _density(rng: np.random.Generator) -> float:
+    """Returns a metre of foliage: from a bare crown in winter to a clipped hedge."""
+    return float(np.exp(rng.uniform(np.log(0.25), np.log(6.0))))
+
+
+def draw_tree(rng: np.random.Generator) -> Body:
+    """A trunk, some branches and a crown of a few porous clumps."""
+    trunk = float(rng.uniform(1.5, 4.0))
+    thick, crown = float(rng.uniform(0.12, 0.6)), float(rng.uniform(1.5, 5.5))
+    lean = tuple(rng.normal(0, 0.04, 2))
+    bark, leaf = draw_reflectivity(rng, Kind.TRUNK), draw_reflectivity(rng, Kind.VEGETATION)
+    parts = [solid(CYLINDER, (0, 0, trunk / 2), (thick, thick, trunk + 1.5), Kind.TRUNK, bark,
+                   angles=(*lean, 0.0))]  # fmt: skip
+    density = _density(rng)
+    for _ in range(int(rng.integers(2, 6))):
+        size = crown * rng.uniform(0.5, 1.0, 3)
+        at = rng.normal(0, 0.22 * crown, 2)
+        z = trunk + rng.uniform(0.1, 0.9) * crown
+        parts.append(solid(ELLIPSOID, (at[0], at[1], z), tuple(size), Kind.VEGETATION, leaf,
+                           surface=0.0, density=density * rng.uniform(0.4, 2.0)))  # fmt: skip
+    for _ in range(int(rng.integers(0, 4))):
+        roll, pitch = rng.normal(0, 0.6, 2)
+        parts.append(solid(CYLINDER, (0.5 * pitch, -0.5 * roll, trunk + 0.8),
+                           (0.3 * thick, 0.3 * thick, 2.2), Kind.TRUNK, bark,
+                           angles=(roll, pitch, 0)))  # fmt: skip
+    return body(parts)
+
+
+def draw_bush(rng: np.random.Generator) -> Body:
+    """One to four porous clumps that stand on the ground, 0.4-3 m tall."""
+    tall, leaf = float(rng.uniform(0.4, 3.0)), draw_reflectivity(rng, Kind.VEGETATION)
+    density, parts = _density(rng), []
+    for _ in range(int(rng.integers(1, 5))):
+        h = tall * rng.uniform(0.5, 1.0)
+        at, w = rng.normal(0, 0.4 * tall, 2), h * rng.uniform(0.6, 1.5, 2)
+        parts.append(solid(ELLIPSOID, (at[0], at[1], 0.4 * h), (w[0], w[1], 1.2 * h),
+                           Kind.VEGETATION, leaf, surface=0.0,
+                           density=density * rng.uniform(0.5, 2.0)))  # fmt: skip
+    return body(parts)
+
+
+def draw_hedge(rng: np.random.Generator, length: float) -> Body:
+    """A row of porous boxes along x."""
+    tall, wide = float(rng.uniform(0.6, 2.4)), float(rng.uniform(0.4, 1.4))
+    leaf, density = draw_reflectivity(rng, Kind.VEGETATION), 2.0 * _density(rng)
+    count = max(1, round(length / 3.0))
+    step, parts = length / count, []
+    for k in range(count):
+        h = tall * rng.uniform(0.85, 1.1)
+        parts.append(solid(BOX, ((k + 0.5) * step - length / 2, rng.normal(0, 0.05), h / 2 - 0.2),
+                           (step * 1.02, wide * rng.uniform(0.85, 1.1), h + 0.4), Kind.VEGETATION,
+                           leaf, surface=0.05, density=density))  # fmt: skip
+    return body(parts)
+
+
+def draw_fence(rng: np.random.Generator, length: float) -> Body:
+    """A see-through panel along x with posts."""
+    tall, mesh = float(rng.uniform(0.8, 2.2)), float(rng.uniform(0.12, 0.75))
+    grey = draw_reflectivity(rng, Kind.FENCE)
+    parts = [solid(BOX, (0, 0, tall / 2), (length, 0.03, tall), Kind.FENCE, grey, surface=mesh)]
+    if rng.random() < 0.4:
+        parts.append(solid(BOX, (0, 0, -0.8), (length, 0.2, 2 * rng.uniform(0.9, 1.2)),
+                           Kind.WALL, 0.35))  # fmt: skip
+    for x in np.arange(-length / 2, length / 2 + 0.1, rng.uniform(2, 3.5)):
+        parts.append(solid(BOX, (x, 0, tall / 2), (0.07, 0.07, tall + 0.1), Kind.FENCE, grey))
+    return body(parts)
+
+
+def draw_wall(rng: np.random.Generator, length: float) -> Body:
+    """A solid wall along x."""
+    tall = float(rng.uniform(0.5, 2.5))
+    return body([solid(BOX, (0, 0, (tall - _DEPTH) / 2), (length, 0.25, tall + _DEPTH), Kind.WALL,
+                       draw_reflectivity(rng, Kind.WALL))])  # fmt: skip
+
+
+def draw_building(rng: np.random.Generator, length: float, depth: float) -> Body:
+    """A house of that length along x; the front (at y = 0, facing -y) has bays and recesses."""
+    tall, wall = float(rng.uniform(3.0, 16.0)), draw_reflectivity(rng, Kind.BUILDING)
+    parts, x = [], -length / 2
+    flat = rng.random() < 0.25
+    while x < length / 2 - 0.5:
+        width = min(float(rng.uniform(1.0, 7.0)), length / 2 - x)
+        inset = 0.0 if flat else float(rng.choice([0.0, rng.uniform(0.1, 0.6), rng.uniform(0.5, 2)],
+                                                  p=[0.5, 0.35, 0.15]))  # fmt: skip
+        h = tall * rng.uniform(0.9, 1.05)
+        parts.append(solid(BOX, (x + width / 2, depth / 2 + inset, (h - _DEPTH) / 2),
+                           (width, depth, h + _DEPTH), Kind.BUILDING, wall))  # fmt: skip
+        if rng.random() < 0.35:  # a window or shop front: part mirror, part hole
+            parts.append(solid(BOX, (x + width / 2, inset - 0.02, rng.uniform(1.2, 2.2)),
+                               (0.7 * width, 0.06, rng.uniform(0.8, 2.0)), Kind.BUILDING, 0.04,
+                               ))  # fmt: skip
+        if rng.random() < 0.15:  # a balcony or porch
+            parts.append(solid(BOX, (x + width / 2, inset - 0.5, rng.uniform(2.6, 5.0)),
+                               (0.8 * width, 1.0, 0.9), Kind.BUILDING, wall))  # fmt: skip
+        x += width
+    return body(parts)
+
+
+def draw_pole(rng: np.random.Generator) -> Body:
+    """A lamp post, bollard or sign post, some with a board on top."""
+    kind, grey = Kind.POLE, draw_reflectivity(rng, Kind.POLE)
+    tall = float(rng.choice([rng.uniform(0.6, 1.2), rng.uniform(2, 3.5), rng.uniform(4, 9)]))
+    thick = float(rng.uniform(0.05, 0.28))
+    parts = [solid(CYLINDER, (0, 0, tall / 2), (thick, thick, tall), kind, grey)]
+    if 2 < tall < 4 and rng.random() < 0.7:
+        size = rng.uniform(0.4, 0.9)
+        parts.append(solid(BOX, (0, 0, tall - 0.3), (0.03, size, size * rng.uniform(0.7, 1.3)),
+                           Kind.SIGN, draw_reflectivity(rng, Kind.SIGN)))  # fmt: skip
+    elif tall > 4 and rng.random() < 0.6:
+        parts.append(solid(BOX, (0, 0.9, tall), (0.15, 1.8, 0.12), kind, grey))
+    return body(parts)
+
+
+def draw_clutter(rng: np.random.Generator) -> Body:
+    """Something small that is not a participant: bin, box, bench, statue, heap."""
+    kind, grey = Kind.OBJECT, draw_reflectivity(rng, Kind.OBJECT)
+    which = rng.random()
+    if which < 0.45:
+        size = rng.uniform([0.3, 0.3, 0.5], [1.6, 1.2, 1.6])
+        return body([solid(BOX, (0, 0, size[2] / 2), tuple(size), kind, grey)])
+    if which < 0.65:
+        d, h = rng.uniform(0.3, 1.3), rng.uniform(0.6, 3.0)
+        return body([solid(CYLINDER, (0, 0, h / 2), (d, d, h), kind, grey)])
+    if which < 0.8:
+        back = solid(BOX, (0, 0.22, 0.65), (1.6, 0.06, 0.45), kind, grey, surface=0.7)
+        return body([solid(BOX, (0, 0, 0.43), (1.6, 0.45, 0.08), kind, grey), back])
+    size = rng.uniform([0.3, 0.3, 0.4], [1.5, 1.5, 2.0])
+    return body([solid(ELLIPSOID, (0, 0, 0.4 * size[2]), tuple(size), kind, grey)])

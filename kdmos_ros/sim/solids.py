@@ -1,0 +1,55 @@
+"""Solids and the bodies made of them, as rows of numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.sim.kinds import Kind
+from kdmos_ros.sim.raycast import BOX, CYLINDER, ELLIPSOID
+
+__all__ = ["BOX", "COLUMNS", "CYLINDER", "ELLIPSOID", "Body", "body", "solid"]
+
+Body = npt.NDArray[np.float64]
+# Columns of a solid's row. Lengths in metres, body frame: x forward, origin on the ground.
+SHAPE, CENTER, HALF, ANGLES = 0, slice(1, 4), slice(4, 7), slice(7, 10)
+SURFACE, DENSITY, REFLECTIVITY, KIND, SWING, PHASE, GESTURE, PIVOT = range(10, 18)
+COLUMNS = 18
+
+
+def solid(
+    shape: int,
+    center: tuple[float, ...],
+    size: tuple[float, ...],
+    kind: Kind,
+    reflectivity: float,
+    *,
+    angles: tuple[float, ...] = (0.0, 0.0, 0.0),
+    surface: float = 1.0,
+    density: float = 0.0,
+    swing: float = 0.0,
+    phase: float = 0.0,
+    gesture: float = 0.0,
+    pivot: float = 0.0,
+) -> tuple[Any, ...]:
+    """One solid's row.
+
+    Args:
+        size: full lengths along the solid's own axes; a cylinder stands on its z axis.
+        angles: roll, pitch, yaw in the body, radians.
+        surface: chance that the surface returns a ray.
+        density: returns a metre inside, for rays that the surface let through.
+        swing, phase: amplitude and phase (radians) with which a limb swings about the body's y
+            axis, at height `pivot` above its centre's foot, while its body walks.
+        gesture: amplitude of the same joint while its body gesticulates.
+    """
+    half = tuple(max(s, 0.01) / 2 for s in size)
+    return (shape, *center, *half, *angles, surface, density, reflectivity, float(kind),
+            swing, phase, gesture, pivot)  # fmt: skip
+
+
+def body(solids: list[tuple[Any, ...]]) -> Body:
+    """Rows (S, COLUMNS) of a body's solids."""
+    return np.array(solids, dtype=np.float64).reshape(-1, COLUMNS)
