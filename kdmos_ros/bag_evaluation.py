@@ -1,0 +1,133 @@
+"""Scores a model on a labelled bag: the segmenter of the node, the figures of the benchmark."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.evaluate import ConfusionAccumulator, Latency
+from kdmos_ros.replay import ReplayedScan
+
+
+class LabelSource(Protocol):
+    """Where the truth comes from: a folder of files or a topic."""
+
+    def read(self, index: int, stamp_ns: int, n_points: int) -> npt.NDArray[np.uint32]:
+        """Raw SemanticKITTI labels (N,) uint32 of a scan; KdmosError if there are none."""
+        ...
+
+
+@dataclass
+class Report:
+    """What was measured.
+
+    Attributes:
+        model, provider: what ran.
+        confusion: counts over all labelled scans.
+        latency: milliseconds by stage.
+        scans, points: scans labelled by the model, and their points.
+        dropped: scans not labelled, by reason.
+        lookahead: scans of the future that a label may use: none yet.
+    """
+
+    model: str
+    provider: str
+    confusion: ConfusionAccumulator = field(default_factory=ConfusionAccumulator)
+    latency: Latency = field(default_factory=Latency)
+    scans: int = 0
+    points: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    lookahead: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content of the JSON file; figures that do not exist are None."""
+        c = self.confusion
+        return {
+            "iou_moving": c.iou,
+            "precision": c.precision,
+            "recall": c.recall,
+            "false_positive_share": c.false_positive_share,
+            "tp": c.tp,
+            "fp": c.fp,
+            "fn": c.fn,
+            "tn": c.tn,
+            "scans": self.scans,
+            "points": self.points,
+            "points_labelled": c.labelled,
+            "dropped": dict(self.dropped),
+            "latency_ms": self.latency.total(),
+            "stages_ms": self.latency.stages(),
+            "provider": self.provider,
+            "model": self.model,
+            "lookahead": self.lookahead,
+        }
+
+    def to_text(self) -> str:
+        """The same for people."""
+        c = self.confusion
+        lines = [
+            f"model {self.model}, {self.provider}, {self.scans} scans, {self.points} points",
+            f"moving IoU {_figure(c.iou)}   precision {_figure(c.precision)}"
+            f"   recall {_figure(c.recall)}",
+            f"TP {c.tp}   FP {c.fp}   FN {c.fn}",
+        ]
+        share = c.false_positive_share
+        if share is not None:
+            lines.append(f"static points called moving: {100 * share:.4f} %")
+        if self.dropped:
+            dropped = ", ".join(f"{n} {reason}" for reason, n in sorted(self.dropped.items()))
+            lines.append(f"scans dropped: {dropped}")
+        lines.append(latency_table(self.latency))
+        return "\n".join(lines)
+
+
+def evaluate_bag(
+    replayed: Iterable[ReplayedScan],
+    labels: LabelSource,
+    report: Report,
+    on_scan: Callable[[ReplayedScan], None] = lambda scan: None,
+) -> Report:
+    """Score the scans of `replay` against their labels; results are added to the report.
+
+    Args:
+        on_scan: called with every scan that was labelled, e.g. to write predictions.
+
+    Raises:
+        KdmosError: labels are missing or of another length, or not one scan could be labelled.
+    """
+    for scan in replayed:
+        truth = labels.read(scan.index, scan.stamp_ns, scan.n_points)
+        if scan.result is None:
+            report.dropped[scan.dropped] += 1
+            continue
+        report.confusion.add(truth, scan.result.labels)
+        report.latency.add(scan.timings_ms)
+        report.scans += 1
+        report.points += scan.n_points
+        on_scan(scan)
+    if not report.scans:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in report.dropped.items())
+        raise KdmosError(f"no scan could be labelled ({reasons or 'the bag has none'})")
+    return report
+
+
+def latency_table(latency: Latency) -> str:
+    """Milliseconds by stage and in total, one line each."""
+    rows = [*latency.stages().items()]
+    total = latency.total()
+    if total is not None:
+        rows.append(("total", total))
+    lines = [f"{'stage [ms]':<12}{'p50':>9}{'p90':>9}{'p99':>9}"]
+    for stage, p in rows:
+        lines.append(f"{stage:<12}" + "".join(f"{p[k]:9.1f}" for k in ("p50", "p90", "p99")))
+    return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4f}"

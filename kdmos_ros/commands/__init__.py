@@ -1,0 +1,1 @@
+"""Sub-commands of `kdmos`, one module each; see kdmos_ros.cli."""

@@ -1,0 +1,111 @@
+"""Options that several sub-commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros import geometry
+from kdmos_ros.errors import KdmosError
+
+if TYPE_CHECKING:
+    from kdmos_ros.io.bags import BagReader
+    from kdmos_ros.segmenter import Segmenter
+
+# engine.PROVIDERS, repeated since importing the engine takes a second.
+PROVIDERS = ("auto", "cpu", "cuda", "openvino", "tensorrt")
+
+
+def add_bag_options(parser: argparse.ArgumentParser) -> None:
+    """--cloud, --odom and --base-to-lidar."""
+    parser.add_argument("--cloud", metavar="TOPIC", help="PointCloud2 topic, if there are several")
+    parser.add_argument("--odom", metavar="TOPIC", help="Odometry topic, if there are several")
+    parser.add_argument(
+        "--base-to-lidar",
+        type=parse_mount,
+        metavar="X,Y,Z[,ROLL,PITCH,YAW]",
+        help="mount of the LiDAR on the base, metres and radians, instead of /tf_static",
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """--model, --provider and --threads."""
+    parser.add_argument("--model", help="model folder, or name of a shipped model")
+    parser.add_argument(
+        "--provider", choices=PROVIDERS, default="auto", help="where to run it (default: auto)"
+    )
+    parser.add_argument(
+        "--threads", type=count, default=0, metavar="N", help="CPU threads; 0: all cores"
+    )
+
+
+def open_bag(path: Path, args: argparse.Namespace) -> BagReader:
+    """The bag, read as the options say."""
+    from kdmos_ros.io.bags import BagReader
+
+    return BagReader(path, args.cloud, args.odom, args.base_to_lidar)
+
+
+def make_segmenter(args: argparse.Namespace) -> Segmenter:
+    """The segmenter that the options ask for."""
+    from kdmos_ros.segmenter import Segmenter
+
+    return Segmenter(model_folder(args.model), provider=args.provider, num_threads=args.threads)
+
+
+def model_folder(name: str | None) -> Path:
+    """Folder of a model given by path or by the name of a shipped one; None: the default.
+
+    Raises:
+        KdmosError: there is no such model; the message lists the shipped ones.
+    """
+    from kdmos_ros.resources import share_dir
+    from kdmos_ros.segmenter import default_model
+
+    if name is None:
+        return default_model()
+    if Path(name).is_dir():
+        return Path(name)
+    models = share_dir() / "models"
+    shipped = sorted(p.parent.name for p in models.glob("*/model.json"))
+    if name in shipped:
+        return models / name
+    raise KdmosError(f"no model {name!r}: neither a folder nor one of {', '.join(shipped)}")
+
+
+def parse_mount(text: str) -> npt.NDArray[np.float64]:
+    """T_base_sensor (4, 4) of "x,y,z" or "x,y,z,roll,pitch,yaw" (metres, radians; REP-103)."""
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (3, 6) or not np.isfinite(values).all():
+        raise argparse.ArgumentTypeError(f"expected 3 or 6 numbers with commas, got {text!r}")
+    roll, pitch, yaw = values[3:] or (0.0, 0.0, 0.0)
+    return geometry.make_transform(
+        _rotation(2, yaw) @ _rotation(1, pitch) @ _rotation(0, roll), values[:3]
+    )
+
+
+def count(text: str) -> int:
+    """A whole number, not negative."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number above zero."""
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _rotation(axis: int, angle: float) -> npt.NDArray[np.float64]:
+    quaternion = np.zeros(4)
+    quaternion[axis], quaternion[3] = np.sin(angle / 2), np.cos(angle / 2)
+    return geometry.quaternion_to_matrix(quaternion)

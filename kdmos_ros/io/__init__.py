@@ -1,0 +1,1 @@
+"""Files in and out: rosbag2 (without ROS) and SemanticKITTI folders."""

@@ -1,0 +1,90 @@
+"""Writes SemanticKITTI sequences and predictions; see io.semantickitti for the layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.io.atomic import new_folder
+from kdmos_ros.scan import Scan
+
+
+class SequenceWriter:
+    """Fills a sequence folder scan by scan; made by `new_sequence`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows: list[str] = []
+        self._times: list[float] = []
+        for name in ("velodyne", "labels"):
+            (folder / name).mkdir()
+
+    def add(self, scan: Scan, labels: npt.NDArray[np.uint32] | None = None) -> None:
+        """Write a scan and, if given, its raw labels (N,) uint32. No intensity is written as 0."""
+        name = f"{len(self._rows):06d}"
+        rows = np.zeros((len(scan.points), 4), "<f4")
+        rows[:, :3] = scan.points
+        if scan.intensity is not None:
+            rows[:, 3] = scan.intensity
+        (self._folder / "velodyne" / f"{name}.bin").write_bytes(rows.tobytes())
+        if labels is not None:
+            _write_label(self._folder / "labels" / f"{name}.label", labels, len(rows))
+        self._rows.append(" ".join(f"{v:.9g}" for v in scan.pose[:3].ravel()))
+        self._times.append(scan.stamp_ns * 1e-9)
+
+    def finish(self) -> None:
+        """Write poses, times and a calibration whose camera is the LiDAR itself."""
+        identity = " ".join(f"{v:g}" for v in np.eye(4)[:3].ravel())
+        start = self._times[0] if self._times else 0.0
+        times = (f"{t - start:.9f}" for t in self._times)
+        for name, lines in (
+            ("poses.txt", self._rows),
+            ("times.txt", times),
+            ("calib.txt", [f"Tr: {identity}"]),
+        ):
+            (self._folder / name).write_text("".join(f"{line}\n" for line in lines))
+
+
+@contextmanager
+def new_sequence(folder: str | Path) -> Iterator[SequenceWriter]:
+    """Write a sequence folder; it appears only when complete.
+
+    Raises:
+        KdmosError: the folder exists already or cannot be written.
+    """
+    with new_folder(folder) as scratch:
+        writer = SequenceWriter(scratch)
+        yield writer
+        writer.finish()
+
+
+class PredictionWriter:
+    """Fills one predictions folder, one file a scan; made by `new_predictions`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def add(self, index: int, labels: npt.NDArray[np.uint32]) -> None:
+        """Write raw labels (N,) uint32 of a scan."""
+        _write_label(self._folder / f"{index:06d}.label", labels, len(labels))
+
+
+@contextmanager
+def new_predictions(root: str | Path, sequence: str) -> Iterator[PredictionWriter]:
+    """Write ROOT/sequences/XX/predictions, the benchmark's submission layout.
+
+    Raises:
+        KdmosError: that folder exists already or cannot be written.
+    """
+    with new_folder(Path(root) / "sequences" / sequence / "predictions") as scratch:
+        yield PredictionWriter(scratch)
+
+
+def _write_label(path: Path, labels: npt.NDArray[np.uint32], n_points: int) -> None:
+    if labels.shape != (n_points,):
+        raise ValueError(f"labels must be ({n_points},), got {labels.shape}")
+    path.write_bytes(labels.astype("<u4").tobytes())
