@@ -20,9 +20,11 @@ from kdmos_ros.errors import ModelError
 from kdmos_ros.features import FeatureSpec
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import CLASS_NAMES
+from kdmos_ros.resources import share_dir
 from kdmos_ros.visibility import VisibilitySpec
 
 FORMAT = 1
+DEFAULT_MODEL = "kdmos_s"
 SPEC_FILE = "model.json"
 GRAPHS = ("encoder.onnx", "bev.onnx")
 
@@ -88,6 +90,22 @@ class ModelSpec:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{where}: not a usable model specification: {error}") from error
+
+
+def find_model(name: str | Path = DEFAULT_MODEL) -> Path:
+    """The folder of a model, given its path or the name of a shipped one.
+
+    Raises:
+        ModelError: there is no such model; the message lists those that are shipped.
+    """
+    path = Path(name).expanduser()
+    if (path / SPEC_FILE).is_file():
+        return path
+    shipped = share_dir() / "models"
+    if (shipped / path / SPEC_FILE).is_file():
+        return shipped / path
+    names = sorted(spec.parent.name for spec in shipped.glob(f"*/{SPEC_FILE}"))
+    raise ModelError(f"no model {str(name)!r}: not a model folder, nor one of {names}")
 
 
 def load_spec(folder: Path) -> ModelSpec:

@@ -14,7 +14,7 @@ from kdmos_ros.engine import Engine
 from kdmos_ros.features import FeatureExtractor
 from kdmos_ros.geometry import make_transform
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
-from kdmos_ros.model import ModelSpec
+from kdmos_ros.model import ModelSpec, find_model
 from kdmos_ros.scan import Scan
 
 STAGES = ("features", "encoder", "scatter", "bev", "gather")
@@ -37,11 +37,16 @@ class Segmentation:
     timings_ms: dict[str, float]
 
 
+def default_model() -> Path:
+    """The folder of the model that is used unless another one is named."""
+    return find_model()
+
+
 class Segmenter:
     """Online moving-object segmentation. Output depends on this scan and earlier ones only.
 
     Args:
-        model: a model folder.
+        model: a model folder, or the name of a shipped model.
         provider, num_threads: see Engine.
         mount: (4, 4) T_base_sensor; None: level, at the height the model was made for.
 
@@ -57,7 +62,7 @@ class Segmenter:
         num_threads: int = 0,
         mount: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        self._engine = Engine(Path(model), provider, num_threads)
+        self._engine = Engine(find_model(model), provider, num_threads)
         if mount is None:
             mount = make_transform(np.eye(3), [0, 0, self.spec.sensor_height_m])
         self._extractor = FeatureExtractor(

@@ -1,0 +1,33 @@
+"""`kdmos train`: make a model from a recipe."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        "train",
+        help="make a model from a recipe",
+        description="Simulate the drives of a recipe, fit the student to them, choose the "
+        "threshold on held-out simulated drives and export the model. Run it again to go on "
+        "with a run that was stopped.",
+    )
+    parser.add_argument("recipe", type=Path, help="YAML file, see config/train/")
+    parser.add_argument(
+        "--work", type=Path, required=True, metavar="DIR", help="for drives, checkpoint and log"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model to write")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; returns the exit status."""
+    from kdmos_ros.train.pipeline import train
+    from kdmos_ros.train.recipe import load_recipe
+
+    command = f"kdmos train {args.recipe} --work {args.work.name} --out {args.out}"
+    train(load_recipe(args.recipe), command, args.work, args.out)
+    return 0

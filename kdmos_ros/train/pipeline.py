@@ -1,0 +1,60 @@
+"""From a recipe to a model folder: simulate, fit, choose the threshold, export, write the card."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from kdmos_ros.model import ModelSpec, save_spec
+from kdmos_ros.train.card import write_card
+from kdmos_ros.train.export import export_student
+from kdmos_ros.train.fit import fit
+from kdmos_ros.train.recipe import Recipe
+from kdmos_ros.train.simulate import VALIDATION_SEED, simulate_drives
+from kdmos_ros.train.student import count_parameters
+from kdmos_ros.train.validate import threshold_curve
+
+
+def train(recipe: Recipe, command: str, work: Path, out: Path) -> dict[str, Any]:
+    """Run every stage that is not done yet; returns the figures on simulated validation.
+
+    Args:
+        recipe: what to make.
+        command: the command line, for the card.
+        work: drives, checkpoint and log; a run that was stopped goes on from here.
+        out: the model folder to write.
+    """
+    started = time.monotonic()
+    drives = simulate_drives(recipe.data, work / "drives", recipe.data.drives, 0)
+    held_out = simulate_drives(
+        recipe.data, work / "validation", recipe.data.validation_drives, VALIDATION_SEED
+    )
+    student = fit(recipe, drives, work)
+    curve = threshold_curve(student, held_out, recipe.grid, recipe.features)
+    threshold = curve.best_threshold()
+    figures: dict[str, Any] = curve.summary(threshold)
+    out.mkdir(parents=True, exist_ok=True)
+    export_student(student, out)
+    training = {
+        "command": command,
+        "recipe": recipe.to_dict(),
+        "parameters": count_parameters(student),
+        "minutes_of_last_run": round((time.monotonic() - started) / 60, 1),
+        "cpu_cores": os.cpu_count(),
+        "simulated_validation": figures,
+    }
+    spec = ModelSpec(
+        name=recipe.name,
+        grid=recipe.grid,
+        features=recipe.features,
+        moving_threshold=threshold,
+        network=recipe.student_config().to_dict(),
+        training=training,
+    )
+    spec = save_spec(spec, out)
+    write_card(spec, out)
+    print(json.dumps(figures))
+    return figures

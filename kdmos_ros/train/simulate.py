@@ -1,0 +1,59 @@
+"""Simulates the drives of a recipe, once, with all cores; finished drives are kept."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from kdmos_ros.scan import Scan
+from kdmos_ros.sim import make_drive
+from kdmos_ros.train.drive_file import LabelledDrive, LabelledScan, save_drive
+from kdmos_ros.train.recipe import DataRecipe
+
+# Validation seeds start here, far above any training seed.
+VALIDATION_SEED = 1_000_000
+
+
+def simulate_drives(data: DataRecipe, folder: Path, n: int, first_seed: int) -> list[Path]:
+    """Make the drives that are not there yet; returns the paths of all n, by seed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"drive_{first_seed + i:07d}.npz" for i in range(n)]
+    tasks = [(data, path, first_seed + i) for i, path in enumerate(paths) if not path.exists()]
+    # Spawned, not forked: a fork copies the locks of libraries that run threads.
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        for _ in tqdm(pool.imap_unordered(_simulate, tasks), total=len(tasks), desc="simulate"):
+            pass
+    return paths
+
+
+def _simulate(task: tuple[DataRecipe, Path, int]) -> None:
+    data, path, seed = task
+    save_drive(simulate_drive(data, seed), path)
+
+
+def simulate_drive(data: DataRecipe, seed: int) -> LabelledDrive:
+    """One labelled drive: its sensor and its start in the scene follow from the seed."""
+    rng = np.random.default_rng(seed)
+    names = sorted(data.sensors)
+    shares = np.array([data.sensors[name] for name in names])
+    sensor = names[int(rng.choice(len(names), p=shares / shares.sum()))]
+    drive = make_drive(
+        seed,
+        sensor=sensor,
+        duration_s=data.scans * data.spacing_s,
+        rate_hz=1 / data.spacing_s,
+        sweep_distortion=bool(rng.random() < 0.7),
+    )
+    scans = [
+        LabelledScan(
+            Scan(frame.scan.points, frame.scan.intensity, frame.scan.stamp_ns, frame.scan.pose),
+            frame.labels,
+            frame.kind,
+        )
+        for frame in drive
+    ]
+    return LabelledDrive(scans, np.asarray(drive.base_T_sensor, np.float64), sensor)

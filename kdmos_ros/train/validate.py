@@ -1,0 +1,84 @@
+"""Scores of a student on simulated drives, and the one threshold that ships with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from kdmos_ros.features import FeatureSpec
+from kdmos_ros.grid import PolarGrid
+from kdmos_ros.labels import MOVING, UNLABELLED
+from kdmos_ros.train.samples import Batch, drive_samples
+from kdmos_ros.train.student import Student
+
+N_BINS = 200
+
+
+@dataclass(frozen=True)
+class ThresholdCurve:
+    """Points by moving probability: (N_BINS,) int64 counts of moving and of other points."""
+
+    moving: npt.NDArray[np.int64]
+    other: npt.NDArray[np.int64]
+
+    def confusion(self, threshold: float) -> tuple[int, int, int]:
+        """tp, fp, fn at a threshold that is a multiple of 1 / N_BINS."""
+        cut = round(threshold * N_BINS)
+        return (
+            int(self.moving[cut:].sum()),
+            int(self.other[cut:].sum()),
+            int(self.moving[:cut].sum()),
+        )
+
+    def iou(self, threshold: float) -> float:
+        """Moving IoU at a threshold; 0 if nothing moves and nothing is called moving."""
+        tp, fp, fn = self.confusion(threshold)
+        return tp / max(tp + fp + fn, 1)
+
+    def best_threshold(self) -> float:
+        """The threshold with the highest IoU."""
+        thresholds = np.arange(1, N_BINS) / N_BINS
+        return float(thresholds[int(np.argmax([self.iou(t) for t in thresholds]))])
+
+    def summary(self, threshold: float) -> dict[str, float]:
+        """Figures for logs and cards."""
+        tp, fp, fn = self.confusion(threshold)
+        others = int(self.other.sum())
+        return {
+            "threshold": threshold,
+            "iou_moving": tp / max(tp + fp + fn, 1),
+            "precision": tp / max(tp + fp, 1),
+            "recall": tp / max(tp + fn, 1),
+            "false_positive_share": fp / max(others, 1),
+            "points": tp + fn + others,
+        }
+
+
+def moving_probability(logits: torch.Tensor) -> torch.Tensor:
+    """(P,) probability of MOVING against static and movable, as `segmenter.gather` has it."""
+    return torch.softmax(logits[:, UNLABELLED + 1 :], dim=1)[:, MOVING - 1]
+
+
+@torch.no_grad()
+def threshold_curve(
+    student: Student, paths: list[Path], grid: PolarGrid, features: FeatureSpec
+) -> ThresholdCurve:
+    """Run the student over drives, unaugmented; points labelled UNLABELLED are left out."""
+    student.eval()
+    moving = np.zeros(N_BINS, np.int64)
+    other = np.zeros(N_BINS, np.int64)
+    for path in paths:
+        for sample in drive_samples(path, grid, features):
+            batch = Batch.of([sample])
+            logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
+            bins = (moving_probability(logits).numpy() * N_BINS).astype(np.int64)
+            bins = np.minimum(bins, N_BINS - 1)
+            is_moving = sample.labels == MOVING
+            is_other = ~is_moving & (sample.labels != UNLABELLED)
+            moving += np.bincount(bins[is_moving], minlength=N_BINS)
+            other += np.bincount(bins[is_other], minlength=N_BINS)
+    return ThresholdCurve(moving, other)
