@@ -7,6 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from students import calibrated, inputs, tiny  # noqa: E402
+
 from kdmos_ros.errors import ModelError  # noqa: E402
 from kdmos_ros.train.blocks import DropBlock  # noqa: E402
 from kdmos_ros.train.encoder import cell_max  # noqa: E402
@@ -15,14 +17,8 @@ from kdmos_ros.train.student import (  # noqa: E402
     StudentConfig,
     count_parameters,
     reference_config,
-    small_config,
 )
 from kdmos_ros.train.upsample import DySample, make_upsample  # noqa: E402
-
-
-def tiny(**settings):
-    values = {"n_rho": 16, "n_phi": 24, "halo": 4, "n_z": 3, "width": 0.25, **settings}
-    return small_config(5, 2, **values)
 
 
 def tiny_reference(**settings):
@@ -39,28 +35,6 @@ SHALLOW = {
     "upsample": ("bilinear",),
     "attention": False,
 }
-
-
-def calibrated(config):
-    """A random student whose normalisations fit its activations, so that signals do not fade."""
-    torch.manual_seed(0)
-    student = Student(config)
-    for module in student.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = 1.0
-    with torch.no_grad():
-        student(*inputs(config, n_points=500, seed=1))
-    return student.eval().requires_grad_(False)
-
-
-def inputs(config, n_points=50, batch=1, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return (
-        torch.randn(n_points, config.n_point_features, generator=g),
-        torch.randint(0, batch * config.n_cells, (n_points,), generator=g),
-        torch.randint(0, config.n_z, (n_points,), generator=g),
-        torch.rand(batch, config.n_cells, config.n_motion, generator=g),
-    )
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class CoAttentionGate(nn.Module):
         cue = F.conv2d(motion, self.spatial.weight) * gate_m
         spatial = torch.sigmoid(cue + self.spatial.bias.view(1, 1, 1, 1))
         pooled = (appearance * spatial).mean(dim=(2, 3), keepdim=True) * gate_a
-        channel = torch.softmax(self.channel(pooled), dim=1) * (appearance.shape[1] * gate_a)
+        channel = torch.softmax(self.channel(pooled), dim=1) * (self.channel.out_channels * gate_a)
         return appearance * (spatial * channel + gate_a)
 
 

@@ -39,7 +39,7 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         x = self.up(x)
-        rows, columns = skip.shape[2] - x.shape[2], skip.shape[3] - x.shape[3]
+        rows, columns = (int(a) - int(b) for a, b in zip(skip.shape[2:], x.shape[2:], strict=True))
         if rows or columns:  # a level of odd size lost its last row or column going down
             x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
         return self.drop(self.conv(torch.cat((skip, x), dim=1)))
@@ -81,7 +81,7 @@ class BevNet(nn.Module):
         x = self.appearance[-1](x)
         for step, skip in zip(self.decoder, reversed(skips), strict=True):
             x = step(x, skip)
-        return x[..., self.halo : x.shape[-1] - self.halo]
+        return x[..., self.halo : x.shape[-1] - self.halo] if self.halo else x
 
     def _wrap(self, x: Tensor) -> Tensor:
         """Adds the halo: the azimuth wraps around once, here, and nowhere else."""

@@ -38,7 +38,8 @@ class DySample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, 2H, 2W)."""
-        batch, channels, height, width = x.shape
+        # Plain numbers, so that a traced graph holds constants and not shape arithmetic.
+        batch, channels, height, width = (int(size) for size in x.shape)
         shift = self.offset(x) * self.SCOPE + self.start
         shift = F.pixel_shuffle(shift, 2).view(batch, 2, self.groups, 2 * height, 2 * width)
         # Centre of the input pixel that each output pixel belongs to, in grid_sample's -1..1.

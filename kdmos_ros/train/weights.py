@@ -1,0 +1,62 @@
+"""Reads a student's weights from a file, as weights only: nothing in the file can run code."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdmos_ros.errors import ModelError
+from kdmos_ros.train.config import StudentConfig
+from kdmos_ros.train.student import Student
+
+
+def load_student(path: Path, config: StudentConfig) -> Student:
+    """A student with the weights of a file, in evaluation mode on the CPU.
+
+    Args:
+        path: what torch.save wrote of a state dict, or a checkpoint of `train.fit`, of which the
+            averaged weights are taken.
+        config: the shape that the weights have.
+
+    Raises:
+        ModelError: the file is missing, is not such a file or does not fit the shape.
+    """
+    student = Student(config)
+    state = _state_dict(_load(path), path)
+    try:
+        student.load_state_dict(state)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        detail = lines[0] if lines else str(error)
+        more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        raise ModelError(f"{path}: weights do not fit the student: {detail}{more}") from error
+    return student.eval()
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise ModelError(f"{path}: not a file of plain weights") from error
+    except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError) as error:
+        raise ModelError(f"{path}: damaged, or not a file of weights") from error
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, dict) and isinstance(content.get("averaged"), dict):
+        prefix = "module."
+        content = {
+            name[len(prefix) :]: value
+            for name, value in content["averaged"].items()
+            if name.startswith(prefix)
+        }
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise ModelError(f"{path}: neither a state dict nor a training checkpoint")
+    return content
