@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros import geometry
-from kdmos_ros.errors import KdmosError
-
 if TYPE_CHECKING:
     from kdmos_ros.io.bags import BagReader
     from kdmos_ros.segmenter import Segmenter
@@ -61,34 +58,24 @@ def model_folder(name: str | None) -> Path:
     """Folder of a model given by path or by the name of a shipped one; None: the default.
 
     Raises:
-        KdmosError: there is no such model; the message lists the shipped ones.
+        ModelError: there is no such model.
     """
-    from kdmos_ros.resources import share_dir
-    from kdmos_ros.segmenter import default_model
+    from kdmos_ros.model import find_model
 
-    if name is None:
-        return default_model()
-    if Path(name).is_dir():
-        return Path(name)
-    models = share_dir() / "models"
-    shipped = sorted(p.parent.name for p in models.glob("*/model.json"))
-    if name in shipped:
-        return models / name
-    raise KdmosError(f"no model {name!r}: neither a folder nor one of {', '.join(shipped)}")
+    return find_model(name) if name else find_model()
 
 
 def parse_mount(text: str) -> npt.NDArray[np.float64]:
-    """T_base_sensor (4, 4) of "x,y,z" or "x,y,z,roll,pitch,yaw" (metres, radians; REP-103)."""
+    """T_base_sensor (4, 4) of "x,y,z", "x,y,z,roll,pitch,yaw" or "x,y,z,qx,qy,qz,qw"."""
+    from kdmos_ros.ros.extrinsics import parse_transform
+
     try:
-        values = [float(word) for word in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) not in (3, 6) or not np.isfinite(values).all():
-        raise argparse.ArgumentTypeError(f"expected 3 or 6 numbers with commas, got {text!r}")
-    roll, pitch, yaw = values[3:] or (0.0, 0.0, 0.0)
-    return geometry.make_transform(
-        _rotation(2, yaw) @ _rotation(1, pitch) @ _rotation(0, roll), values[:3]
-    )
+        matrix = parse_transform(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if matrix is None:
+        raise argparse.ArgumentTypeError("needs 3, 6 or 7 numbers")
+    return matrix
 
 
 def count(text: str) -> int:
@@ -103,9 +90,3 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)
-
-
-def _rotation(axis: int, angle: float) -> npt.NDArray[np.float64]:
-    quaternion = np.zeros(4)
-    quaternion[axis], quaternion[3] = np.sin(angle / 2), np.cos(angle / 2)
-    return geometry.quaternion_to_matrix(quaternion)
