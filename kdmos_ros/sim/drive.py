@@ -16,7 +16,7 @@ from kdmos_ros.scan import Scan
 from kdmos_ros.sim.kinds import Kind, draw_reflectivity, is_participant
 from kdmos_ros.sim.odometry import noisy_odometry, rotation
 from kdmos_ros.sim.render import Renderer
-from kdmos_ros.sim.scenes import SCENES
+from kdmos_ros.sim.scenes import SCENES, SHARES
 from kdmos_ros.sim.sensors import Sensor, find_sensor, make_rays
 from kdmos_ros.sim.staging import EGO_MODES, Stage
 from kdmos_ros.sim.world import World
@@ -109,9 +109,9 @@ class Drive:
         return SimFrame(scan, labels, returns.instance, returns.kind, true_pose)
 
 
-def _choose(rng: np.random.Generator, given: Any, options: tuple[str, ...], p: list[float],
+def _choose(rng: np.random.Generator, given: Any, options: tuple[str, ...], p: tuple[float, ...],
             what: str) -> str:  # fmt: skip
-    drawn = options[int(rng.choice(len(options), p=np.array(p) / sum(p)))]
+    drawn = options[int(rng.choice(len(options), p=p))]
     if given is None:
         return drawn
     if given not in options:
@@ -158,17 +158,14 @@ def make_drive(
         raise KdmosError("duration and rate must be positive, and the start not negative")
     rng = np.random.default_rng([seed, 0])
     names = tuple(SCENES)
-    scene = _choose(rng, scene, names, [_SHARE.get(n, 1.0) for n in names], "scene")
-    ego = _choose(rng, ego, EGO_MODES, [0.15, 0.15, 0.5, 0.2], "ego mode")
+    scene = _choose(rng, scene, names, SHARES, "scene")
+    ego = _choose(rng, ego, EGO_MODES, (0.15, 0.15, 0.5, 0.2), "ego mode")
     drawn = bool(rng.random() < 0.7)
     stage = Stage(rng, start_s + duration_s, drawn if movers is None else movers, ego)
     world = World(SCENES[scene](stage), rng)
     times = start_s + np.arange(max(1, round(duration_s * rate))) / rate
     return Drive(world, model, _mount(rng, model), times, seed, sweep_distortion, stamp_fraction,
                  odometry_noise, scene, ego)  # fmt: skip
-
-
-_SHARE = {"street": 0.45, "crossing": 0.25, "car_park": 0.15, "field": 0.15}
 
 
 def _mount(rng: np.random.Generator, sensor: Sensor) -> npt.NDArray[np.float64]:

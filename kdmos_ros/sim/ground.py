@@ -14,7 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from kdmos_ros.sim.paths import Path
+
 CELL = 2.0
+_REACH = 95.0  # ground beyond the paths (m)
 Array = npt.NDArray[Any]
 # Indices of Ground.profile.
 KERB, CROWN, PAVEMENT, BANK, ROUGH = range(5)
@@ -142,3 +145,15 @@ def make_ground(
     )
     grid = np.stack([base, edge], axis=-1).astype(np.float32)
     return Ground(grid, low.astype(np.float32), profile.astype(np.float32))
+
+
+def ground_around(
+    rng: np.random.Generator,
+    paths: list[Path],
+    roads: list[tuple[Array, float]],
+    paved: bool = False,
+    wild: bool = False,
+) -> Ground:
+    """A ground that reaches far enough around paths; see `make_ground`."""
+    xy = np.concatenate([p.xy for p in paths])
+    return make_ground(rng, xy.min(0) - _REACH, xy.max(0) + _REACH, roads, paved, wild)

@@ -54,7 +54,7 @@ def through(xy: Array) -> Path:
 def trace(start: tuple[float, float, float], legs: list[tuple[float, float]]) -> Path:
     """The path from x, y, yaw along legs of (length in m, curvature in 1/m, left positive)."""
     step = 1.0
-    curvature = np.concatenate([np.full(max(1, round(l / step)), k) for l, k in legs])
+    curvature = np.concatenate([np.full(max(1, round(leg / step)), k) for leg, k in legs])
     yaw = start[2] + np.concatenate([[0.0], np.cumsum(curvature * step)])
     middle = (yaw[:-1] + yaw[1:]) / 2
     x = start[0] + np.concatenate([[0.0], np.cumsum(step * np.cos(middle))])

@@ -19,11 +19,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Placed:
-    """A body that never moves. upright: it stands plumb, else it leans with the ground."""
+    """A body that never moves. parked: a participant, which leans with the ground; everything
+    else stands plumb."""
 
     body: Body
     pose: tuple[float, float, float]
-    upright: bool = True
+    parked: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ class World:
         rows, n = self.rows[: self._static], len(placed)
         pose = np.array([p.pose for p in placed]).reshape(n, 3)
         poses = _lean(self.ground, *pose.T)
-        upright = np.array([p.upright for p in placed], dtype=bool)
-        poses[upright, 3:5] = 0
+        parked = np.array([p.parked for p in placed], dtype=bool)
+        poses[~parked, 3:5] = 0
         who = np.repeat(np.arange(n), [len(p.body) for p in placed])
         return _compose(poses[who], rows[:, col.CENTER], self._local[: self._static])
 

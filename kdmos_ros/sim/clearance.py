@@ -1,0 +1,50 @@
+"""Whether bodies are in each other's way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.sim import solids as col
+from kdmos_ros.sim.world import Placed
+
+Array = npt.NDArray[Any]
+
+
+def blocks(placed: Placed, line: Array, room: float) -> bool:
+    """Whether a body's lower part comes within `room` metres of the points (K, 2) of a line."""
+    x, y, yaw = placed.pose
+    dx, dy = line[:, 0] - x, line[:, 1] - y
+    if (dx * dx + dy * dy).min() > 40.0**2:
+        return False
+    c, s = np.cos(yaw), np.sin(yaw)
+    u, v = c * dx + s * dy, c * dy - s * dx
+    rows = placed.body
+    reach = rows[:, 4:7].max(axis=1) if (rows[:, col.SHAPE] != 0).any() else None
+    hx, hy = (rows[:, 4], rows[:, 5]) if reach is None else (reach, reach)
+    low = rows[:, 3] - rows[:, 6] < 2.4
+    near = (np.abs(u[:, None] - rows[low, 1]) < hx[low] + room) & (
+        np.abs(v[:, None] - rows[low, 2]) < hy[low] + room
+    )
+    return bool(near.any())
+
+
+def collide(
+    a: Array, size_a: tuple[float, float], b: Array, size_b: tuple[float, float], room: float = 0.25
+) -> bool:
+    """Whether two rectangles on tracks (K, 3) overlap at any time (separating axes)."""
+    dx, dy, turn = b[:, 0] - a[:, 0], b[:, 1] - a[:, 1], b[:, 2] - a[:, 2]
+    reach = 0.5 * (size_a[0] + size_b[0]) + 1.5
+    close = dx * dx + dy * dy < reach * reach
+    if not close.any():
+        return False
+    dx, dy, turn, yaw_a, yaw_b = (q[close] for q in (dx, dy, turn, a[:, 2], b[:, 2]))
+    c, s = np.abs(np.cos(turn)), np.abs(np.sin(turn))
+    hit = np.ones(len(dx), dtype=bool)
+    for yaw, (l0, w0), (l1, w1) in ((yaw_a, size_a, size_b), (yaw_b, size_b, size_a)):
+        u, v = np.cos(yaw) * dx + np.sin(yaw) * dy, np.cos(yaw) * dy - np.sin(yaw) * dx
+        hit &= np.abs(u) < 0.5 * (l0 + c * l1 + s * w1) + room
+        hit &= np.abs(v) < 0.5 * (w0 + c * w1 + s * l1) + room
+    return bool(hit.any())

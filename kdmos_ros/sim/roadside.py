@@ -1,0 +1,127 @@
+"""What stands and walks beside a road."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kdmos_ros.sim import scenery
+from kdmos_ros.sim.participants import cyclist, group
+from kdmos_ros.sim.paths import Path, trace
+from kdmos_ros.sim.solids import Body
+from kdmos_ros.sim.staging import Stage
+
+_STYLES = ("town", "suburb", "green", "open")
+_CLUTTER = {"town": 0.05, "suburb": 0.16, "green": 0.3, "open": 0.06}  # things a metre
+
+
+def dress(stage: Stage, path: Path, edge: float, side: int, start: float, stop: float) -> None:
+    """Dress one side of a road: pavement furniture in front, houses or gardens behind.
+
+    Args:
+        edge: distance of the kerb from the path. side: 1 left, -1 right.
+        start, stop: arc lengths between which to dress.
+    """
+    rng, s = stage.rng, start
+    width = rng.uniform(1.8, 4.5) if rng.random() < 0.6 else rng.uniform(4.0, 12.0)
+    while s < stop:
+        style = str(rng.choice(_STYLES, p=[0.3, 0.3, 0.25, 0.15]))
+        until = min(s + rng.uniform(25, 90), stop)
+        front = edge + width + rng.uniform(0, 1.5)
+        if style in ("town", "suburb"):
+            _houses(stage, path, front, side, s, until, town=style == "town")
+        if style in ("suburb", "green"):
+            _borders(stage, path, front, side, s, until)
+        _furnish(stage, path, edge, side, s, until, _CLUTTER[style])
+        if rng.random() < 0.7:
+            _row(stage, path, side * (edge + rng.uniform(0.5, 1.2)), s, until)
+        s = until
+
+
+def _at(path: Path, s: float, left: float) -> tuple[float, float, float]:
+    x, y, yaw = path.at(s)
+    return x - left * np.sin(yaw), y + left * np.cos(yaw), yaw
+
+
+def _along(stage: Stage, path: Path, s: float, left: float, body: Body) -> None:
+    # A building's front faces its -y: on the right side it is turned towards the road.
+    x, y, yaw = _at(path, s, left)
+    stage.place(body, x, y, yaw if left > 0 else yaw + np.pi)
+
+
+def _houses(stage: Stage, path: Path, front: float, side: int, start: float, stop: float,
+            town: bool) -> None:  # fmt: skip
+    rng, s = stage.rng, start
+    back = rng.uniform(0, 2) if town else rng.uniform(4, 16)
+    while s < stop:
+        length = rng.uniform(7, 22)
+        house = scenery.draw_building(rng, length, rng.uniform(7, 14))
+        _along(stage, path, s + length / 2, side * (front + back), house)
+        gap = rng.choice([0.0, rng.uniform(1.5, 4), rng.uniform(4, 14)])
+        s += length + (gap if town else gap + 4)
+
+
+def _borders(stage: Stage, path: Path, front: float, side: int, start: float, stop: float) -> None:
+    rng, s = stage.rng, start
+    while s < stop:
+        length = rng.uniform(5, 18)
+        if rng.random() < 0.75:
+            draw = (scenery.draw_hedge, scenery.draw_fence, scenery.draw_wall)[
+                int(rng.choice(3, p=[0.45, 0.35, 0.2]))
+            ]
+            _along(stage, path, s + length / 2, side * front, draw(rng, length))
+        s += length + rng.choice([0.0, rng.uniform(2, 9)])
+
+
+def _furnish(stage: Stage, path: Path, edge: float, side: int, start: float, stop: float,
+             density: float) -> None:  # fmt: skip
+    rng = stage.rng
+    for _ in range(rng.poisson(density * (stop - start))):
+        d = edge + rng.choice([rng.uniform(0.6, 2.0), rng.uniform(1.0, 22.0)])
+        x, y, yaw = _at(path, rng.uniform(start, stop), side * d)
+        what = rng.random()
+        if what < 0.5 and d > edge + 0.8:
+            stage.tree(x, y)
+        elif what < 0.72 and d > edge + 1.5:
+            stage.bush(x, y)
+        elif what < 0.88:
+            stage.pole(x, y, yaw)
+        else:
+            stage.place(scenery.draw_clutter(rng), x, y, yaw + rng.normal(0, 0.3))
+
+
+def _row(stage: Stage, path: Path, left: float, start: float, stop: float) -> None:
+    """Lamps, bollards or trees at equal distances."""
+    rng = stage.rng
+    trees, lamp = rng.random() < 0.35, scenery.draw_pole(rng)
+    for s in np.arange(start, stop, rng.uniform(9, 35)):
+        x, y, yaw = _at(path, s, left)
+        if trees:
+            stage.tree(x, y)
+        else:
+            stage.place(lamp, x, y, yaw)
+
+
+def people_along(stage: Stage, path: Path, edge: float, around: float, count: int) -> None:
+    """Pedestrians and a few cyclists on the pavements and across the road.
+
+    Args:
+        around: arc length near which most of them are.
+    """
+    rng = stage.rng
+    for _ in range(count):
+        side = int(rng.choice([-1, 1]))
+        way, start = path.shifted(side * (edge + rng.uniform(0.5, 3.0))), around
+        if rng.random() < 0.5:
+            way = way.reversed()
+            start = way.length - around
+        start += rng.normal(8, 30)
+        if rng.random() < 0.3:  # across the road
+            x, y, yaw = path.at(around + rng.normal(10, 22))
+            turn = yaw + side * (np.pi / 2 + rng.normal(0, 0.2))
+            d = edge + rng.uniform(0, 6)
+            way = trace((x - d * np.cos(turn), y - d * np.sin(turn), turn), [(2 * d + 20, 0.0)])
+            start = rng.uniform(-2, 8)
+        if rng.random() < 0.2:
+            cyclist(stage, way, start)
+        else:
+            group(stage, way, start)
