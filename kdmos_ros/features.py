@@ -104,7 +104,7 @@ class FeatureExtractor:
         self,
         grid: PolarGrid,
         spec: FeatureSpec,
-        base_T_sensor: npt.NDArray[np.float64],  # noqa: N803 (frame names)
+        base_T_sensor: npt.NDArray[np.float64],
         num_threads: int = 1,
     ) -> None:
         self.grid = grid
@@ -114,7 +114,7 @@ class FeatureExtractor:
         self._threads = max(1, num_threads)
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
 
-    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:  # noqa: N803
+    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
         """Change the mount (4, 4) T_base_sensor. The history is in sensor frames, so it stays."""
         self._rotation = base_T_sensor[:3, :3].astype(np.float32)
         self._height = np.float32(base_T_sensor[2, 3])
@@ -195,9 +195,7 @@ class FeatureExtractor:
         z_bin = grid.z_bins(height if grid.z_reference == "ground" else level[:, 2])
 
         slab = np.searchsorted(np.asarray(self.spec.slabs_m, np.float32), height) - 1
-        motion = motion_map(
-            cell, slab, state[:, index], grid.n_cells, len(self.spec.slabs_m) - 1
-        )
+        motion = motion_map(cell, slab, state[:, index], grid.n_cells, len(self.spec.slabs_m) - 1)
         mask = np.zeros(grid.n_cells, bool)
         mask[cell] = True
         occupied = np.flatnonzero(mask)
@@ -216,9 +214,7 @@ class FeatureExtractor:
             else:
                 point[:, at] = columns[name]
                 at += 1
-        return FeatureFrame(
-            index, point, cell, slots[cell], z_bin, occupied, motion, len(points)
-        )
+        return FeatureFrame(index, point, cell, slots[cell], z_bin, occupied, motion, len(points))
 
 
 def geometric_columns(

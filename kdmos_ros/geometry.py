@@ -97,9 +97,7 @@ def invert(transform_ab: Matrix) -> Matrix:
 
 def interpolate(start: Matrix, end: Matrix, fraction: float) -> Matrix:
     """Pose between two poses (4, 4): SLERP of the rotation, linear in the translation."""
-    q = slerp(
-        matrix_to_quaternion(start[:3, :3]), matrix_to_quaternion(end[:3, :3]), fraction
-    )
+    q = slerp(matrix_to_quaternion(start[:3, :3]), matrix_to_quaternion(end[:3, :3]), fraction)
     return from_pose(start[:3, 3] + fraction * (end[:3, 3] - start[:3, 3]), q)
 
 

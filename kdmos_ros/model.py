@@ -1,9 +1,9 @@
 """A model folder: what is in it, and whether it may be used with this code.
 
-    model.json     the specification below and the SHA-256 of each graph
-    encoder.onnx   point_features (N, F) -> point_embedding (N, C)
-    bev.onnx       appearance (cells, C), motion (cells, M), cells (K,) -> logits (K, n_z, classes)
-    CARD.md        data, command, figures
+model.json     the specification below and the SHA-256 of each graph
+encoder.onnx   point_features (N, F) -> point_embedding (N, C)
+bev.onnx       appearance (cells, C), motion (cells, M), cells (K,) -> logits (K, n_z, classes)
+CARD.md        data, command, figures
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ class ModelSpec:
                 features=FeatureSpec(
                     point=tuple(features.pop("point")),
                     slabs_m=tuple(features.pop("slabs_m")),
-                    visibility=VisibilitySpec(
-                        lags_s=tuple(visibility.pop("lags_s")), **visibility
-                    ),
+                    visibility=VisibilitySpec(lags_s=tuple(visibility.pop("lags_s")), **visibility),
                     **features,
                 ),
                 **content,

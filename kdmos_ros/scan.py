@@ -29,8 +29,6 @@ class Scan:
         if self.points.ndim != 2 or self.points.shape[1] != 3:
             raise ValueError(f"points must be (N, 3), got {self.points.shape}")
         if self.intensity is not None and self.intensity.shape != (len(self.points),):
-            raise ValueError(
-                f"intensity must be ({len(self.points)},), got {self.intensity.shape}"
-            )
+            raise ValueError(f"intensity must be ({len(self.points)},), got {self.intensity.shape}")
         if self.pose.shape != (4, 4) or not np.isfinite(self.pose).all():
             raise ValueError("pose must be a finite (4, 4) matrix")

@@ -89,7 +89,7 @@ class Segmenter:
         """True if another provider was asked for by name."""
         return self._engine.fell_back
 
-    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:  # noqa: N803
+    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
         """Change the sensor's mount, (4, 4) T_base_sensor."""
         self._extractor.set_mount(base_T_sensor)
 

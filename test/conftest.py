@@ -47,3 +47,12 @@ def real_data() -> Path:
     if named:
         pytest.fail(f"KDMOS_DATA is {named}, which is not a folder")
     pytest.skip(f"real clips are not there: {folder} (or name their folder in KDMOS_DATA)")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A real but tiny model folder with random weights."""
+    pytest.importorskip("torch", reason="a tiny model is exported with torch")
+    from tiny import make_tiny_model
+
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")

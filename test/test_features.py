@@ -127,6 +127,6 @@ def test_a_specification_that_cannot_be_is_refused(change):
 
 
 def test_feature_counts():
-    spec = FeatureSpec(point=("rho", "visibility"), visibility=VisibilitySpec(lags_s=(0.2,) ))
+    spec = FeatureSpec(point=("rho", "visibility"), visibility=VisibilitySpec(lags_s=(0.2,)))
     assert (spec.n_point, spec.n_motion) == (3, 9)
     assert FeatureSpec(point=("rho",)).n_point == 1

@@ -36,7 +36,7 @@ class LabelledDrive:
     """Scans of one drive in time order and the mount of its sensor, (4, 4) T_base_sensor."""
 
     scans: list[LabelledScan]
-    base_T_sensor: npt.NDArray[np.float64]  # noqa: N815 (frame names)
+    base_T_sensor: npt.NDArray[np.float64]
     sensor: str
 
 

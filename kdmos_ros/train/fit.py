@@ -30,9 +30,7 @@ def fit(recipe: Recipe, drives: list[Path], folder: Path) -> Student:
     torch.manual_seed(recipe.seed)
     plan = recipe.fit
     student = Student(recipe.student_config())
-    averaged = AveragedModel(
-        student, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=True
-    )
+    averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=True)
     optimizer = torch.optim.AdamW(
         student.parameters(), plan.learning_rate, weight_decay=plan.weight_decay
     )

@@ -1,0 +1,153 @@
+"""The method as a whole on a tiny model: shapes, order, causality, and that nothing is guessed."""
+
+import numpy as np
+import pytest
+
+from kdmos_ros.engine import scatter_max
+from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
+from kdmos_ros.scan import Scan
+from kdmos_ros.segmenter import STAGES, Segmenter, gather
+
+pytest.importorskip("torch", reason="a tiny model is exported with torch")
+
+
+def scan(points, stamp_s, pose=None):
+    pose = np.eye(4) if pose is None else pose
+    return Scan(np.asarray(points, np.float32), None, round(stamp_s * 1e9), pose)
+
+
+def street(rng, n=5000):
+    points = rng.uniform(-40, 40, (n, 3))
+    points[:, 2] = rng.uniform(-1.8, 1.0, n)
+    return points
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+@pytest.fixture
+def segmenter(tiny_model):
+    return Segmenter(tiny_model, provider="cpu", num_threads=2)
+
+
+def test_every_point_in_range_gets_a_label_and_no_other(segmenter, rng):
+    points = street(rng)
+    points[0] = np.nan
+    points[1] = 0
+    points[2] = [0.5, 0, 0]
+    points[3] = [500, 0, 0]
+    result = segmenter.push(scan(points, 1))
+    assert result.labels.shape == result.moving_probability.shape == (len(points),)
+    assert result.labels.dtype == np.uint8 and result.moving_probability.dtype == np.float32
+    assert result.labels[:4].tolist() == [UNLABELLED] * 4
+    assert not result.moving_probability[:4].any()
+    rho = np.hypot(points[:, 0], points[:, 1])
+    inside = (rho > 2.01) & (rho < 49.9)
+    assert (result.labels[inside] != UNLABELLED).all()
+    assert set(result.timings_ms) == set(STAGES)
+
+
+def test_order_of_points_does_not_matter(segmenter, tiny_model, rng):
+    points = street(rng)
+    order = rng.permutation(len(points))
+    other = Segmenter(tiny_model, provider="cpu")
+    a = segmenter.push(scan(points, 1))
+    b = other.push(scan(points[order], 1))
+    np.testing.assert_allclose(a.moving_probability[order], b.moving_probability, atol=1e-5)
+
+
+def test_the_future_changes_nothing(segmenter, tiny_model, rng):
+    scans = [scan(street(rng), 0.2 * i) for i in range(6)]
+    online = [segmenter.push(s).moving_probability for s in scans]
+    shorter = Segmenter(tiny_model, provider="cpu", num_threads=2)
+    for s, expected in zip(scans[:4], online, strict=False):
+        np.testing.assert_array_equal(shorter.push(s).moving_probability, expected)
+
+
+def test_the_past_matters(segmenter, tiny_model, rng):
+    fresh = Segmenter(tiny_model, provider="cpu")
+    first, second = scan(street(rng), 0), scan(street(rng), 0.2)
+    segmenter.push(first)
+    a, b = segmenter.push(second), fresh.push(second)
+    assert np.abs(a.moving_probability - b.moving_probability).max() > 1e-3
+
+
+def test_after_a_reset_it_is_as_new(segmenter, tiny_model, rng):
+    scans = [scan(street(rng), 0.2 * i) for i in range(3)]
+    segmenter.push(scan(street(rng), 9))
+    segmenter.reset()
+    fresh = Segmenter(tiny_model, provider="cpu", num_threads=2)
+    for s in scans:
+        np.testing.assert_array_equal(segmenter.push(s).labels, fresh.push(s).labels)
+
+
+def test_warm_up_leaves_no_trace(tiny_model, rng):
+    warm, cold = (Segmenter(tiny_model, provider="cpu", num_threads=2) for _ in range(2))
+    warm.warm_up()
+    s = scan(street(rng), 0)
+    np.testing.assert_array_equal(warm.push(s).moving_probability, cold.push(s).moving_probability)
+
+
+@pytest.mark.parametrize("points", [np.empty((0, 3)), np.full((10, 3), np.nan)])
+def test_nothing_to_label_is_fine(segmenter, points):
+    result = segmenter.push(scan(points, 1))
+    assert result.labels.tolist() == [UNLABELLED] * len(points)
+
+
+def test_repeated_stamp_and_bad_scan_are_refused(segmenter, rng):
+    segmenter.push(scan(street(rng), 1))
+    with pytest.raises(ValueError, match="not newer"):
+        segmenter.push(scan(street(rng), 1))
+    with pytest.raises(ValueError, match="points"):
+        scan(np.zeros((4, 2)), 2)
+    with pytest.raises(ValueError, match="pose"):
+        scan(np.zeros((4, 3)), 2, np.full((4, 4), np.nan))
+    with pytest.raises(ValueError, match="intensity"):
+        Scan(np.zeros((4, 3), np.float32), np.zeros(3, np.float32), 0, np.eye(4))
+
+
+def test_the_mount_moves_the_grid(tiny_model, rng):
+    points = street(rng)
+    low = Segmenter(tiny_model, provider="cpu")
+    high = Segmenter(tiny_model, provider="cpu")
+    mount = np.eye(4)
+    mount[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    mount[2, 3] = 1.73
+    high.set_mount(mount)
+    a, b = low.push(scan(points, 0)), high.push(scan(points, 0))
+    assert np.abs(a.moving_probability - b.moving_probability).max() > 1e-3
+
+
+def test_a_provider_that_is_not_there_falls_back_and_says_so(tiny_model):
+    import onnxruntime
+
+    if "TensorrtExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("TensorRT is there")
+    segmenter = Segmenter(tiny_model, provider="tensorrt")
+    assert segmenter.fell_back and segmenter.provider == "CPUExecutionProvider"
+    assert not Segmenter(tiny_model, provider="auto").fell_back
+
+
+def test_scatter_max_is_the_maximum_a_cell(rng):
+    embedding = rng.uniform(0, 1, (500, 3)).astype(np.float32)
+    cell = rng.integers(0, 40, 500).astype(np.int32)
+    out = scatter_max(embedding, cell, 50)
+    for c in range(50):
+        expected = embedding[cell == c].max(0) if (cell == c).any() else np.zeros(3)
+        np.testing.assert_array_equal(out[c], expected)
+
+
+def test_gather_is_the_softmax_over_the_labelled_classes():
+    logits = np.zeros((1, 2, 4), np.float32)
+    logits[0, 0] = [99, 0, 1, 2]
+    logits[0, 1] = [0, 0, 3, -50]
+    labels, probability = np.zeros(3, np.uint8), np.zeros(3, np.float32)
+    slot, z_bin, index = np.zeros(2, np.int32), np.array([0, 1], np.int32), np.array([2, 0])
+    gather(logits, slot, z_bin, index, 0.5, labels, probability)
+    e = np.exp([0, 1, 2])
+    assert probability[2] == pytest.approx(e[2] / e.sum(), rel=1e-5)
+    assert labels.tolist() == [MOVABLE, UNLABELLED, MOVING]
+    gather(logits, slot, z_bin, index, 0.7, labels, probability)
+    assert labels[2] == MOVABLE != STATIC, "below the threshold the best other class is taken"
