@@ -99,11 +99,11 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def percentiles(values: Iterable[float]) -> dict[str, float] | None:
-    """{"p50": ..., "p90": ..., "p99": ...} of values, or None of nothing."""
+    """{"p50": ..., "p90": ..., "p99": ...} of values, to 3 decimals, or None of nothing."""
     array = np.asarray(list(values), dtype=np.float64)
     if not array.size:
         return None
-    return {f"p{p}": float(np.percentile(array, p)) for p in PERCENTILES}
+    return {f"p{p}": round(float(np.percentile(array, p)), 3) for p in PERCENTILES}
 
 
 class Latency:

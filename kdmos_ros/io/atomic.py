@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kdmos_ros.errors import KdmosError
@@ -27,12 +27,14 @@ def new_file(path: str | Path) -> Iterator[Path]:
         raise KdmosError(f"cannot write {path}: it is a folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.touch()  # fails now, not after the work is done
         yield scratch
         os.replace(scratch, path)
     except OSError as error:
         raise KdmosError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
 
 
 @contextmanager
