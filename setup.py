@@ -19,6 +19,7 @@ EXTRAS = {
         "ros-rosgraph-msgs",
         "ros-sensor-msgs",
         "ros-std-msgs",
+        "ros-std-srvs",
         "ros-visualization-msgs",
     ],
     # Bags, demo, pictures.
