@@ -123,7 +123,8 @@ fail() {
         missing=$(sed -n 's/.*No matching distribution found for //p' $log | head -n 1)
         die "no package $missing for Python 3.$minor on $(uname -m); details: $log"
     fi
-    die "$1; details: $log"
+    reason=$(sed -n 's/^ERROR: //p' $log | head -n 1)
+    die "$1${reason:+: $reason}; details: $log"
 }
 
 install() { # arguments of pip install
