@@ -15,7 +15,7 @@ from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.scan import Scan
 from kdmos_ros.sim.kinds import Kind, draw_reflectivity, is_participant
 from kdmos_ros.sim.odometry import noisy_odometry, rotation
-from kdmos_ros.sim.render import Renderer
+from kdmos_ros.sim.render import Renderer, Returns
 from kdmos_ros.sim.scenes import SCENES, SHARES
 from kdmos_ros.sim.sensors import Sensor, find_sensor, make_rays
 from kdmos_ros.sim.staging import EGO_MODES, Stage
@@ -93,12 +93,7 @@ class Drive:
             end = begin + sweep
         poses = [self.world.ego_pose(t) @ self.base_T_sensor for t in (begin, end)]
         returns = self._renderer.sweep(rays, poses, (begin, end), int(rng.integers(2**62)))
-        moving = np.concatenate([self.world.moving(time), np.zeros(4, dtype=bool)])
-        movable = is_participant(returns.kind)
-        labels = np.where(movable, MOVABLE, STATIC).astype(np.uint8)
-        labels[moving[returns.solid]] = MOVING
-        mixed = moving[returns.solid] != moving[returns.other]
-        labels[mixed | (returns.kind == Kind.NOISE)] = UNLABELLED
+        labels = self._labels(time, returns)
         scan = Scan(
             points=returns.points,
             intensity=returns.intensity if self.sensor.has_intensity else None,
@@ -107,6 +102,17 @@ class Drive:
         )
         true_pose = self.true_base_poses[index] @ self.base_T_sensor
         return SimFrame(scan, labels, returns.instance, returns.kind, true_pose)
+
+    def _labels(self, time: float, returns: Returns) -> npt.NDArray[np.uint8]:
+        world = self.world
+        table = np.full(len(world.rows) + 4, STATIC, dtype=np.uint8)  # the last four: the ground
+        table[: len(world.rows)][is_participant(world.kind)] = MOVABLE
+        table[: len(world.rows)][world.moving(time)] = MOVING
+        labels = table[returns.solid]
+        mixed = np.flatnonzero(returns.solid != returns.other)
+        blurred = (labels[mixed] == MOVING) != (table[returns.other[mixed]] == MOVING)
+        labels[mixed[blurred]] = UNLABELLED
+        return labels
 
 
 def _choose(rng: np.random.Generator, given: Any, options: tuple[str, ...], p: tuple[float, ...],

@@ -212,49 +212,66 @@ def cast_solids(  # type: ignore[no-untyped-def]
 
 @njit(**_options)
 def cast_ground(  # type: ignore[no-untyped-def]
-    world_dir, offset, grid, origin, profile, px, py, pz, seed, best, hit, cosine
+    world_dir, offset, bin_start, grid, origin, profile, px, py, pz, seed, best, hit, cosine
 ):
-    """Ground hits by marching: a step never passes ground of less slope than `slope`."""
-    slope, limit = _F(0.3), _F(0.004)
+    """Ground hits by marching along each ray, to where the ground would be if it went on level.
+
+    A ray is clear at least as far as the one below it in the same azimuth bin, so it starts
+    there. Steps are limited, so that crests are not jumped over.
+    """
     pavement, rough = profile[2], profile[4]
-    guess = _F(1.0)
-    for n in range(len(best)):
-        dx, dy, dz = world_dir[n, 0], world_dir[n, 1], world_dir[n, 2]
-        if dz > 0.12:
-            continue
-        x0, y0, z0 = px + offset[n, 0], py + offset[n, 1], pz + offset[n, 2]
-        flat = _F(math.sqrt(dx * dx + dy * dy))
-        fall = slope * flat - dz
-        # Neighbouring rays hit the ground at similar ranges: try just before the last hit.
-        t = _F(0.0)
-        if guess < best[n]:
-            h, _ = sample(grid, origin, profile, x0 + guess * dx, y0 + guess * dy)
-            above = z0 + guess * dz - h
-            if above > 0:
-                t = guess + above / fall
-        before, t_before, found = _F(1.0), t, False
-        edge = _F(0.0)
-        for _ in range(64):
+    for b in range(len(bin_start) - 1):
+        clear = _F(0.5)
+        for n in range(bin_start[b], bin_start[b + 1]):
+            dx, dy, dz = world_dir[n, 0], world_dir[n, 1], world_dir[n, 2]
+            if dz > 0.15 or clear >= best[n]:
+                continue
+            x0, y0, z0 = px + offset[n, 0], py + offset[n, 1], pz + offset[n, 2]
+            t = clear
             h, edge = sample(grid, origin, profile, x0 + t * dx, y0 + t * dy)
             above = z0 + t * dz - h
-            if above < limit:
-                if above < 0 and t > t_before:  # secant between the last two steps
-                    t = t_before + (t - t_before) * before / (before - above)
-                found = True
-                break
+            if above <= 0:
+                t = _F(0)
+                h, edge = sample(grid, origin, profile, x0, y0)
+                above = z0 - h
             before, t_before = above, t
-            t += max(above / fall, _F(0.02))
-            if t > best[n]:
-                break
-        if not found or t >= best[n]:
-            continue
-        guess = _F(0.7) * t
-        code, cos = ON_ROAD, max(-dz, _F(0.02))
-        if edge >= 0:
-            code = ON_PAVEMENT
-            if edge > pavement:
-                code = ON_TERRAIN
-                # Grass stops rays at random heights.
-                t -= min(rough * -_F(math.log(uniform(seed, n, 7))) / cos, _F(0.04) * t)
-                cos = min(_F(2) * cos, _F(1))
-        best[n], hit[n], cosine[n] = t, code, cos
+            for _ in range(80):
+                step = above / max(-dz, _F(0.01))
+                t += min(max(step, _F(0.02)), _F(1.0) + _F(0.2) * t)
+                if t_before >= best[n]:
+                    break
+                h, edge = sample(grid, origin, profile, x0 + t * dx, y0 + t * dy)
+                above = z0 + t * dz - h
+                if above < 0.003:
+                    break
+                before, t_before = above, t
+            if above >= 0.003:
+                continue
+            for _ in range(3):  # false position between the last two steps
+                if above >= 0:
+                    break
+                middle = t_before + (t - t_before) * before / (before - above)
+                h, edge = sample(grid, origin, profile, x0 + middle * dx, y0 + middle * dy)
+                gap = z0 + middle * dz - h
+                if gap < 0:
+                    t, above = middle, gap
+                    if gap > -0.003:
+                        break
+                else:
+                    t_before, before = middle, gap
+                    if gap < 0.003:
+                        t = middle
+                        break
+            clear = _F(0.95) * t
+            if t >= best[n]:
+                continue
+            code, cos = ON_ROAD, max(-dz, _F(0.02))
+            if edge >= 0:
+                code = ON_PAVEMENT
+                if edge > pavement:
+                    code = ON_TERRAIN
+                    # Grass stops rays at random heights.
+                    u = uniform(seed, n, 7)
+                    t -= min(rough * -_F(math.log(u)) / cos, _F(0.04) * t)
+                    cos = min(_F(2) * cos, _F(1))
+            best[n], hit[n], cosine[n] = t, code, cos

@@ -99,7 +99,7 @@ class Renderer:
         )  # fmt: skip
         ground = self._world.ground
         x, y, z = origin.astype(np.float32)
-        raycast.cast_ground(directions, offset, ground.grid, ground.origin, ground.profile,
+        raycast.cast_ground(directions, offset, rays.bin_start, ground.grid, ground.origin, ground.profile,
                             x, y, z, seed, best, hit, cosine)  # fmt: skip
         return self._measure(rays, best, hit, cosine, seed)
 

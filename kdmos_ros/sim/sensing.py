@@ -15,6 +15,16 @@ _F = np.float32
 _REACH = 675.0
 
 
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+@njit(inline="always", cache=True, nogil=True)
+def _draw(state):  # type: ignore[no-untyped-def]
+    """The next state and number in (0, 1) of a linear congruential generator (Knuth, MMIX)."""
+    state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+    return state, _F(np.int64(state >> np.uint64(41)) + 0.5) * _F(1.0 / 8388608.0)
+
+
 @njit(cache=True, nogil=True, fastmath=True)
 def measure(  # type: ignore[no-untyped-def]
     directions, best, hit, cosine, reflectivity, ground_reflectivity, stride, seed,
@@ -41,23 +51,29 @@ def measure(  # type: ignore[no-untyped-def]
         # Returned power falls with the square of the range; detection is soft around a threshold.
         power = rho * cos * (reach / r) ** 2 * _F(0.25)
         power *= power
-        if uniform(seed, n, 11) * (_F(1) + power) > power or uniform(seed, n, 12) < loss:
+        state = np.uint64(uniform(seed, n, 11) * _F(8388608.0)) + np.uint64(n) * _MIX
+        state, chance = _draw(state)
+        if chance * (_F(1) + power) > power * (_F(1) - loss):
             continue
         second = s
         if stride > 0:
-            m = n + stride if uniform(seed, n, 13) < 0.5 else n - stride
+            state, chance = _draw(state)
+            m = n + stride if chance < 0.5 else n - stride
             if 0 <= m < rays and hit[m] != -1 and hit[m] != s:
                 gap = best[m] - r
-                if 0.15 < gap < 4.0 and uniform(seed, n, 14) < edge_chance:
-                    r += gap * uniform(seed, n, 15)
+                state, chance = _draw(state)
+                if 0.15 < gap < 4.0 and chance < edge_chance:
+                    r += gap * chance / edge_chance
                     second = hit[m]
-        u, v = uniform(seed, n, 16), uniform(seed, n, 17)
-        gauss = _F(math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * v))
+        state, u = _draw(state)
+        state, v = _draw(state)
+        radius, turn = _F(math.sqrt(_F(-2) * _F(math.log(u)))), _F(2 * math.pi) * v
+        gauss = radius * _F(math.cos(turn))
         r += noise * gauss * (_F(1) + r * _F(0.01) + _F(0.15) / (cos + _F(0.1)))
         points[count, 0] = r * directions[n, 0]
         points[count, 1] = r * directions[n, 1]
         points[count, 2] = r * directions[n, 2]
-        w = _F(math.sqrt(-2 * math.log(u)) * math.sin(2 * math.pi * v))
+        w = radius * _F(math.sin(turn))
         shine = rho * (_F(0.45) + _F(0.55) * cos) * (_F(1) + _F(0.12) * w)
         intensity[count] = min(max(shine, _F(0)), _F(1))
         solid[count], other[count] = s, second

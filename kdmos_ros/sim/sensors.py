@@ -109,15 +109,6 @@ class Rays:
     stride: int
 
 
-def _directions(azimuth: Floats, elevation: Floats) -> Floats:
-    horizontal = np.cos(elevation)
-    out = np.empty((len(azimuth), 3), dtype=np.float32)
-    out[:, 0] = horizontal * np.cos(azimuth)
-    out[:, 1] = horizontal * np.sin(azimuth)
-    out[:, 2] = np.sin(elevation)
-    return out
-
-
 def make_rays(sensor: Sensor, rng: np.random.Generator, elevation_error: Floats) -> Rays:
     """Rays of one sweep. The head turns clockwise and starts (fraction 0) facing backwards.
 
@@ -133,11 +124,15 @@ def make_rays(sensor: Sensor, rng: np.random.Generator, elevation_error: Floats)
     azimuth = (first + step * np.arange(n)).astype(np.float32)
     elevation = np.deg2rad(np.asarray(sensor.elevations_deg, dtype=np.float32)) + elevation_error
     elevation = np.sort(elevation)
-    azimuths, elevations = np.repeat(azimuth, beams), np.tile(elevation, n)
+    directions = np.empty((n, beams, 3), dtype=np.float32)
+    directions[..., 0] = np.cos(azimuth)[:, None] * np.cos(elevation)
+    directions[..., 1] = np.sin(azimuth)[:, None] * np.cos(elevation)
+    directions[..., 2] = np.sin(elevation)
+    fraction = np.clip((np.pi - azimuth) / (2 * np.pi), 0, 1).astype(np.float32)
     return Rays(
-        directions=_directions(azimuths, elevations),
-        elevations=elevations,
-        fractions=np.clip((np.pi - azimuths) / (2 * np.pi), 0, 1).astype(np.float32),
+        directions=directions.reshape(-1, 3),
+        elevations=np.tile(elevation, n),
+        fractions=np.repeat(fraction, beams),
         bin_start=np.arange(n + 1, dtype=np.int64) * beams,
         first_azimuth=first,
         stride=beams,
@@ -157,8 +152,10 @@ def _rosette(sensor: Sensor, rng: np.random.Generator) -> Rays:
     bin_of = np.clip(np.floor((azimuth + np.pi) / step), 0, bins - 1).astype(np.int64)
     order = np.lexsort((elevation, bin_of))
     azimuth, elevation = azimuth[order].astype(np.float32), elevation[order].astype(np.float32)
+    level = np.cos(elevation)
+    directions = [level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)]
     return Rays(
-        directions=_directions(azimuth, elevation),
+        directions=np.stack(directions, axis=-1),
         elevations=elevation,
         fractions=(order / n).astype(np.float32),
         bin_start=np.concatenate([[0], np.cumsum(np.bincount(bin_of, minlength=bins))]),
