@@ -7,9 +7,11 @@ lag, which share of the points was seen through, matched or hidden.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +111,8 @@ class FeatureExtractor:
     ) -> None:
         self.grid = grid
         self.spec = spec
+        self._codes = _column_codes(spec)
+        self._slabs = np.asarray(spec.slabs_m, np.float32)
         self.set_mount(base_T_sensor)
         self._history = ScanHistory(max(spec.visibility.lags_s))
         self._threads = max(1, num_threads)
@@ -137,9 +141,9 @@ class FeatureExtractor:
     def _visibility(
         self, points: Float32, scan: Scan
     ) -> tuple[npt.NDArray[np.uint8], Float32, Float32]:
-        """State and range differences (L, N) of each point against each lag's past scan."""
+        """State and range differences (N, L) of each point against each lag's past scan."""
         spec = self.spec.visibility
-        shape = (len(spec.lags_s), len(points))
+        shape = (len(points), len(spec.lags_s))
         state = np.full(shape, UNKNOWN, np.uint8)
         near = np.zeros(shape, np.float32)
         far = np.zeros(shape, np.float32)
@@ -154,9 +158,9 @@ class FeatureExtractor:
                     points[rows],
                     spec.margin_m,
                     spec.margin_per_m,
-                    state[lag, rows],
-                    near[lag, rows],
-                    far[lag, rows],
+                    state[rows, lag],
+                    near[rows, lag],
+                    far[rows, lag],
                 )
 
             return part
@@ -173,7 +177,7 @@ class FeatureExtractor:
             work(slice(0, n))
             return
         edges = np.linspace(0, n, self._threads + 1).astype(int)
-        parts = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
         list(self._pool.map(work, parts))
 
     def _frame(
@@ -190,78 +194,125 @@ class FeatureExtractor:
         cell = grid.cells(rho, phi)
         height = height_above_ground(level[:, 2], rho, phi)
         index = np.flatnonzero(cell != OUTSIDE)
-        cell, level, rho, phi = cell[index], level[index], rho[index], phi[index]
-        height, near, far = height[index], near[:, index], far[:, index]
-        z_bin = grid.z_bins(height if grid.z_reference == "ground" else level[:, 2])
-
-        slab = np.searchsorted(np.asarray(self.spec.slabs_m, np.float32), height) - 1
-        motion = motion_map(cell, slab, state[:, index], grid.n_cells, len(self.spec.slabs_m) - 1)
+        cell = cell[index]
+        z = height if grid.z_reference == "ground" else level[:, 2]
+        z_bin = grid.z_bins(z[index])
         mask = np.zeros(grid.n_cells, bool)
         mask[cell] = True
-        occupied = np.flatnonzero(mask)
         slots = np.cumsum(mask, dtype=np.int32) - 1
-        columns = geometric_columns(grid, level, rho, phi, height, z_bin)
-        columns["intensity"] = (
-            np.zeros(len(index), np.float32) if intensity is None else intensity[index]
+        columns = point_columns(
+            self._codes,
+            index,
+            z_bin,
+            level,
+            rho,
+            phi,
+            height,
+            np.zeros(len(points), np.float32) if intensity is None else intensity,
+            z,
+            (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max),
+            near,
+            far,
         )
-        point = np.empty((len(index), self.spec.n_point), np.float32)
-        at = 0
-        for name in self.spec.point:
-            if name == VISIBILITY_FEATURE:
-                point[:, at : at + len(near)] = near.T
-                point[:, at + len(near) : at + 2 * len(near)] = far.T
-                at += 2 * len(near)
-            else:
-                point[:, at] = columns[name]
-                at += 1
-        return FeatureFrame(index, point, cell, slots[cell], z_bin, occupied, motion, len(points))
+        motion = motion_map(index, cell, height, self._slabs, state, grid.n_cells)
+        return FeatureFrame(
+            index, columns, cell, slots[cell], z_bin, np.flatnonzero(mask), motion, len(points)
+        )
 
 
-def geometric_columns(
-    grid: PolarGrid,
-    level: Float32,
-    rho: Float32,
-    phi: Float32,
-    height: Float32,
-    z_bin: npt.NDArray[np.int32],
-) -> dict[str, Float32]:
-    """The geometric point features by name, each (P,) float32, in metres, radians or cells."""
-    row = (rho - np.float32(grid.rho_min)) / np.float32(grid.d_rho)
-    column = (phi + np.float32(np.pi)) / np.float32(grid.d_phi)
-    z = height if grid.z_reference == "ground" else level[:, 2]
-    layer = (z - np.float32(grid.z_min)) / np.float32(grid.d_z)
-    half = np.float32(0.5)
-    return {
-        "d_rho": row - np.floor(row) - half,
-        "d_phi": column - np.floor(column) - half,
-        "d_z": np.clip(layer - z_bin.astype(np.float32) - half, -half, half),
-        "rho": rho,
-        "phi": phi,
-        "z": level[:, 2],
-        "x": level[:, 0],
-        "y": level[:, 1],
-        "height": np.clip(height, np.float32(grid.z_min), np.float32(grid.z_max)),
-    }
+# Codes of the columns that `point_columns` writes; the two of a lag stand for near and far.
+_NEAR, _FAR = len(GEOMETRIC_FEATURES), len(GEOMETRIC_FEATURES) + 1
+
+
+def _column_codes(spec: FeatureSpec) -> npt.NDArray[np.int64]:
+    """(F, 2) int64: the code of each column, and its lag."""
+    codes: list[tuple[int, int]] = []
+    for name in spec.point:
+        if name == VISIBILITY_FEATURE:
+            lags = range(len(spec.visibility.lags_s))
+            codes += [(_NEAR, lag) for lag in lags] + [(_FAR, lag) for lag in lags]
+        else:
+            codes.append((GEOMETRIC_FEATURES.index(name), 0))
+    return np.array(codes, np.int64)
 
 
 @njit(cache=True, nogil=True)
-def motion_map(cell, slab, state, n_cells, n_slabs):  # type: ignore[no-untyped-def]
+def point_columns(  # type: ignore[no-untyped-def]
+    codes, index, z_bin, level, rho, phi, height, intensity, z, extent, near, far
+):
+    """Point features (P, F) float32 in one pass over the points; see GEOMETRIC_FEATURES.
+
+    Offsets d_rho, d_phi, d_z are in cells from the cell's centre, -0.5 to 0.5; lengths are in
+    metres, phi in radians; height is clipped to the grid's range.
+
+    Args:
+        codes: (F, 2) int64 of `_column_codes`.
+        index: (P,) int64 rows of the scan; z_bin: (P,) int32.
+        level: (N, 3); rho, phi, height, intensity, z: (N,) float32; z is what bins are made of.
+        extent: rho_min, d_rho, d_phi, z_min, d_z, z_max of the grid.
+        near, far: (N, L) float32 range differences.
+    """
+    rho_min, d_rho, d_phi, z_min, d_z, z_max = extent
+    out = np.empty((len(index), len(codes)), np.float32)
+    for p in range(len(index)):
+        i = index[p]
+        for column in range(len(codes)):
+            code, lag = codes[column, 0], codes[column, 1]
+            if code == _NEAR:
+                value = near[i, lag]
+            elif code == _FAR:
+                value = far[i, lag]
+            elif code == 0:
+                value = (rho[i] - rho_min) / d_rho
+                value = value - math.floor(value) - 0.5
+            elif code == 1:
+                value = (phi[i] + math.pi) / d_phi
+                value = value - math.floor(value) - 0.5
+            elif code == 2:
+                value = min(max((z[i] - z_min) / d_z - z_bin[p] - 0.5, -0.5), 0.5)
+            elif code == 3:
+                value = rho[i]
+            elif code == 4:
+                value = phi[i]
+            elif code == 5:
+                value = level[i, 2]
+            elif code == 6:
+                value = level[i, 0]
+            elif code == 7:
+                value = level[i, 1]
+            elif code == 8:
+                value = min(max(height[i], z_min), z_max)
+            else:
+                value = intensity[i]
+            out[p, column] = value
+    return out
+
+
+@njit(cache=True, nogil=True)
+def motion_map(index, cell, height, slabs, state, n_cells):  # type: ignore[no-untyped-def]
     """Share of a cell's points in each state, by slab and lag: (n_cells, slabs * lags * 3) float32.
 
     Args:
-        cell: (P,) int32; slab: (P,) int64, out of 0..n_slabs-1 is left out; state: (L, P) uint8.
+        index: (P,) int64 rows of the scan; cell: (P,) int32 their cells.
+        height: (N,) float32 metres above the ground; slabs: (S + 1,) float32 edges, points outside
+            of them are left out.
+        state: (N, L) uint8 of `visibility`.
     """
-    n_lags = len(state)
+    n_slabs, n_lags = len(slabs) - 1, state.shape[1]
     motion = np.zeros((n_cells, n_slabs * n_lags * 3), np.float32)
     count = np.zeros((n_cells, n_slabs), np.float32)
-    for i in range(len(cell)):
-        k = slab[i]
-        if not 0 <= k < n_slabs:
+    for p in range(len(index)):
+        i = index[p]
+        if not slabs[0] < height[i] <= slabs[n_slabs]:
             continue
-        count[cell[i], k] += 1
+        k = 0
+        while height[i] > slabs[k + 1]:
+            k += 1
+        row = motion[cell[p]]
+        count[cell[p], k] += 1
         for lag in range(n_lags):
-            if state[lag, i] != UNKNOWN:
-                motion[cell[i], (k * n_lags + lag) * 3 + state[lag, i] - 1] += 1
+            if state[i, lag] != UNKNOWN:
+                row[(k * n_lags + lag) * 3 + state[i, lag] - 1] += 1
     for c in range(n_cells):
         for k in range(n_slabs):
             if count[c, k] > 1:

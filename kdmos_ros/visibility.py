@@ -28,7 +28,13 @@ N_ROWS = round((ELEVATION_MAX - ELEVATION_MIN) / D_ELEVATION)
 N_COLUMNS = round(2 * math.pi / D_AZIMUTH)
 # Beams are up to 0.5 degrees apart on a 64-beam sensor: an empty pixel takes the nearest row.
 FILL_ROWS = 4
-_NO_RETURN = np.float32(np.inf)
+
+# The kernels work in float32 throughout: a float64 constant would widen every operation.
+_PI = np.float32(math.pi)
+_HALF_PI = np.float32(math.pi / 2)
+_BOTTOM = np.float32(ELEVATION_MIN)
+_ROWS_PER_RADIAN = np.float32(1 / D_ELEVATION)
+_COLUMNS_PER_RADIAN = np.float32(1 / D_AZIMUTH)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,33 @@ def build_range_image(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32
     return _pool_columns(_fill_rows(nearest, farthest))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _atan2(y, x):  # type: ignore[no-untyped-def]
+    """Angle of (x, y), radians, to 0.1 millirad (a pixel has 3.5): the library's is 4 times slower.
+
+    A minimax polynomial of atan on 0..1, unfolded by octants (Abramowitz and Stegun 4.4.49).
+    """
+    ax, ay = abs(x), abs(y)
+    a = min(ax, ay) / max(max(ax, ay), np.float32(1e-20))
+    s = a * a
+    r = np.float32(0.0208351)
+    r = r * s - np.float32(0.0851330)
+    r = r * s + np.float32(0.1801410)
+    r = r * s - np.float32(0.3302995)
+    r = (r * s + np.float32(0.9998660)) * a
+    r = _HALF_PI - r if ay > ax else r
+    r = _PI - r if x < 0 else r
+    return -r if y < 0 else r
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _pixel(x, y, z):  # type: ignore[no-untyped-def]
+    """Row and column of a direction; the row may be outside the image."""
+    row = math.floor((_atan2(z, np.float32(math.sqrt(x * x + y * y))) - _BOTTOM) * _ROWS_PER_RADIAN)
+    column = int((_atan2(y, x) + _PI) * _COLUMNS_PER_RADIAN)
+    return row, column % N_COLUMNS
+
+
 @njit(cache=True, nogil=True, fastmath={"contract", "arcp", "nsz"})
 def _splat(points):  # type: ignore[no-untyped-def]
     nearest = np.full((N_ROWS, N_COLUMNS), np.inf, np.float32)
@@ -70,10 +103,9 @@ def _splat(points):  # type: ignore[no-untyped-def]
         squared = x * x + y * y + z * z
         if not (squared > 0 and squared < np.inf):
             continue
-        row = math.floor((math.atan2(z, math.sqrt(x * x + y * y)) - ELEVATION_MIN) / D_ELEVATION)
+        row, column = _pixel(x, y, z)
         if not 0 <= row < N_ROWS:
             continue
-        column = int((math.atan2(y, x) + math.pi) / D_AZIMUTH) % N_COLUMNS
         distance = np.float32(math.sqrt(squared))
         nearest[row, column] = min(nearest[row, column], distance)
         farthest[row, column] = max(farthest[row, column], distance)
@@ -141,10 +173,9 @@ def look_up(image, past_from_now, points, margin_m, margin_per_m, state, near, f
         plane = x * x + y * y
         if not (plane + z * z > 0):
             continue
-        row = math.floor((math.atan2(z, math.sqrt(plane)) - ELEVATION_MIN) / D_ELEVATION)
+        row, column = _pixel(x, y, z)
         if not 0 <= row < N_ROWS:
             continue
-        column = int((math.atan2(y, x) + math.pi) / D_AZIMUTH) % N_COLUMNS
         nearest = image[row, column, 0]
         if nearest == np.inf:
             continue

@@ -103,12 +103,36 @@ def test_same_stamp_is_refused(rng):
 
 
 def test_motion_map_is_the_share_of_each_state():
+    index = np.array([0, 1, 2, 4, 5])
     cell = np.array([5, 5, 5, 5, 2], np.int32)
-    slab = np.array([0, 0, 0, 9, 1])
-    state = np.array([[SEEN_THROUGH, MATCHED, SEEN_THROUGH, HIDDEN, UNKNOWN]], np.uint8)
-    motion = motion_map(cell, slab, state, 8, 2).reshape(8, 2, 3)
+    height = np.array([0.5, 0.6, 0.7, np.nan, 9, 1.5], np.float32)
+    slabs = np.array([0.1, 1, 2], np.float32)
+    states = [SEEN_THROUGH, MATCHED, SEEN_THROUGH, SEEN_THROUGH, HIDDEN, UNKNOWN]
+    state = np.array([states], np.uint8).T
+    motion = motion_map(index, cell, height, slabs, state, 8).reshape(8, 2, 3)
     np.testing.assert_allclose(motion[5, 0], [2 / 3, 1 / 3, 0])
-    assert motion.sum() == pytest.approx(1), "a slab outside and an unknown state leave no trace"
+    assert motion.sum() == pytest.approx(1), "a height outside and an unknown state leave no trace"
+
+
+def test_point_features_by_hand():
+    names = ("d_rho", "d_phi", "d_z", "rho", "phi", "z", "x", "y", "height", "intensity")
+    grid = PolarGrid(2, 50, n_rho=48, n_phi=36, z_min=-1, z_max=3, n_z=4, z_reference="base")
+    fx = FeatureExtractor(grid, FeatureSpec(point=names), MOUNT)
+    points = np.array([[0, 9.7, -0.25], [5.1, 0, 9]], np.float32)
+    frame = fx.push(Scan(points, np.array([0.25, 1], np.float32), 0, np.eye(4)))
+    np.testing.assert_array_equal(frame.cell, [7 * 36 + 27, 3 * 36 + 18])
+    np.testing.assert_array_equal(frame.z_bin, [2, 3])
+    values = dict(zip(names, frame.point.T, strict=True))
+    np.testing.assert_allclose(values["d_rho"], [0.2, -0.4], atol=1e-5)
+    np.testing.assert_allclose(values["d_phi"], [-0.5, -0.5], atol=1e-5)
+    np.testing.assert_allclose(values["d_z"], [-0.25, 0.5], atol=1e-6)
+    np.testing.assert_allclose(values["rho"], [9.7, 5.1])
+    np.testing.assert_allclose(values["phi"], [np.pi / 2, 0], atol=1e-6)
+    np.testing.assert_allclose(values["z"], [1.25, 10.5])
+    np.testing.assert_allclose(values["x"], [0, 5.1])
+    np.testing.assert_allclose(values["y"], [9.7, 0])
+    np.testing.assert_allclose(values["intensity"], [0.25, 1])
+    assert values["height"][1] == 3, "clipped to the grid"
 
 
 @pytest.mark.parametrize(
