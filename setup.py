@@ -24,7 +24,7 @@ EXTRAS = {
     ],
     # Bags, demo, pictures.
     "tools": ["rosbags", "matplotlib", "pillow", "tqdm"],
-    "train": ["torch", "onnx", "onnxscript", "tqdm"],
+    "train": ["torch", "onnx", "onnxscript", "PyYAML", "tqdm"],
     # `pytest` here is also what makes `colcon test` run pytest.
     "test": ["pytest", "hypothesis", "packaging", "catkin_pkg"],
     "dev": ["ruff", "mypy", "types-PyYAML", "pre-commit"],
@@ -71,7 +71,7 @@ setup(
         (f"lib/{NAME}", ["scripts/mos_node"]),
         *shared_files("launch", "config", "models"),
     ],
-    install_requires=["numpy>=1.21", "numba", "onnxruntime", "PyYAML"],
+    install_requires=["numpy>=1.21", "numba", "onnxruntime"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["kdmos = kdmos_ros.cli:main"]},
     zip_safe=False,

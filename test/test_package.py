@@ -11,8 +11,12 @@ import kdmos_ros
 
 ROOT = Path(__file__).resolve().parents[1]
 EXECUTABLES = ["mos_node"]
-# Where the names of a pip requirement and of its rosdep key differ beyond the "python3-" prefix.
-ROSDEP_KEYS = {"onnxruntime": "python3-onnxruntime-pip", "pyyaml": "python3-yaml"}
+# Rosdep keys that are not "python3-" and the name of the pip requirement.
+ROSDEP_KEYS = {
+    "onnxruntime": "python3-onnxruntime-pip",
+    "pillow": "python3-pil",
+    "rosbags": "python3-rosbags-pip",
+}
 
 
 def canonical(name: str) -> str:
@@ -83,7 +87,7 @@ def test_manifest_and_setup_name_the_same_maintainer(manifest, setup_arguments):
 
 def test_manifest_names_every_python_dependency(manifest, setup_arguments):
     declared = {dependency.name for dependency in manifest.exec_depends}
-    for requirement in requirements(setup_arguments, extras=()):
+    for requirement in requirements(setup_arguments, extras=["tools"]):
         name = canonical(requirement.name)
         assert ROSDEP_KEYS.get(name, f"python3-{name}") in declared
 
