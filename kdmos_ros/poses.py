@@ -99,10 +99,24 @@ class PoseBuffer:
                 self._changed.wait(remaining)
 
     def interrupt(self) -> None:
-        """Let every `wait`, now and later, end without waiting; for shutting down."""
+        """Let every `wait` end without waiting until `resume`; for stopping the one who waits."""
         with self._changed:
             self._interrupted = True
             self._changed.notify_all()
+
+    def resume(self) -> None:
+        """Undo `interrupt`."""
+        with self._changed:
+            self._interrupted = False
+
+    def rewind(self, stamp_ns: int) -> None:
+        """The users' clock was set back to this stamp: forget the poses of the time after it.
+
+        If the poses have started anew already, they stay.
+        """
+        with self._changed:
+            if self._stamps and self._stamps[-1] > stamp_ns + RESTART_NS:
+                self._empty()
 
     def clear(self) -> None:
         """Forget all poses; the counters stay."""

@@ -1,0 +1,1 @@
+"""The ROS 2 side: the node, its parameters, health, bag player and recorder."""

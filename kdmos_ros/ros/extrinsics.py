@@ -1,0 +1,165 @@
+"""Where the LiDAR sits on the robot: from a parameter or from TF."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.errors import ReasonedError
+from kdmos_ros.geometry import from_pose
+
+Matrix = npt.NDArray[np.float64]
+
+
+class ExtrinsicError(ReasonedError):
+    """The transform from the base to the LiDAR is unknown."""
+
+
+class Extrinsics(Protocol):
+    """A source of T_base_lidar."""
+
+    def look_up(self, base: str, lidar: str, stamp_ns: int, timeout_s: float) -> Matrix | None:
+        """T_base_lidar (4, 4), or None if both are the same frame.
+
+        Args:
+            base, lidar: frame ids, without a leading slash.
+            timeout_s: longest wait for it.
+
+        Raises:
+            ExtrinsicError: it is not known (yet).
+        """
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+def parse_transform(value: str | Sequence[float] | None) -> Matrix | None:
+    """Read 'x y z', 'x y z roll pitch yaw' (m, rad, fixed axes, REP-103) or 'x y z qx qy qz qw'.
+
+    Args:
+        value: text with numbers parted by spaces or commas, or a list of numbers.
+
+    Returns:
+        (4, 4) T_base_lidar, or None for no value.
+
+    Raises:
+        ValueError: not 3, 6 or 7 numbers, or not a rotation.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, (bool, int, float)):
+        raise ValueError(f"needs 3, 6 or 7 numbers, got {value!r}")
+    parts = value.strip("[] ").replace(",", " ").split() if isinstance(value, str) else list(value)
+    try:
+        numbers = [float(part) for part in parts]
+    except (TypeError, ValueError):
+        raise ValueError(f"needs 3, 6 or 7 numbers, got {value!r}") from None
+    if len(numbers) == 3:
+        return from_pose(numbers, [0, 0, 0, 1])
+    if len(numbers) == 6:
+        return from_pose(numbers[:3], _quaternion_from_euler(*numbers[3:]))
+    if len(numbers) == 7:
+        return from_pose(numbers[:3], numbers[3:])
+    raise ValueError(f"needs 3, 6 or 7 numbers, got {len(numbers)}")
+
+
+def _quaternion_from_euler(roll: float, pitch: float, yaw: float) -> list[float]:
+    """Rotation about fixed x, then y, then z, as quaternion x y z w."""
+    if not all(map(math.isfinite, (roll, pitch, yaw))):
+        raise ValueError(f"not angles: {roll} {pitch} {yaw}")
+    cr, sr = math.cos(roll / 2), math.sin(roll / 2)
+    cp, sp = math.cos(pitch / 2), math.sin(pitch / 2)
+    cy, sy = math.cos(yaw / 2), math.sin(yaw / 2)
+    return [
+        sr * cp * cy - cr * sp * sy,
+        cr * sp * cy + sr * cp * sy,
+        cr * cp * sy - sr * sp * cy,
+        cr * cp * cy + sr * sp * sy,
+    ]
+
+
+class FixedExtrinsics:
+    """The transform is given."""
+
+    def __init__(self, base_T_lidar: Matrix) -> None:
+        self._matrix = base_T_lidar
+
+    def look_up(self, base: str, lidar: str, stamp_ns: int, timeout_s: float) -> Matrix | None:
+        """See Extrinsics."""
+        return self._matrix
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class UnknownExtrinsics:
+    """Stands in where tf2_ros is not installed: only equal frames are known."""
+
+    def look_up(self, base: str, lidar: str, stamp_ns: int, timeout_s: float) -> Matrix | None:
+        """See Extrinsics."""
+        if base == lidar:
+            return None
+        raise ExtrinsicError(
+            "no_extrinsic",
+            f"transform {base or '(odometry without child frame)'} -> {lidar} is unknown: tf2_ros "
+            "is not installed here, so set the parameter base_to_lidar",
+        )
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class TfExtrinsics:
+    """The transform comes from /tf_static or /tf, at the cloud's stamp."""
+
+    def __init__(self, node: Any) -> None:
+        import tf2_ros
+
+        self._error = tf2_ros.TransformException
+        self._buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+
+    def look_up(self, base: str, lidar: str, stamp_ns: int, timeout_s: float) -> Matrix | None:
+        """See Extrinsics."""
+        from rclpy.duration import Duration
+        from rclpy.time import Time
+
+        from kdmos_ros.ros.messages import transform_matrix
+
+        if base == lidar:
+            return None
+        if not base:
+            raise ExtrinsicError(
+                "no_extrinsic",
+                "the odometry names no child frame: set its child_frame_id, or the parameter "
+                "base_to_lidar",
+            )
+        try:
+            found = self._buffer.lookup_transform(
+                base, lidar, Time(nanoseconds=stamp_ns), Duration(seconds=timeout_s)
+            )
+            return transform_matrix(found.transform)
+        except (self._error, ValueError) as error:
+            text = " ".join(str(error).split())
+            raise ExtrinsicError(
+                "no_extrinsic", f"no transform {base} -> {lidar}: {text}"
+            ) from None
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.unregister()
+
+
+def make_extrinsics(node: Any, base_to_lidar: Any) -> Extrinsics:
+    """The parameter if it is set, else TF where it is installed."""
+    matrix = parse_transform(base_to_lidar)
+    if matrix is not None:
+        return FixedExtrinsics(matrix)
+    try:
+        return TfExtrinsics(node)
+    except ImportError:
+        return UnknownExtrinsics()

@@ -1,0 +1,86 @@
+"""The node's diagnostic_msgs status, at levels that an operator can act on."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from kdmos_ros.ros.statistics import WINDOW_S, Snapshot
+
+_MANY_DROPPED = 0.1
+
+
+class Identity(NamedTuple):
+    """What the node runs on: model, ONNX Runtime provider, whether another one was asked for."""
+
+    model: str
+    provider: str
+    fell_back: bool
+
+
+def judge(snapshot: Snapshot, identity: Identity | None, state: str) -> tuple[bytes, str]:
+    """Level (of DiagnosticStatus) and one line for the operator.
+
+    Args:
+        identity: None while no model is loaded.
+        state: of the lifecycle.
+    """
+    if state != "active":
+        return DiagnosticStatus.OK, f"not running ({state})"
+    lost = sum(snapshot.recent_dropped.values())
+    reasons = ", ".join(
+        f"{reason} {count}"
+        for reason, count in sorted(snapshot.recent_dropped.items(), key=lambda item: -item[1])
+    )
+    if snapshot.recent_received == 0:
+        return DiagnosticStatus.WARN, f"no cloud in the last {WINDOW_S:.0f} s"
+    if snapshot.recent_labelled == 0 and lost:
+        return DiagnosticStatus.ERROR, f"no cloud is labelled: {reasons}"
+    if lost > _MANY_DROPPED * snapshot.recent_received:
+        share = lost / snapshot.recent_received
+        return DiagnosticStatus.WARN, f"dropping {share:.0%} of the clouds: {reasons}"
+    if identity is not None and identity.fell_back:
+        return (
+            DiagnosticStatus.WARN,
+            f"running on {identity.provider}, not the provider asked for",
+        )
+    return DiagnosticStatus.OK, f"labelling {snapshot.rate_hz:.1f} clouds per second"
+
+
+def diagnostics(
+    stamp: Any,
+    name: str,
+    snapshot: Snapshot,
+    identity: Identity | None,
+    state: str,
+    extra: dict[str, object],
+) -> DiagnosticArray:
+    """The message for /diagnostics.
+
+    Keys: state, model, provider, rate_hz, received, labelled, dropped, dropped.<reason>,
+    event.<name>, latency_ms.<stage>.p50 and .p90, last_error, and those of `extra`.
+    """
+    level, text = judge(snapshot, identity, state)
+    values: dict[str, object] = {
+        "state": state,
+        "model": identity.model if identity else "",
+        "provider": identity.provider if identity else "",
+        "rate_hz": f"{snapshot.rate_hz:.2f}",
+        "received": snapshot.received,
+        "labelled": snapshot.labelled,
+        "dropped": sum(snapshot.dropped.values()),
+    }
+    values.update({f"dropped.{reason}": n for reason, n in sorted(snapshot.dropped.items())})
+    values.update({f"event.{event}": n for event, n in sorted(snapshot.events.items())})
+    for stage, (median, p90) in snapshot.latency_ms.items():
+        values[f"latency_ms.{stage}.p50"] = f"{median:.2f}"
+        values[f"latency_ms.{stage}.p90"] = f"{p90:.2f}"
+    values.update(extra)
+    values["last_error"] = snapshot.last_error
+
+    status = DiagnosticStatus(level=level, name=name, message=text, hardware_id="")
+    status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    message = DiagnosticArray(status=[status])
+    message.header.stamp = stamp
+    return message

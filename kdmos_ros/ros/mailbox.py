@@ -1,0 +1,50 @@
+"""A bounded hand-over between two threads in which the newest items win."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Mailbox(Generic[Item]):
+    """First in, first out; when it is full, the oldest item makes room for the new one.
+
+    Args:
+        size: 1 keeps only the newest item (live use); more lets a slower reader catch up
+            (processing a bag).
+    """
+
+    def __init__(self, size: int = 1) -> None:
+        if size < 1:
+            raise ValueError(f"size must be at least 1: {size}")
+        self.size = size
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: Item) -> Item | None:
+        """Add an item and return the one that had to go, if any. Never blocks."""
+        with self._changed:
+            dropped = self._items.popleft() if len(self._items) >= self.size else None
+            self._items.append(item)
+            self._changed.notify()
+            return dropped
+
+    def take(self) -> Item | None:
+        """Wait for the oldest item and return it; None once the mailbox is closed."""
+        with self._changed:
+            while not self._items and not self._closed:
+                self._changed.wait()
+            return None if self._closed else self._items.popleft()
+
+    def close(self) -> None:
+        """End all waiting; what is still in the mailbox is not handed out any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

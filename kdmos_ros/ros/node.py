@@ -1,0 +1,186 @@
+"""The ROS 2 node `mos_node`: life cycle, services and diagnostics around a Session."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_srvs.srv import Trigger
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.ros.health import diagnostics
+from kdmos_ros.ros.parameters import Parameters
+from kdmos_ros.ros.session import Session
+from kdmos_ros.ros.statistics import Statistics
+
+_WATCH_PERIOD_S = 1.0
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+def load_segmenter(parameters: Parameters) -> Any:
+    """The segmenter that the parameters ask for, warmed up.
+
+    Raises:
+        KdmosError: no such model, or it cannot be used.
+    """
+    from kdmos_ros.segmenter import Segmenter, default_model
+
+    segmenter = Segmenter(
+        parameters["model"] or default_model(),
+        provider=parameters["provider"],
+        num_threads=parameters["num_threads"],
+    )
+    segmenter.warm_up()
+    return segmenter
+
+
+class MosNode(LifecycleNode):
+    """Labels clouds with odometry: `points`, `odom` -> `~/labeled`, `~/moving`, `~/static`.
+
+    A managed node; `start` is what a manager would do.
+
+    Args:
+        load: makes the segmenter on configuring.
+        options: of rclpy's Node.
+
+    Raises:
+        KdmosError: a parameter is refused.
+    """
+
+    def __init__(self, load: Callable[[Parameters], Any] = load_segmenter, **options: Any) -> None:
+        super().__init__("mos_node", **options)
+        self._load = load
+        self._session: Session | None = None
+        self._failure = ""
+        self.state_name = "unconfigured"
+        self.statistics = Statistics()
+        self.parameters = Parameters(self, configured=lambda: self._session is not None)
+        for line in self.parameters.unknown():
+            self.get_logger().warning(line)
+        self._status = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Steady: diagnostics and watchdog must work when simulated time stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(self.parameters["diagnostics_period"], self._report, clock=steady)
+        self.create_timer(_WATCH_PERIOD_S, self._watch_delivery, clock=steady)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+        backwards = JumpThreshold(
+            min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
+        )
+        self._jumps = self.get_clock().create_jump_callback(
+            backwards, post_callback=lambda _: self._reset()
+        )
+
+    def start(self) -> None:
+        """Configure and activate.
+
+        Raises:
+            KdmosError: it failed; the message says why.
+        """
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != _SUCCESS:
+                raise KdmosError(self._failure)
+
+    def stop(self) -> None:
+        """Stop and free everything, from any state; twice is fine."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and warm up the model."""
+        return self._guarded("inactive", self._configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start to label."""
+        return self._guarded("active", lambda: self._session.start())
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop to label; the model stays loaded."""
+        return self._guarded("inactive", lambda: self._session.stop())
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model and all publishers."""
+        return self._guarded("unconfigured", self.stop)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free everything."""
+        return self._guarded("finalized", self.stop)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to the beginning, so that a manager can try again."""
+        return self._guarded("unconfigured", self.stop)
+
+    def _guarded(self, target: str, action: Callable[[], None]) -> TransitionCallbackReturn:
+        """Run a transition; what goes wrong in it, rclpy itself would swallow."""
+        try:
+            action()
+        except Exception as error:
+            self._failure = str(error) if isinstance(error, KdmosError) else repr(error)
+            self.get_logger().error(f"cannot become {target}: {self._failure}")
+            return _FAILURE
+        self.state_name = target
+        return _SUCCESS
+
+    def _configure(self) -> None:
+        self.get_logger().info("loading the model")
+        segmenter = self._load(self.parameters)
+        self._session = Session(self, self.parameters, segmenter, self.statistics)
+        identity = self._session.identity
+        asked = f", not on {self.parameters['provider']} as asked for" if identity.fell_back else ""
+        self.get_logger().info(f"model {identity.model} runs on {identity.provider}{asked}")
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self.state_name == "active"
+        response.message = "history cleared" if response.success else "the node is not active"
+        self._reset()
+        return response
+
+    def _reset(self) -> None:
+        if self._session is not None:
+            self._session.reset()
+
+    def _watch_delivery(self) -> None:
+        if self._session is not None:
+            self._session.watch_delivery()
+
+    def _report(self) -> None:
+        session = self._session
+        self._status.publish(
+            diagnostics(
+                self.get_clock().now().to_msg(),
+                f"{self.get_fully_qualified_name().lstrip('/')}: segmentation",
+                self.statistics.snapshot(),
+                session.identity if session else None,
+                self.state_name,
+                session.figures() if session else {},
+            )
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until it is told to stop; returns the exit status."""
+    node = None
+    try:
+        rclpy.init(args=arguments)
+        node = MosNode()
+        if node.parameters["autostart"]:
+            node.start()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except KdmosError as error:
+        print(f"mos_node: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    finally:
+        if node is not None:
+            node.stop()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,64 @@
+"""The node's cloud publishers: computed only for topics that somebody listens to."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import PointCloud2
+
+from kdmos_ros.cloud import PackedCloud, append_label, subset
+from kdmos_ros.labels import MOVABLE, MOVING, STATIC
+from kdmos_ros.ros.messages import cloud_message
+from kdmos_ros.ros.pipeline import Labelled
+
+
+class Outputs:
+    """Publishes `~/labeled`, `~/moving` and `~/static` (labels 1 and 2), empty ones too."""
+
+    def __init__(self, node: Any, qos: QoSProfile) -> None:
+        self._node = node
+        self._labelled = node.create_publisher(PointCloud2, "~/labeled", qos)
+        self._moving = node.create_publisher(PointCloud2, "~/moving", qos)
+        self._static = node.create_publisher(PointCloud2, "~/static", qos)
+
+    def publish(self, result: Labelled) -> dict[str, float]:
+        """Publish what is subscribed; returns the milliseconds of `encode` and `publish`."""
+        timings = {"encode": 0.0, "publish": 0.0}
+        try:
+            self._publish(result, timings)
+        except Exception:
+            if self._node.context.ok():
+                raise  # else the node was told to stop meanwhile: nobody to publish to
+        return timings
+
+    def _publish(self, result: Labelled, timings: dict[str, float]) -> None:
+        message, labels = result.message, result.labels
+        if self._labelled.get_subscription_count():
+            start = time.perf_counter()
+            cloud = append_label(message, labels, result.moving_probability)
+            self._send(self._labelled, message.header, cloud, start, timings)
+        if self._moving.get_subscription_count():
+            start = time.perf_counter()
+            cloud = subset(message, labels == MOVING)
+            self._send(self._moving, message.header, cloud, start, timings)
+        if self._static.get_subscription_count():
+            start = time.perf_counter()
+            cloud = subset(message, (labels == STATIC) | (labels == MOVABLE))
+            self._send(self._static, message.header, cloud, start, timings)
+
+    def destroy(self) -> None:
+        """Take the publishers down."""
+        for publisher in (self._labelled, self._moving, self._static):
+            self._node.destroy_publisher(publisher)
+
+    @staticmethod
+    def _send(
+        publisher: Any, header: Any, cloud: PackedCloud, start: float, timings: dict[str, float]
+    ) -> None:
+        message = cloud_message(header, cloud)
+        encoded = time.perf_counter()
+        publisher.publish(message)
+        timings["encode"] += (encoded - start) * 1e3
+        timings["publish"] += (time.perf_counter() - encoded) * 1e3

@@ -1,0 +1,204 @@
+"""The node's parameters: one table, from which they are declared, checked and documented."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import ParameterException
+from rclpy.parameter import Parameter
+
+from kdmos_ros.cloud_layout import DEFAULT_MAX_POINTS
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.ros.extrinsics import parse_transform
+
+_RELIABILITY = ("best_effort", "reliable")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parameter.
+
+    Attributes:
+        low, high: range of a number, ends included.
+        choices: allowed texts; () allows all.
+        live: whether it may change while the node is configured.
+        check: raises ValueError with the reason for a bad value.
+        any_type: the value may be of several types; `check` sorts them out.
+    """
+
+    name: str
+    default: Any
+    description: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+    check: Callable[[Any], Any] | None = None
+    any_type: bool = False
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What `ros2 param describe` shows, and what rclpy checks."""
+        descriptor = ParameterDescriptor(description=self.description)
+        descriptor.dynamic_typing = self.any_type
+        if self.choices:
+            descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
+        if not self.live:
+            rule = "changes only while the node is unconfigured"
+            parts = [descriptor.additional_constraints, rule]
+            descriptor.additional_constraints = "; ".join(filter(None, parts))
+        if isinstance(self.default, float):
+            bounds = FloatingPointRange(from_value=float(self.low), to_value=float(self.high))
+            descriptor.floating_point_range = [bounds]
+        elif isinstance(self.default, int) and not isinstance(self.default, bool):
+            bounds = IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)
+            descriptor.integer_range = [bounds]
+        return descriptor
+
+    def complaint(self, value: Any) -> str | None:
+        """Why a value of the right type is refused, naming the parameter; None if it is fine."""
+        if self.choices and value not in self.choices:
+            return f"parameter '{self.name}' must be one of {', '.join(self.choices)}: '{value}'"
+        if self.check:
+            try:
+                self.check(value)
+            except ValueError as error:
+                return f"parameter '{self.name}': {error}"
+        return None
+
+
+SPECS = (
+    Spec("autostart", True, "Configure and activate at start; false leaves it to a manager."),
+    Spec("model", "", "Folder of the model, or the name of a shipped one; empty: the default."),
+    Spec(
+        "provider", "auto",
+        "Where the networks run. auto: CUDA where it works, else the CPU.",
+        choices=("auto", "cpu", "cuda", "tensorrt", "openvino"),
+    ),
+    Spec("num_threads", 0, "Threads on the CPU; 0 uses all cores.", 0, 256),
+    Spec(
+        "base_to_lidar", "",
+        "Pose of the LiDAR in the odometry's child frame: 'x y z', 'x y z roll pitch yaw' (m, rad) "
+        "or 'x y z qx qy qz qw', as text or list. Empty: taken from TF.",
+        check=parse_transform, any_type=True,
+    ),
+    Spec(
+        "cloud_reliability", "best_effort",
+        "QoS of the cloud subscription. reliable receives nothing from a best-effort driver.",
+        choices=_RELIABILITY,
+    ),
+    Spec("cloud_depth", 5, "QoS history depth of the cloud subscription.", 1, 1000),
+    Spec(
+        "odom_reliability", "best_effort",
+        "QoS of the odometry subscription. reliable receives nothing from a best-effort source.",
+        choices=_RELIABILITY,
+    ),
+    Spec(
+        "output_reliability", "reliable",
+        "QoS of the published clouds. reliable serves both kinds of subscribers.",
+        choices=_RELIABILITY,
+    ),
+    Spec("output_depth", 5, "QoS history depth of the published clouds.", 1, 1000),
+    Spec(
+        "queue_size", 1,
+        "Clouds that may wait. 1: the newest wins (live use); more: processing a bag without "
+        "loss. What does not fit is counted as dropped, oldest first.",
+        1, 100_000,
+    ),
+    Spec(
+        "pose_timeout", 0.2, "Longest wait for the odometry around a cloud's stamp, seconds.",
+        0.0, 60.0, live=True,
+    ),
+    Spec("pose_history", 30.0, "Odometry kept for clouds that come late, seconds.", 0.1, 3600.0),
+    Spec("pose_max_gap", 0.5, "Widest gap in the odometry to interpolate in, seconds.", 0.01, 10.0),
+    Spec(
+        "pose_max_jump", 1.0,
+        "Sudden change of the odometry that clears the history (relocalisation), metres; "
+        "0: never.",
+        0.0, 1000.0,
+    ),
+    Spec(
+        "intensity_field", "", "Field to read intensity from; empty: intensity, reflectivity or i.",
+        live=True,
+    ),
+    Spec(
+        "intensity_scale", 0.0,
+        "Raw intensity that means 1. 0: floats are 0..1 already, integers 0..255.",
+        0.0, 1e6, live=True,
+    ),
+    Spec("max_points", DEFAULT_MAX_POINTS, "Clouds with more points are refused.",
+         1, 100_000_000, live=True),
+    Spec(
+        "expected_rate", 0.0,
+        "Rate of the LiDAR in Hz, to notice lost clouds by. 0: learned from the stamps.",
+        0.0, 1000.0,
+    ),
+    Spec("diagnostics_period", 1.0, "Time between two messages on /diagnostics, seconds.",
+         0.05, 60.0),
+)  # fmt: skip
+
+
+class Parameters(Mapping[str, Any]):
+    """The parameters of a node, always up to date, by name.
+
+    Args:
+        node: declares all of SPECS on it.
+        configured: whether the node is configured now; then only live parameters may change.
+
+    Raises:
+        KdmosError: a value given at start-up is refused; the message names the parameter.
+    """
+
+    def __init__(self, node: Any, configured: Callable[[], bool]) -> None:
+        self._node = node
+        self._configured = configured
+        self._specs = {spec.name: spec for spec in SPECS}
+        node.add_on_set_parameters_callback(self._on_set)
+        for spec in SPECS:
+            try:
+                node.declare_parameter(spec.name, spec.default, spec.descriptor())
+            except ParameterException as error:
+                raise KdmosError(f"parameter '{spec.name}' is refused: {error}") from error
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._specs:
+            raise KeyError(name)
+        return self._node.get_parameter(name).value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def unknown(self) -> list[str]:
+        """One line for every parameter that was given at start-up but does not exist."""
+        lines = []
+        for name in getattr(self._node, "_parameter_overrides", {}):
+            if not self._node.has_parameter(name) and not name.startswith("qos_overrides."):
+                close = difflib.get_close_matches(name, self._specs, n=1)
+                hint = f"; did you mean '{close[0]}'?" if close else ""
+                lines.append(f"there is no parameter '{name}': it is ignored{hint}")
+        return lines
+
+    def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
+        for change in changes:
+            spec = self._specs.get(change.name)
+            if spec is None:
+                continue
+            complaint = spec.complaint(change.value)
+            if complaint is None and self._configured() and not spec.live:
+                complaint = (
+                    f"parameter '{spec.name}' can only change while the node is unconfigured"
+                )
+            if complaint:
+                return SetParametersResult(successful=False, reason=complaint)
+        return SetParametersResult(successful=True)

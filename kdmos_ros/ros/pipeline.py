@@ -1,0 +1,204 @@
+"""The way of one cloud message to its labels: checks, decoding, pose, segmenter. Free of ROS."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.cloud import DecodedCloud, decode
+from kdmos_ros.errors import PoseError, ReasonedError
+from kdmos_ros.poses import RESTART_NS
+from kdmos_ros.ros.extrinsics import Extrinsics
+from kdmos_ros.ros.statistics import Statistics
+from kdmos_ros.ros.throttle import ThrottledLog
+from kdmos_ros.scan import Scan
+from kdmos_ros.segmenter import Segmentation
+
+# After a longer silence the history is useless: objects and sensor may have changed at will.
+_SILENCE_NS = 5_000_000_000
+_MOSTLY_SATURATED = 0.5
+
+
+class DroppedScan(ReasonedError):
+    """A scan that is not labelled, and why."""
+
+
+class PoseSource(Protocol):
+    """Gives T_odom_base at a stamp; a new generation has no relation to the poses before."""
+
+    base_frame: str
+
+    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[npt.NDArray[np.float64], int]:
+        """See PoseBuffer.wait."""
+
+    def rewind(self, stamp_ns: int) -> None:
+        """See PoseBuffer.rewind."""
+
+
+class Segments(Protocol):
+    """What is used of a Segmenter."""
+
+    def push(self, scan: Scan) -> Segmentation:
+        """See Segmenter.push."""
+
+    def reset(self) -> None:
+        """See Segmenter.reset."""
+
+    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
+        """See Segmenter.set_mount."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A cloud message and its labels, one a point; see Segmentation."""
+
+    message: Any
+    labels: npt.NDArray[np.uint8]
+    moving_probability: npt.NDArray[np.float32]
+    timings_ms: dict[str, float]
+
+
+class Pipeline:
+    """Labels cloud messages one after the other. `process` belongs to one thread.
+
+    Args:
+        segmenter: gets the scans that pass all checks.
+        poses: odometry.
+        extrinsics: mount of the LiDAR on the base.
+        options: current values of pose_timeout, intensity_field, intensity_scale, max_points.
+        statistics: gets events (resets, odd clouds); scans are counted by the caller.
+        log: gets what the user should know of them.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segments,
+        poses: PoseSource,
+        extrinsics: Extrinsics,
+        options: Mapping[str, Any],
+        statistics: Statistics,
+        log: ThrottledLog,
+    ) -> None:
+        self._segmenter = segmenter
+        self._poses = poses
+        self._extrinsics = extrinsics
+        self._options = options
+        self._statistics = statistics
+        self._log = log
+        self._last_stamp: int | None = None
+        self._generation: int | None = None
+        self._mount: npt.NDArray[np.float64] | None = None
+        self._reset_wanted = threading.Event()
+
+    def request_reset(self) -> None:
+        """Forget all history before the next scan. May be called from any thread."""
+        self._reset_wanted.set()
+
+    def reset(self) -> None:
+        """Forget all history now; not while `process` runs."""
+        self._reset_wanted.clear()
+        self._segmenter.reset()
+        self._last_stamp = None
+        self._generation = None
+
+    def process(self, message: Any, stamp_ns: int, frame: str) -> Labelled:
+        """Label a PointCloud2 message; blocks while its pose may still come.
+
+        Raises:
+            DroppedScan, CloudError: the scan is lost, with the reason.
+        """
+        timings: dict[str, float] = {}
+        if self._reset_wanted.is_set():
+            self._forget("on request")
+        self._check_order(stamp_ns)
+
+        start = time.perf_counter()
+        cloud = self._decode(message)
+        timings["decode"] = (time.perf_counter() - start) * 1e3
+        if not self._has_returns(cloud):
+            n = len(cloud.points)
+            return Labelled(message, np.zeros(n, np.uint8), np.zeros(n, np.float32), timings)
+
+        start = time.perf_counter()
+        pose = self._pose(stamp_ns, frame)
+        timings["pose"] = (time.perf_counter() - start) * 1e3
+        result = self._segmenter.push(Scan(cloud.points, cloud.intensity, stamp_ns, pose))
+        self._last_stamp = stamp_ns
+        timings.update(result.timings_ms)
+        return Labelled(message, result.labels, result.moving_probability, timings)
+
+    def _check_order(self, stamp_ns: int) -> None:
+        last = self._last_stamp
+        if last is None or last < stamp_ns <= last + _SILENCE_NS:
+            return
+        if stamp_ns == last:
+            raise DroppedScan("repeated_stamp", f"cloud has the same stamp as the last, {last} ns")
+        step_s = (stamp_ns - last) * 1e-9
+        if stamp_ns > last:
+            self._forget(f"no cloud was labelled for {step_s:.1f} s")
+        elif last - stamp_ns > RESTART_NS:
+            self._poses.rewind(stamp_ns)
+            self._forget(f"the clouds' time went back by {-step_s:.1f} s")
+        else:
+            raise DroppedScan(
+                "out_of_order", f"cloud is {-step_s * 1e3:.1f} ms older than the last"
+            )
+
+    def _decode(self, message: Any) -> DecodedCloud:
+        return decode(
+            message,
+            intensity_field=self._options["intensity_field"] or None,
+            intensity_scale=self._options["intensity_scale"] or None,
+            max_points=self._options["max_points"],
+        )
+
+    def _has_returns(self, cloud: DecodedCloud) -> bool:
+        """Whether there is anything to label; says so if something looks wrong."""
+        if cloud.saturated > _MOSTLY_SATURATED:
+            self._statistics.event("intensity_saturated")
+            self._log.warning(
+                "intensity_saturated",
+                f"{cloud.saturated:.0%} of the intensities are above the full scale: "
+                "set the parameter intensity_scale (255 for most sensors)",
+            )
+        if not len(cloud.points):
+            self._statistics.event("empty_cloud")
+            self._log.warning("empty_cloud", "cloud has no points; published empty")
+            return False
+        x, y, z = cloud.points.T
+        if not (np.isfinite(x) & np.isfinite(y) & np.isfinite(z)).any():
+            self._statistics.event("no_finite_point")
+            self._log.warning(
+                "no_finite_point", "cloud has no finite point; published with all labels 0"
+            )
+            return False
+        return True
+
+    def _pose(self, stamp_ns: int, frame: str) -> npt.NDArray[np.float64]:
+        """T_odom_lidar (4, 4) at the stamp; sets the mount on the way."""
+        timeout_s = self._options["pose_timeout"]
+        try:
+            odom_T_base, generation = self._poses.wait(stamp_ns, timeout_s)
+        except PoseError as error:
+            raise DroppedScan(f"pose_{error.reason}", f"no pose for the cloud: {error}") from None
+        mount = self._extrinsics.look_up(self._poses.base_frame, frame, stamp_ns, timeout_s)
+        if self._generation is not None and generation != self._generation:
+            self._forget("the odometry jumped or started anew")
+        self._generation = generation
+        if mount is None:
+            return odom_T_base
+        if self._mount is None or not np.array_equal(mount, self._mount):
+            self._segmenter.set_mount(mount)
+            self._mount = mount
+        return odom_T_base @ mount
+
+    def _forget(self, why: str) -> None:
+        self.reset()
+        self._statistics.event("reset")
+        self._log.warning("reset", f"history cleared: {why}")

@@ -1,0 +1,148 @@
+"""What the node has while it is configured: model, poses, publishers; subscriptions if active."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import PointCloud2
+
+from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.ros.extrinsics import make_extrinsics
+from kdmos_ros.ros.health import Identity
+from kdmos_ros.ros.messages import frame_of, stamp_ns
+from kdmos_ros.ros.odometry import OdometrySource
+from kdmos_ros.ros.outputs import Outputs
+from kdmos_ros.ros.pipeline import Pipeline
+from kdmos_ros.ros.qos import SubscriptionEventCallbacks, profile
+from kdmos_ros.ros.statistics import Statistics
+from kdmos_ros.ros.throttle import ThrottledLog
+from kdmos_ros.ros.watchdog import DeliveryWatch
+from kdmos_ros.ros.worker import Job, Worker
+
+_ODOM_DEPTH = 200
+_WARNING_PERIOD_S = 15.0
+
+
+class Session:
+    """Wires one segmenter to topics. `start` and `stop` may alternate; `close` ends it.
+
+    Args:
+        node: owner of publishers and subscriptions.
+        parameters: values by name; the live ones are read anew for each scan.
+        segmenter: a Segmenter, warmed up.
+
+    Attributes:
+        identity: what the segmenter runs on.
+    """
+
+    def __init__(
+        self, node: Any, parameters: Mapping[str, Any], segmenter: Any, statistics: Statistics
+    ) -> None:
+        p = self._parameters = parameters
+        self._node = node
+        self._segmenter = segmenter
+        self._statistics = statistics
+        self._log = ThrottledLog(node.get_logger())
+        self._rare_log = ThrottledLog(node.get_logger(), _WARNING_PERIOD_S)
+        self.identity = Identity(segmenter.model_name, segmenter.provider, segmenter.fell_back)
+        self._buffer = PoseBuffer(
+            p["pose_history"], p["pose_max_gap"], p["pose_max_jump"] or float("inf")
+        )
+        self._poses = OdometrySource(self._buffer, statistics, self._log)
+        self._extrinsics = make_extrinsics(node, p["base_to_lidar"])
+        self._watch = DeliveryWatch(p["expected_rate"])
+        self._outputs = Outputs(node, profile(p["output_reliability"], p["output_depth"]))
+        self._pipeline = Pipeline(
+            segmenter, self._poses, self._extrinsics, p, statistics, self._log
+        )
+        self._worker: Worker | None = None
+        self._subscriptions: list[Any] = []
+        self._started = 0.0
+
+    def start(self) -> None:
+        """Subscribe and label, with an empty history."""
+        p = self._parameters
+        self._pipeline.reset()
+        self._buffer.resume()
+        self._worker = Worker(
+            self._pipeline, self._outputs.publish, p["queue_size"], self._statistics, self._log
+        )
+        self._worker.start()
+        self._started = time.monotonic()
+        odom = self._subscribe(
+            Odometry, "odom", self._poses.receive, p["odom_reliability"], _ODOM_DEPTH
+        )
+        cloud = self._subscribe(
+            PointCloud2, "points", self._on_cloud, p["cloud_reliability"], p["cloud_depth"]
+        )
+        self._subscriptions = [odom, cloud]
+        self._node.get_logger().info(f"labelling {cloud.topic_name} with {odom.topic_name}")
+
+    def stop(self) -> None:
+        """Unsubscribe and stop labelling; twice is fine."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+        if self._worker is not None:
+            self._buffer.interrupt()
+            self._worker.stop()
+            self._worker = None
+
+    def close(self) -> None:
+        """Stop, and take the publishers down."""
+        self.stop()
+        self._outputs.destroy()
+        self._extrinsics.close()
+
+    def reset(self) -> None:
+        """Forget the history before the next scan."""
+        self._pipeline.request_reset()
+
+    def watch_delivery(self) -> None:
+        """Warn if clouds are published but hardly any arrive."""
+        if self._worker is None:
+            return
+        topic = self._subscriptions[1].topic_name
+        complaint = self._watch.complaint(
+            time.monotonic(), self._started, self._node.count_publishers(topic), topic
+        )
+        if complaint:
+            self._rare_log.warning("delivery", complaint)
+
+    def figures(self) -> dict[str, object]:
+        """More values for diagnostics."""
+        figures: dict[str, object] = {"waiting": self._worker.waiting if self._worker else 0}
+        for name in ("added", "duplicates", "out_of_order", "expired", "jumps", "restarts"):
+            figures[f"odometry.{name}"] = getattr(self._buffer, name)
+        return figures
+
+    def _on_cloud(self, message: PointCloud2) -> None:
+        stamp = stamp_ns(message.header.stamp)
+        self._watch.arrived(stamp, time.monotonic())
+        worker = self._worker
+        if worker is not None:
+            frame = frame_of(message.header.frame_id)
+            worker.submit(Job(message, stamp, frame, time.perf_counter()))
+
+    def _subscribe(
+        self, kind: Any, topic: str, callback: Callable[[Any], None], reliability: str, depth: int
+    ) -> Any:
+        def incompatible(_event: Any) -> None:
+            self._rare_log.warning(
+                f"qos {topic}",
+                f"nothing is received from a publisher of {self._node.resolve_topic_name(topic)}: "
+                f"its QoS does not fit this node's ({reliability}); most likely it is best effort, "
+                f"so set the parameter {topic_parameter} to 'best_effort'",
+            )
+
+        topic_parameter = "cloud_reliability" if topic == "points" else "odom_reliability"
+        return self._node.create_subscription(
+            kind,
+            topic,
+            callback,
+            profile(reliability, depth),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=incompatible),
+        )

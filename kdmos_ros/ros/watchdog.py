@@ -1,0 +1,73 @@
+"""Notices that clouds are published but hardly any arrive: the large-message trap of Fast DDS."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+
+SILENCE_S = 3.0
+_LOWEST_USUAL_RATE_HZ = 5.0
+_POOR_SHARE = 0.3
+_WINDOW = 50
+_PROFILE_HINT = (
+    "Fast DDS loses large clouds with its default settings: set FASTRTPS_DEFAULT_PROFILES_FILE and"
+    " FASTDDS_DEFAULT_PROFILES_FILE to kdmos_ros's config/fastdds_profile.xml for this node and for"
+    " the driver, or, if the driver publishes reliably, the parameter cloud_reliability to"
+    " 'reliable'"
+)
+
+
+class DeliveryWatch:
+    """Judges arrivals by their stamps, so that bags played slowly or fast are judged alike.
+
+    Args:
+        expected_rate_hz: rate of the sensor; 0 learns it from the shortest step between stamps
+            and takes it to be at least 5 Hz.
+    """
+
+    def __init__(self, expected_rate_hz: float = 0.0) -> None:
+        self.expected_rate_hz = expected_rate_hz
+        self._stamps: deque[int] = deque(maxlen=_WINDOW)
+        self._last_arrival: float | None = None
+        self._lock = threading.Lock()
+
+    def arrived(self, stamp_ns: int, now_s: float) -> None:
+        """A cloud arrived at `now_s` of any clock that never goes back."""
+        with self._lock:
+            if self._stamps and stamp_ns <= self._stamps[-1]:
+                self._stamps.clear()  # a bag that loops; nothing to be learned across it
+            self._stamps.append(stamp_ns)
+            self._last_arrival = now_s
+
+    def complaint(self, now_s: float, since_s: float, publishers: int, topic: str) -> str | None:
+        """One line for the log if delivery looks broken, else None.
+
+        Args:
+            now_s, since_s: now, and when the subscription was made.
+            publishers: number of publishers on the topic.
+        """
+        if publishers == 0:
+            return None
+        with self._lock:
+            last = self._last_arrival
+            stamps = list(self._stamps)
+        if now_s - (since_s if last is None else max(last, since_s)) > SILENCE_S:
+            ever = "no cloud has arrived" if last is None else "no cloud arrives any more"
+            return (
+                f"{topic} has {publishers} publisher(s), but {ever}: if it is publishing, "
+                f"{_PROFILE_HINT}"
+            )
+        if len(stamps) < 3:
+            return None
+        rate = (len(stamps) - 1) / (stamps[-1] - stamps[0]) * 1e9
+        expected = self.expected_rate_hz or max(
+            _LOWEST_USUAL_RATE_HZ,
+            1e9 / min(b - a for a, b in itertools.pairwise(stamps)),
+        )
+        if rate < _POOR_SHARE * expected:
+            return (
+                f"only {rate:.1f} clouds per second of {topic} arrive, about {expected:.1f} are "
+                f"expected: {_PROFILE_HINT}"
+            )
+        return None

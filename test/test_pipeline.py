@@ -1,0 +1,241 @@
+import numpy as np
+import pytest
+from clouds import make_cloud
+
+from kdmos_ros.errors import CloudError
+from kdmos_ros.geometry import from_pose, make_transform
+from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.ros.extrinsics import ExtrinsicError, FixedExtrinsics, UnknownExtrinsics
+from kdmos_ros.ros.pipeline import DroppedScan, Pipeline
+from kdmos_ros.ros.statistics import Statistics
+from kdmos_ros.ros.throttle import ThrottledLog
+from kdmos_ros.segmenter import Segmentation
+
+SECOND = 1_000_000_000
+MOUNT = from_pose([0.5, 0, 1.7], [0, 0, 0.1, 1])
+
+
+class Recorder:
+    """Stands in for the segmenter and notes what it is asked."""
+
+    def __init__(self):
+        self.calls = []
+        self.scans = []
+
+    def push(self, scan):
+        self.calls.append("push")
+        self.scans.append(scan)
+        n = len(scan.points)
+        return Segmentation(np.full(n, 3, np.uint8), np.ones(n, np.float32), scan.stamp_ns, {})
+
+    def reset(self):
+        self.calls.append("reset")
+
+    def set_mount(self, mount):
+        self.calls.append("set_mount")
+        self.mount = mount
+
+
+class Odometry(PoseBuffer):
+    base_frame = "base_link"
+
+
+class Logger:
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, text):
+        self.lines.append(text)
+
+    error = warning
+
+
+class Bench:
+    def __init__(self, extrinsics=None, **options):
+        self.options = {
+            "pose_timeout": 0.0, "intensity_field": "", "intensity_scale": 0.0,
+            "max_points": 1000, **options,
+        }  # fmt: skip
+        self.segmenter, self.poses = Recorder(), Odometry(max_jump_m=1.0)
+        self.statistics, self.logger = Statistics(), Logger()
+        self.pipeline = Pipeline(
+            self.segmenter, self.poses, extrinsics or FixedExtrinsics(MOUNT), self.options,
+            self.statistics, ThrottledLog(self.logger, 0),
+        )  # fmt: skip
+
+    def odometry(self, *stamps_s, offset=0.0):
+        for stamp in stamps_s:
+            self.poses.add(round(stamp * SECOND), make_transform(np.eye(3), [stamp + offset, 0, 0]))
+
+    def process(self, stamp_s, message=None):
+        message = message or make_cloud("plain_xyz")[0]
+        return self.pipeline.process(message, round(stamp_s * SECOND), "lidar")
+
+    def reason(self, stamp_s, message=None):
+        with pytest.raises((DroppedScan, CloudError, ExtrinsicError)) as caught:
+            self.process(stamp_s, message)
+        return caught.value.reason
+
+
+# -- scans that are dropped ----------------------------------------------------------------------
+
+
+def test_bad_clouds_never_reach_the_segmenter():
+    bench = Bench()
+    bench.odometry(1, 2)
+    message, _ = make_cloud(width=5000)
+    assert bench.reason(1, message) == "too_many_points"
+    message, _ = make_cloud()
+    message.data = message.data[:10]
+    assert bench.reason(1, message) == "short_data"
+    assert bench.segmenter.calls == []
+
+
+def test_no_pose_no_label():
+    bench = Bench()
+    assert bench.reason(1) == "pose_timeout"
+    bench.odometry(1.0, 1.1, 2.0)
+    assert bench.reason(0.9) == "pose_too_old"
+    assert bench.reason(1.5) == "pose_gap"
+    assert bench.reason(2.1) == "pose_timeout"
+    assert bench.segmenter.calls == []
+
+
+def test_unknown_mount_no_label():
+    bench = Bench(extrinsics=UnknownExtrinsics())
+    bench.odometry(1)
+    assert bench.reason(1) == "no_extrinsic"
+    assert bench.segmenter.calls == []
+
+
+def test_stamps_that_repeat_or_step_back_a_little():
+    bench = Bench()
+    bench.odometry(1.0, 1.1, 1.2)
+    bench.process(1.1)
+    assert bench.reason(1.1) == "repeated_stamp"
+    assert bench.reason(1.0) == "out_of_order"
+    bench.process(1.2)
+    assert bench.segmenter.calls == ["set_mount", "push", "push"]
+
+
+def test_a_dropped_scan_does_not_count_for_the_order():
+    bench = Bench()
+    bench.odometry(1.0)
+    assert bench.reason(5000) == "pose_timeout"
+    bench.process(1.0)
+
+
+# -- what the segmenter gets ---------------------------------------------------------------------
+
+
+def test_scan_has_the_pose_of_the_sensor_at_the_stamp():
+    bench = Bench()
+    bench.odometry(1.0, 1.2)
+    message, truth = make_cloud()
+    result = bench.process(1.1, message)
+    (scan,) = bench.segmenter.scans
+    np.testing.assert_allclose(scan.pose, make_transform(np.eye(3), [1.1, 0, 0]) @ MOUNT)
+    np.testing.assert_array_equal(scan.points[:, 1], truth["y"])
+    assert scan.stamp_ns == 1_100_000_000
+    np.testing.assert_array_equal(bench.segmenter.mount, MOUNT)
+    assert result.message is message
+    assert {"decode", "pose"} <= set(result.timings_ms)
+
+
+def test_odometry_of_the_lidar_itself_needs_no_mount():
+    bench = Bench(extrinsics=UnknownExtrinsics())
+    bench.poses.base_frame = "lidar"
+    bench.odometry(1.0)
+    bench.process(1.0)
+    assert bench.segmenter.calls == ["push"]
+    np.testing.assert_array_equal(bench.segmenter.scans[0].pose, bench.poses.at(SECOND))
+
+
+@pytest.mark.parametrize("layout", ["kitti", "plain_xyz", "ouster_organised"])
+def test_empty_and_blind_clouds_are_answered_without_a_pose(layout):
+    bench = Bench()
+    empty, _ = make_cloud(layout, width=0)
+    assert len(bench.process(1, empty).labels) == 0
+    n = make_cloud(layout)[1]["x"].size
+    blind, _ = make_cloud(layout, values={"y": np.full(n, np.nan)})
+    result = bench.process(1, blind)
+    assert len(result.labels) == n
+    assert not result.labels.any()
+    assert not result.moving_probability.any()
+    assert bench.segmenter.calls == []
+    assert bench.statistics.snapshot().events == {"empty_cloud": 1, "no_finite_point": 1}
+    assert len(bench.logger.lines) == 2
+
+
+def test_options_are_read_anew_for_every_scan():
+    bench = Bench()
+    bench.odometry(1.0, 1.1)
+    message, _ = make_cloud("autoware_xyzirc")
+    bench.process(1.0, message)
+    bench.options["intensity_scale"] = 1e5
+    bench.process(1.1, message)
+    first, second = bench.segmenter.scans
+    assert first.intensity.max() > 0.5
+    assert second.intensity.max() < 0.01
+
+
+def test_saturated_intensity_is_reported_with_the_remedy():
+    bench = Bench()
+    bench.odometry(1.0)
+    message, _ = make_cloud(values={"intensity": np.full(50, 100.0)})
+    bench.process(1.0, message)
+    assert "intensity_scale" in bench.logger.lines[0]
+    assert bench.statistics.snapshot().events == {"intensity_saturated": 1}
+
+
+# -- history -------------------------------------------------------------------------------------
+
+
+def test_time_far_back_starts_afresh():
+    bench = Bench()
+    bench.odometry(100.0, 100.1)
+    bench.process(100.1)
+    assert bench.reason(10.0) == "pose_timeout"  # poses of the old time are of no use
+    assert len(bench.poses) == 0
+    bench.odometry(10.0, 10.1)
+    bench.process(10.1)
+    assert bench.segmenter.calls == ["set_mount", "push", "reset", "push"]
+
+
+def test_poses_of_the_new_time_survive_if_they_came_first():
+    bench = Bench()
+    bench.odometry(100.0, 100.1)
+    bench.process(100.1)
+    bench.odometry(10.0)
+    bench.process(10.0)
+    assert bench.segmenter.calls == ["set_mount", "push", "reset", "push"]
+
+
+def test_long_silence_starts_afresh():
+    bench = Bench()
+    bench.odometry(1.0)
+    bench.process(1.0)
+    bench.odometry(20.0)
+    bench.process(20.0)
+    assert bench.segmenter.calls == ["set_mount", "push", "reset", "push"]
+
+
+def test_jump_of_the_odometry_starts_afresh():
+    bench = Bench()
+    bench.odometry(1.0, 1.1, 1.2)
+    bench.process(1.1)
+    bench.process(1.2)
+    bench.odometry(1.3, 1.4, offset=7.0)
+    bench.process(1.35)
+    assert bench.segmenter.calls == ["set_mount", "push", "push", "reset", "push"]
+    assert "jumped" in bench.logger.lines[0]
+
+
+def test_reset_on_request():
+    bench = Bench()
+    bench.odometry(1.0, 1.1)
+    bench.process(1.1)
+    bench.pipeline.request_reset()
+    bench.process(1.0)  # even an older scan: there is no history to be older than
+    assert bench.segmenter.calls == ["set_mount", "push", "reset", "push"]
+    assert bench.statistics.snapshot().events == {"reset": 1}

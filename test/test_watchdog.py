@@ -1,0 +1,60 @@
+import pytest
+
+from kdmos_ros.ros.watchdog import SILENCE_S, DeliveryWatch
+
+SECOND = 1_000_000_000
+
+
+def watch_with(stamps_s, now_s=100.0, **options):
+    watch = DeliveryWatch(**options)
+    for stamp in stamps_s:
+        watch.arrived(round(stamp * SECOND), now_s)
+    return watch
+
+
+def complaint(watch, now_s=100.0, since_s=0.0, publishers=1):
+    return watch.complaint(now_s, since_s, publishers, "/points")
+
+
+def test_no_publisher_is_no_fault():
+    assert complaint(watch_with([]), publishers=0) is None
+
+
+def test_silence_right_after_the_start_is_no_fault():
+    assert complaint(watch_with([]), now_s=SILENCE_S - 0.1) is None
+
+
+def test_nothing_arrives_although_there_is_a_publisher():
+    text = complaint(watch_with([]), now_s=SILENCE_S + 0.1)
+    assert "no cloud has arrived" in text
+    assert "config/fastdds_profile.xml" in text
+    assert "cloud_reliability" in text
+
+
+def test_nothing_arrives_any_more():
+    assert "any more" in complaint(watch_with([1, 1.1], now_s=100), now_s=100 + SILENCE_S + 0.1)
+
+
+@pytest.mark.parametrize("rate", [5, 10, 20])
+def test_regular_arrivals_are_fine(rate):
+    assert complaint(watch_with([i / rate for i in range(30)])) is None
+
+
+def test_one_of_forty_is_noticed_without_knowing_the_rate():
+    assert "only 0.2 clouds per second" in complaint(watch_with([0, 4.0, 8.0]))
+
+
+def test_gaps_between_arrivals_are_noticed_by_the_shortest_step():
+    stamps = [i * 0.05 for i in range(100) if i % 10 in (0, 1)]
+    assert "about 20.0 are expected" in complaint(watch_with(stamps))
+
+
+def test_slow_sensor_is_fine_when_its_rate_is_given():
+    stamps = range(0, 40, 2)
+    assert complaint(watch_with(stamps)) is not None
+    assert complaint(watch_with(stamps, expected_rate_hz=0.5)) is None
+
+
+def test_looping_bag_is_fine():
+    stamps = [*(i / 10 for i in range(30)), *(i / 10 for i in range(20))]
+    assert complaint(watch_with(stamps)) is None

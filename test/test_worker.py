@@ -1,0 +1,121 @@
+import threading
+
+import numpy as np
+import pytest
+
+from kdmos_ros.ros.pipeline import DroppedScan, Labelled
+from kdmos_ros.ros.statistics import Statistics
+from kdmos_ros.ros.throttle import ThrottledLog
+from kdmos_ros.ros.worker import Job, Worker
+
+
+class Logger:
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, text):
+        self.lines.append(text)
+
+    error = warning
+
+
+class Bench:
+    """A worker whose pipeline does what each job's message says."""
+
+    def __init__(self, queue_size=1):
+        self.statistics, self.logger = Statistics(), Logger()
+        self.published = []
+        self.entered, self.gate = threading.Semaphore(0), threading.Semaphore(0)
+        self.worker = Worker(
+            self, self.publish, queue_size, self.statistics, ThrottledLog(self.logger, 0)
+        )
+
+    def process(self, message, stamp_ns, frame):
+        self.entered.release()
+        if message == "hold":
+            self.gate.acquire()
+        if message == "drop":
+            raise DroppedScan("pose_gap", "odometry has a gap")
+        if message == "crash":
+            raise ZeroDivisionError("nobody thought of this")
+        return Labelled(message, np.zeros(0), np.zeros(0), {"bev": 1.0})
+
+    def publish(self, result):
+        self.published.append(result.message)
+        return {"publish": 1.0}
+
+    def submit(self, *messages):
+        for message in messages:
+            self.worker.submit(Job(message, 0, "lidar", 0.0))
+
+
+@pytest.fixture
+def bench():
+    return Bench(queue_size=10)
+
+
+def finish(bench):
+    """Wait for what was submitted, then stop."""
+    done = threading.Event()
+    publish = bench.publish
+
+    def last(result):
+        publish(result)
+        if result.message == "last":
+            done.set()
+        return {}
+
+    bench.worker._publish = last
+    bench.submit("last")
+    bench.worker.start()
+    assert done.wait(30)
+    bench.worker.stop()
+
+
+def test_every_failure_is_counted_and_the_next_scan_gets_its_turn(bench):
+    bench.submit("good", "drop", "crash", "drop")
+    finish(bench)
+    snapshot = bench.statistics.snapshot()
+    assert bench.published == ["good", "last"]
+    assert snapshot.dropped == {"pose_gap": 2, "internal_error": 1}
+    assert (snapshot.received, snapshot.labelled) == (5, 2)
+
+
+def test_what_went_wrong_is_logged(bench):
+    bench.submit("drop", "crash")
+    finish(bench)
+    assert bench.logger.lines[0] == "cloud dropped: odometry has a gap"
+    assert "ZeroDivisionError: nobody thought of this" in bench.logger.lines[1]
+    assert "Traceback" in bench.logger.lines[1]
+
+
+def test_stages_are_timed(bench):
+    finish(bench)
+    assert {"bev", "queue", "total"} <= set(bench.statistics.snapshot().latency_ms)
+
+
+@pytest.mark.parametrize(
+    ("queue_size", "reason", "published"),
+    [(1, "superseded", ["hold", "e"]), (2, "queue_full", ["hold", "d", "e"])],
+)
+def test_newest_wins_while_the_worker_is_busy(queue_size, reason, published):
+    bench = Bench(queue_size)
+    bench.worker.start()
+    bench.submit("hold")
+    assert bench.entered.acquire(timeout=30)
+    bench.submit("a", "b", "c", "d", "e")
+    bench.gate.release()
+    for _ in published[1:]:
+        assert bench.entered.acquire(timeout=30)
+    bench.worker.stop()
+    assert bench.published == published
+    snapshot = bench.statistics.snapshot()
+    assert snapshot.dropped == {reason: 6 - len(published)}
+    assert snapshot.received == 6
+
+
+def test_what_waits_when_it_is_stopped_is_counted(bench):
+    bench.submit("a", "b")
+    bench.worker.stop()
+    assert bench.statistics.snapshot().dropped == {"deactivated": 2}
+    assert bench.published == []
