@@ -103,10 +103,10 @@ def evaluate_bag(
     """
     for scan in replayed:
         truth = labels.read(scan.index, scan.stamp_ns, scan.n_points)
-        if scan.result is None:
+        if scan.labels is None:
             report.dropped[scan.dropped] += 1
             continue
-        report.confusion.add(truth, scan.result.labels)
+        report.confusion.add(truth, scan.labels)
         report.latency.add(scan.timings_ms)
         report.scans += 1
         report.points += scan.n_points

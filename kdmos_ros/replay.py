@@ -1,16 +1,33 @@
-"""Runs the node's segmenter over a recorded drive, without ROS."""
+"""Runs what the node runs, scan by scan, over a recorded drive and without ROS."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from kdmos_ros import cloud
-from kdmos_ros.errors import CloudError, PoseError
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.cloud_layout import DEFAULT_MAX_POINTS
+from kdmos_ros.errors import ReasonedError
 from kdmos_ros.io.bags import BagReader
-from kdmos_ros.scan import Scan
-from kdmos_ros.segmenter import Segmentation, Segmenter
+from kdmos_ros.poses import RESTART_NS, PoseBuffer
+from kdmos_ros.ros.extrinsics import FixedExtrinsics
+from kdmos_ros.ros.pipeline import Pipeline, Segments
+from kdmos_ros.ros.statistics import Statistics
+from kdmos_ros.ros.throttle import ThrottledLog
+
+# The node's defaults; the bag has all odometry there will be, so there is nothing to wait for.
+_OPTIONS = {
+    "pose_timeout": 0.0,
+    "intensity_field": "",
+    "intensity_scale": 0.0,
+    "max_points": DEFAULT_MAX_POINTS,
+}
+_POSE_HISTORY_S, _POSE_MAX_GAP_S, _POSE_MAX_JUMP_M = 30.0, 0.5, 1.0
 
 
 @dataclass(frozen=True)
@@ -21,58 +38,87 @@ class ReplayedScan:
         index: position of the cloud in the bag, from 0, dropped ones included.
         stamp_ns: its stamp.
         n_points: points of the cloud (height * width).
-        scan, result: the input and output, or None if it was dropped.
+        message: the PointCloud2.
+        labels, moving_probability: (N,) uint8 and (N,) float32, or None if it was dropped.
         dropped: why, as the node counts it; empty if it was not.
-        timings_ms: milliseconds by stage (decode, pose and the segmenter's), and `total`.
+        timings_ms: milliseconds by stage, as the node's, and `total`.
     """
 
     index: int
     stamp_ns: int
     n_points: int
-    scan: Scan | None = None
-    result: Segmentation | None = None
+    message: Any = None
+    labels: npt.NDArray[np.uint8] | None = None
+    moving_probability: npt.NDArray[np.float32] | None = None
     dropped: str = ""
     timings_ms: dict[str, float] = field(default_factory=dict)
 
 
-def replay(
-    bag: BagReader, segmenter: Segmenter, limit: int | None = None
-) -> Iterator[ReplayedScan]:
+def replay(bag: BagReader, segmenter: Segments, limit: int | None = None) -> Iterator[ReplayedScan]:
     """Label the clouds of a bag in order, each from itself and earlier ones only.
 
-    The segmenter gets the bag's mount and is reset first, and again where the stamps run
-    backwards. As in the node, a cloud that cannot be read, has no pose or repeats a stamp is
-    dropped, never guessed.
+    Args:
+        segmenter: is reset first and gets the bag's mount.
+        limit: stop after so many clouds.
     """
-    segmenter.set_mount(bag.base_T_sensor)
-    segmenter.reset()
-    previous: int | None = None
+    log = ThrottledLog(logging.getLogger(__name__))
+    poses = _PosesSoFar(bag)
+    pipeline = Pipeline(
+        segmenter, poses, FixedExtrinsics(bag.base_T_sensor), _OPTIONS, Statistics(), log
+    )
+    pipeline.reset()
     for index, (stamp_ns, message) in enumerate(bag.clouds()):
         if limit is not None and index >= limit:
             return
         n_points = int(message.height) * int(message.width)
+        poses.advance(stamp_ns)
         start = time.perf_counter()
         try:
-            decoded = cloud.decode(message)
-            decode_end = time.perf_counter()
-            pose = bag.poses.at(stamp_ns) @ bag.base_T_sensor
-        except (CloudError, PoseError) as error:
-            yield ReplayedScan(index, stamp_ns, n_points, dropped=error.reason)
+            result = pipeline.process(message, stamp_ns, bag.sensor_frame)
+        except ReasonedError as error:
+            log.warning(error.reason, f"scan {index} dropped: {error}")
+            yield ReplayedScan(index, stamp_ns, n_points, message, dropped=error.reason)
             continue
-        if stamp_ns == previous:
-            yield ReplayedScan(index, stamp_ns, n_points, dropped="repeated_stamp")
-            continue
-        if previous is not None and stamp_ns < previous:
-            segmenter.reset()
-        previous = stamp_ns
-        scan = Scan(decoded.points, decoded.intensity, stamp_ns, pose)
-        pose_end = time.perf_counter()
-        result = segmenter.push(scan)
-        end = time.perf_counter()
-        timings = {
-            "decode": (decode_end - start) * 1e3,
-            "pose": (pose_end - decode_end) * 1e3,
-            **result.timings_ms,
-            "total": (end - start) * 1e3,
-        }
-        yield ReplayedScan(index, stamp_ns, n_points, scan, result, timings_ms=timings)
+        timings = {**result.timings_ms, "total": (time.perf_counter() - start) * 1e3}
+        yield ReplayedScan(
+            index,
+            stamp_ns,
+            n_points,
+            message,
+            result.labels,
+            result.moving_probability,
+            timings_ms=timings,
+        )
+
+
+class _PosesSoFar:
+    """The pipeline's source of poses: the odometry up to the scan, as the node would have it."""
+
+    def __init__(self, bag: BagReader) -> None:
+        self.base_frame = bag.base_frame
+        self._odometry = bag.odometry
+        self._next = 0
+        self._newest: int | None = None
+        self._buffer = PoseBuffer(_POSE_HISTORY_S, _POSE_MAX_GAP_S, _POSE_MAX_JUMP_M)
+
+    def advance(self, stamp_ns: int) -> None:
+        """Take poses up to the first one that is not before the stamp."""
+        while self._next < len(self._odometry):
+            newest = self._newest
+            in_this_run = newest is None or stamp_ns >= newest - RESTART_NS
+            if newest is not None and in_this_run and newest >= stamp_ns:
+                return
+            stamp, pose = self._odometry[self._next]
+            if newest is not None and in_this_run and stamp < newest - RESTART_NS:
+                return  # the odometry started anew, the clouds did not yet
+            self._buffer.add(stamp, pose)
+            self._newest = stamp if newest is None or not in_this_run else max(newest, stamp)
+            self._next += 1
+
+    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[npt.NDArray[np.float64], int]:
+        """See PoseBuffer.wait."""
+        return self._buffer.wait(stamp_ns, timeout_s)
+
+    def rewind(self, stamp_ns: int) -> None:
+        """See PoseBuffer.rewind."""
+        self._buffer.rewind(stamp_ns)

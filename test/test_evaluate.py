@@ -10,7 +10,6 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.evaluate import ConfusionAccumulator, Latency, percentiles
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.replay import ReplayedScan
-from kdmos_ros.segmenter import Segmentation
 
 
 def raw(*labels: int) -> np.ndarray:
@@ -112,8 +111,8 @@ class Labels:
 
 
 def labelled(index: int, *predicted: int) -> ReplayedScan:
-    result = Segmentation(classes(*predicted), np.zeros(len(predicted), np.float32), index, {})
-    return ReplayedScan(index, index, len(predicted), None, result, timings_ms={"total": 4.0})
+    labels = classes(*predicted)
+    return ReplayedScan(index, index, len(labels), labels=labels, timings_ms={"total": 4.0})
 
 
 def test_dropped_scans_are_counted_and_not_scored():

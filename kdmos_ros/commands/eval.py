@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
         )
 
         def write(scan: ReplayedScan) -> None:
-            if predictions is not None and scan.result is not None:
-                predictions.add(scan.index, to_semantickitti(scan.result.labels))
+            if predictions is not None and scan.labels is not None:
+                predictions.add(scan.index, to_semantickitti(scan.labels))
 
         total = min(bag.n_scans, args.limit or bag.n_scans)
         replayed = progress(replay(bag, segmenter, args.limit), total, "eval")

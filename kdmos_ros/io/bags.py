@@ -51,7 +51,8 @@ class BagReader:
         cloud_topic, odom_topic: topics in use.
         sensor_frame, base_frame, odom_frame: frame ids.
         base_T_sensor: (4, 4) float64.
-        poses: odom_T_base of the whole drive.
+        poses: odom_T_base of the whole drive, to look up at any stamp.
+        odometry: the same as (stamp in ns, pose), in the order of recording.
         n_scans: clouds in the bag.
 
     Raises:
@@ -73,6 +74,7 @@ class BagReader:
             self.n_scans = sum(t.count for t in self._bag.topics if t.name == self.cloud_topic)
             self.sensor_frame = self._sensor_frame()
             self.poses = PoseBuffer(max_seconds=math.inf)
+            self.odometry: list[tuple[int, npt.NDArray[np.float64]]] = []
             self.odom_frame = self.base_frame = ""
             mounts = self._read_poses()
             if base_T_sensor is None:
@@ -131,10 +133,10 @@ class BagReader:
         frames = _frame(message.header.frame_id), _frame(message.child_frame_id)
         if not len(self.poses):
             self.odom_frame, self.base_frame = frames
-        pose = message.pose.pose
-        self.poses.add(
-            stamp_ns_of(message.header), self._pose(raw, pose.position, pose.orientation)
-        )
+        stamp_ns, pose = stamp_ns_of(message.header), message.pose.pose
+        matrix = self._pose(raw, pose.position, pose.orientation)
+        self.odometry.append((stamp_ns, matrix))
+        self.poses.add(stamp_ns, matrix)
 
     def _pose(self, raw: RawMessage, t: Any, q: Any) -> npt.NDArray[np.float64]:
         try:
