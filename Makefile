@@ -29,7 +29,11 @@ test: .venv/ready-test ## Lint, check types and run all tests
 	if [ $$lint != 0 ]; then echo 'kdmos_ros: error: lint failed, see above' >&2; exit 1; fi
 
 lint: .venv/ready-test ## Lint and check types only
-	@$(RUN) ruff check . && ruff format --check . && mypy
+	@$(RUN) { failed=0; \
+	ruff check . || failed=1; \
+	ruff format --check . || failed=1; \
+	mypy || failed=1; \
+	exit $$failed; }
 
 clean: ## Remove .venv and everything that make, pip and the tools wrote
 	rm -rf .venv build dist *.egg-info demo_output
