@@ -87,8 +87,12 @@ def _distance_to_lines(xs, ys, lines, half_width, edge):  # type: ignore[no-unty
     """edge (nx, ny) = min over road points (K, 2) of the distance, minus the half width."""
     for i in range(len(xs)):
         for j in range(len(ys)):
-            best = np.float32(1e9)
-            for k in range(len(lines)):
+            best, nearest = np.float32(1e9), 0
+            for k in range(0, len(lines), 8):  # coarse, then fine around the nearest
+                dx, dy = xs[i] - lines[k, 0], ys[j] - lines[k, 1]
+                if dx * dx + dy * dy < best:
+                    best, nearest = dx * dx + dy * dy, k
+            for k in range(max(nearest - 8, 0), min(nearest + 9, len(lines))):
                 dx, dy = xs[i] - lines[k, 0], ys[j] - lines[k, 1]
                 best = min(best, dx * dx + dy * dy)
             edge[i, j] = min(edge[i, j], np.sqrt(best) - half_width)
@@ -117,7 +121,7 @@ def make_ground(
 
     Args:
         low, high: (2,) corners of the area, metres.
-        roads: centre lines (K, 2), at most 2 m from point to point, with half widths.
+        roads: centre lines (K, 2), about 1 m from point to point, with half widths.
         paved: everything that is not a road is paved as well (a car park).
         wild: rough open terrain.
     """

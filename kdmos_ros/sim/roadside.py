@@ -32,6 +32,8 @@ def dress(stage: Stage, path: Path, edge: float, side: int, start: float, stop: 
         if style in ("suburb", "green"):
             _borders(stage, path, front, side, s, until)
         _furnish(stage, path, edge, side, s, until, _CLUTTER[style])
+        if style != "town" and rng.random() < 0.5:  # woods or gardens farther back
+            _growth(stage, path, front, side, s, until)
         if rng.random() < 0.7:
             _row(stage, path, side * (edge + rng.uniform(0.5, 1.2)), s, until)
         s = until
@@ -64,7 +66,11 @@ def _borders(stage: Stage, path: Path, front: float, side: int, start: float, st
     rng, s = stage.rng, start
     while s < stop:
         length = rng.uniform(5, 18)
-        if rng.random() < 0.75:
+        if rng.random() < 0.35:
+            length = 10.0
+            x, y, yaw = _at(path, s + 5, side * (front + rng.uniform(0, 3)))
+            stage.thicket(x, y, yaw)
+        elif rng.random() < 0.75:
             draw = (scenery.draw_hedge, scenery.draw_fence, scenery.draw_wall)[
                 int(rng.choice(3, p=[0.45, 0.35, 0.2]))
             ]
@@ -87,6 +93,19 @@ def _furnish(stage: Stage, path: Path, edge: float, side: int, start: float, sto
             stage.pole(x, y, yaw)
         else:
             stage.place(scenery.draw_clutter(rng), x, y, yaw + rng.normal(0, 0.3))
+
+
+def _growth(stage: Stage, path: Path, front: float, side: int, start: float, stop: float) -> None:
+    rng = stage.rng
+    for _ in range(rng.poisson(rng.uniform(0.1, 0.5) * (stop - start))):
+        x, y, yaw = _at(path, rng.uniform(start, stop), side * (front + rng.exponential(9.0)))
+        plant = rng.random()
+        if plant < 0.55:
+            stage.tree(x, y)
+        elif plant < 0.8:
+            stage.thicket(x, y, yaw + rng.normal(0, 0.6))
+        else:
+            stage.bush(x, y)
 
 
 def _row(stage: Stage, path: Path, left: float, start: float, stop: float) -> None:

@@ -117,6 +117,10 @@ def field(stage: Stage) -> Plan:
         draw = (scenery.draw_fence, scenery.draw_hedge)[int(rng.integers(2))]
         stage.place(draw(rng, length), x - d * np.sin(yaw), y + d * np.cos(yaw),
                     yaw + rng.normal(0, 0.2))  # fmt: skip
+    for _ in range(int(rng.integers(0, 25))):
+        x, y, yaw = path.at(rng.uniform(0, path.length))
+        d = rng.choice([-1, 1]) * (half + 2 + rng.exponential(15))
+        stage.thicket(x - d * np.sin(yaw), y + d * np.cos(yaw), yaw + rng.normal(0, 0.7))
     for _ in range(int(rng.poisson(5))):
         x, y, yaw = path.at(rng.uniform(20, path.length))
         d = rng.choice([-1, 1]) * rng.uniform(half + 1.5, 30)

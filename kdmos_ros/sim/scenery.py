@@ -17,12 +17,12 @@ def _density(rng: np.random.Generator) -> float:
 
 def draw_tree(rng: np.random.Generator) -> Body:
     """A trunk, some branches and a crown of a few porous clumps."""
-    trunk = float(rng.uniform(1.5, 4.0))
+    trunk = float(rng.uniform(0.4, 4.0))
     thick, crown = float(rng.uniform(0.12, 0.6)), float(rng.uniform(1.5, 5.5))
-    lean = tuple(rng.normal(0, 0.04, 2))
+    lean = rng.normal(0, 0.04, 2)
     bark, leaf = draw_reflectivity(rng, Kind.TRUNK), draw_reflectivity(rng, Kind.VEGETATION)
     parts = [solid(CYLINDER, (0, 0, trunk / 2), (thick, thick, trunk + 1.5), Kind.TRUNK, bark,
-                   angles=(*lean, 0.0))]  # fmt: skip
+                   angles=(float(lean[0]), float(lean[1]), 0.0))]  # fmt: skip
     density = _density(rng)
     for _ in range(int(rng.integers(2, 6))):
         size = crown * rng.uniform(0.5, 1.0, 3)
@@ -48,6 +48,26 @@ def draw_bush(rng: np.random.Generator) -> Body:
         parts.append(solid(ELLIPSOID, (at[0], at[1], 0.4 * h), (w[0], w[1], 1.2 * h),
                            Kind.VEGETATION, leaf, surface=0.0,
                            density=density * rng.uniform(0.5, 2.0)))  # fmt: skip
+    return body(parts)
+
+
+def draw_thicket(rng: np.random.Generator) -> Body:
+    """Wild growth, 5-14 m long along x: many clumps of any density, tall grass and thin stems."""
+    long, deep = rng.uniform(5, 14), rng.uniform(1.5, 5.0)
+    tall, leaf = rng.uniform(0.6, 3.5), draw_reflectivity(rng, Kind.VEGETATION)
+    parts = []
+    for _ in range(int(rng.integers(6, 16))):
+        x, y = rng.uniform(-0.5, 0.5, 2) * (long, deep)
+        size = tall * rng.uniform(0.3, 1.0) * rng.uniform(0.6, 1.4, 3)
+        parts.append(solid(ELLIPSOID, (x, y, rng.uniform(0.2, 0.6) * size[2]), tuple(size),
+                           Kind.VEGETATION, leaf, surface=0.0, density=_density(rng)))  # fmt: skip
+    parts.append(solid(BOX, (0, 0, 0.1), (long, deep, rng.uniform(0.3, 0.9)), Kind.VEGETATION, leaf,
+                       surface=0.0, density=0.5 * _density(rng)))  # fmt: skip
+    for _ in range(int(rng.integers(0, 5))):
+        x, y = rng.uniform(-0.5, 0.5, 2) * (long, deep)
+        thick = rng.uniform(0.04, 0.2)
+        parts.append(solid(CYLINDER, (x, y, 1.5), (thick, thick, 4.0), Kind.TRUNK, 0.3,
+                           angles=tuple(rng.normal(0, 0.15, 3))))  # fmt: skip
     return body(parts)
 
 

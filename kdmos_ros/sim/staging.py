@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from kdmos_ros.sim import people, scenery
 from kdmos_ros.sim.clearance import blocks, collide
+from kdmos_ros.sim.kinds import Kind
 from kdmos_ros.sim.paths import Path
 from kdmos_ros.sim.solids import Body
 from kdmos_ros.sim.traffic import Track, clock, desired_speed
@@ -39,11 +40,14 @@ class Stage:
         self._parked_pool = [self._draw_parked() for _ in range(10)]
         self._trees = [scenery.draw_tree(rng) for _ in range(6)]
         self._poles = [scenery.draw_pole(rng) for _ in range(5)]
+        self._thickets = [scenery.draw_thicket(rng) for _ in range(4)]
         self._bushes = [scenery.draw_bush(rng) for _ in range(5)]
 
     def _draw_parked(self) -> Vehicle:
         if self.rng.random() < 0.04:
             return people.draw_motorcycle(self.rng, rider=False)
+        if self.rng.random() < 0.85:
+            return draw_vehicle(self.rng, Kind.CAR)
         return draw_vehicle(self.rng)
 
     def ego_speed(self, fastest: float) -> Array:
@@ -75,6 +79,10 @@ class Stage:
     def bush(self, x: float, y: float) -> None:
         self._turned(self._bushes, x, y)
 
+    def thicket(self, x: float, y: float, yaw: float) -> None:
+        body = self._thickets[int(self.rng.integers(len(self._thickets)))]
+        self.place(body, x, y, yaw + self.rng.choice([0.0, np.pi]))
+
     def pole(self, x: float, y: float, yaw: float) -> None:
         self.place(self._poles[int(self.rng.integers(len(self._poles)))], x, y, yaw)
 
@@ -104,10 +112,12 @@ class Stage:
             d = rng.uniform(near, far) * rng.choice([-1, 1])
             x, y = x - d * np.sin(yaw), y + d * np.cos(yaw)
             what = rng.random()
-            if what < 0.45:
+            if what < 0.4:
                 self.tree(x, y)
-            elif what < 0.65:
+            elif what < 0.55:
                 self.bush(x, y)
+            elif what < 0.67:
+                self.thicket(x, y, rng.uniform(0, np.pi))
             elif what < 0.75:
                 self.pole(x, y, yaw)
             elif what < 0.75 + houses:
