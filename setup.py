@@ -26,7 +26,7 @@ EXTRAS = {
     "tools": ["rosbags", "matplotlib", "pillow", "tqdm"],
     "train": ["torch", "onnx", "onnxscript", "PyYAML", "tqdm"],
     # `pytest` here is also what makes `colcon test` run pytest.
-    "test": ["pytest", "hypothesis", "packaging", "catkin_pkg"],
+    "test": ["pytest", "hypothesis", "packaging", "catkin_pkg", "transforms3d"],
     "dev": ["ruff", "mypy", "types-PyYAML", "pre-commit"],
 }
 

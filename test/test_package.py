@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,11 @@ def test_manifest_names_every_python_dependency(manifest, setup_arguments):
         assert ROSDEP_KEYS.get(name, f"python3-{name}") in declared
 
 
+# What is imported under another name than it is installed by.
+DISTRIBUTIONS = {"PIL": "pillow", "catkin_pkg": "catkin-pkg", "yaml": "pyyaml"}
+ROS_MODULE = re.compile(r"rclpy|launch(_ros)?|\w+_(interfaces|msgs|msgs_py|srvs)|ament_\w+|tf2_\w+")
+
+
 def imported_modules(*folders: str) -> set[str]:
     """Top-level modules that the Python files under `folders` of the repository import."""
     modules = set()
@@ -107,11 +113,17 @@ def imported_modules(*folders: str) -> set[str]:
 
 def test_manifest_names_every_ros_package_in_use(manifest):
     declared = {dependency.name for dependency in manifest.exec_depends}
-    ros = re.compile(
-        r"rclpy|launch(_ros)?|rcl_interfaces|ament_index_python|tf2_\w+|\w+_msgs(_py)?"
-    )
-    used = {name for name in imported_modules("kdmos_ros", "launch") if ros.fullmatch(name)}
-    assert used - {"kdmos_ros"} <= declared
+    used = {name for name in imported_modules("kdmos_ros", "launch") if ROS_MODULE.fullmatch(name)}
+    assert used <= declared
+
+
+def test_every_imported_library_is_required(setup_arguments):
+    own = {"kdmos_ros", *(path.stem for path in (ROOT / "test").glob("*.py"))}
+    used = imported_modules("kdmos_ros", "test") - own - sys.stdlib_module_names
+    libraries = {DISTRIBUTIONS.get(name, name) for name in used if not ROS_MODULE.fullmatch(name)}
+    required = {canonical(requirement.name) for requirement in requirements(setup_arguments)}
+    # setuptools is there wherever setup.py can run.
+    assert libraries - {"setuptools"} <= required
 
 
 # --- set-up script ----------------------------------------------------------------------------
