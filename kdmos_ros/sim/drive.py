@@ -74,7 +74,8 @@ class Drive:
         self._reflectivity = np.array(
             [draw_reflectivity(rng, k) for k in (Kind.ROAD, Kind.PAVEMENT, Kind.TERRAIN)]
         )
-        self._renderer = Renderer(world, sensor, self._reflectivity)
+        gain = float(rng.lognormal(0.0, 0.25))
+        self._renderer = Renderer(world, sensor, self._reflectivity, gain)
 
     def __len__(self) -> int:
         return len(self.times)

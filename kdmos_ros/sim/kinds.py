@@ -36,7 +36,7 @@ FIRST_PARTICIPANT = Kind.CAR
 
 # Diffuse reflectivity at 905 nm: mean and spread by kind, a plain reading of lidar data sheets.
 _REFLECTIVITY = {
-    Kind.ROAD: (0.22, 0.05),
+    Kind.ROAD: (0.27, 0.05),
     Kind.PAVEMENT: (0.32, 0.06),
     Kind.TERRAIN: (0.38, 0.08),
     Kind.BUILDING: (0.38, 0.12),

@@ -12,10 +12,13 @@ from numba import njit
 from kdmos_ros.sim import raycast, sensing
 from kdmos_ros.sim import solids as col
 from kdmos_ros.sim.kinds import Kind
+from kdmos_ros.sim.raycast_ground import cast_ground
 from kdmos_ros.sim.sensors import Rays, Sensor
 from kdmos_ros.sim.world import World
 
 Array = npt.NDArray[Any]
+_LOSS = np.float32(0.015)  # share of returns lost for no reason
+_EDGE_CHANCE = np.float32(0.25)  # share of rays at a depth edge that mix both surfaces
 # What `hit` codes below zero stand for, read from the end: nothing, road, pavement, terrain.
 _GROUND_KINDS = np.array([Kind.TERRAIN, Kind.PAVEMENT, Kind.ROAD, Kind.NOISE], dtype=np.uint8)
 
@@ -42,7 +45,9 @@ class Returns:
 class Renderer:
     """Casts sweeps into one world with one sensor."""
 
-    def __init__(self, world: World, sensor: Sensor, ground_reflectivity: Array) -> None:
+    def __init__(
+        self, world: World, sensor: Sensor, ground_reflectivity: Array, gain: float = 1.0
+    ) -> None:
         rows = world.rows
         self._world, self._sensor = world, sensor
         self._shape = rows[:, col.SHAPE].astype(np.int64)
@@ -51,6 +56,7 @@ class Renderer:
         self._density = rows[:, col.DENSITY].astype(np.float32)
         self._reflectivity = rows[:, col.REFLECTIVITY].astype(np.float32)
         self._ground_reflectivity = ground_reflectivity.astype(np.float32)
+        self._gain = np.float32(gain)
         self._kind = np.concatenate([world.kind, _GROUND_KINDS])
         self._instance = np.concatenate([world.instance, np.zeros(4, np.int32)])
 
@@ -73,8 +79,7 @@ class Renderer:
         # A solid that turns does so about its own middle; its middle moves along a chord.
         shift = last.center - first.center
         ego_shift = end[:3, 3] - origin
-        ego_turn = float(_wrap(np.arctan2(end[1, 0], end[0, 0]) - np.arctan2(begin[1, 0],
-                                                                           begin[0, 0])))  # fmt: skip
+        ego_turn = float(_wrap(_yaw(end) - _yaw(begin)))
         directions, offset = _fire(
             rays.directions, rays.fractions, begin[:3, :3].astype(np.float32),
             ego_shift.astype(np.float32), np.float32(ego_turn),
@@ -99,8 +104,10 @@ class Renderer:
         )  # fmt: skip
         ground = self._world.ground
         x, y, z = origin.astype(np.float32)
-        raycast.cast_ground(directions, offset, rays.bin_start, ground.grid, ground.origin, ground.profile,
-                            x, y, z, seed, best, hit, cosine)  # fmt: skip
+        cast_ground(
+            directions, offset, rays.bin_start, ground.grid, ground.origin, ground.profile,
+            x, y, z, seed, best, hit, cosine,
+        )  # fmt: skip
         return self._measure(rays, best, hit, cosine, seed)
 
     def _measure(self, rays: Rays, best: Array, hit: Array, cosine: Array, seed: int) -> Returns:
@@ -112,15 +119,19 @@ class Renderer:
             rays.directions, best, hit, cosine, self._reflectivity, self._ground_reflectivity,
             rays.stride, seed, np.float32(sensor.min_range), np.float32(sensor.max_range),
             np.float32(sensor.range_noise), np.float32(sensing.reach_of(sensor.sensitivity)),
-            np.float32(0.015), np.float32(0.25), points, intensity, codes[0], codes[1],
+            _LOSS, _EDGE_CHANCE, self._gain, points, intensity, codes[0], codes[1],
         )  # fmt: skip
         solid, other = codes[:, :n].copy()
         return Returns(points[:n].copy(), intensity[:n].copy(), solid, other,
                        self._kind[solid], self._instance[solid])  # fmt: skip
 
 
-def _wrap(angle: Array) -> Array:
-    return np.asarray((angle + np.pi) % (2 * np.pi) - np.pi)
+def _yaw(pose: Array) -> float:
+    return float(np.arctan2(pose[1, 0], pose[0, 0]))
+
+
+def _wrap(angle: npt.ArrayLike) -> Array:
+    return np.asarray((np.asarray(angle) + np.pi) % (2 * np.pi) - np.pi)
 
 
 @njit(cache=True, nogil=True)

@@ -112,7 +112,7 @@ def _row(stage: Stage, path: Path, left: float, start: float, stop: float) -> No
     """Lamps, bollards or trees at equal distances."""
     rng = stage.rng
     trees, lamp = rng.random() < 0.35, scenery.draw_pole(rng)
-    for s in np.arange(start, stop, rng.uniform(9, 35)):
+    for s in np.arange(start, stop, rng.uniform(9, 35)).tolist():
         x, y, yaw = _at(path, s, left)
         if trees:
             stage.tree(x, y)
@@ -140,7 +140,7 @@ def people_along(stage: Stage, path: Path, edge: float, around: float, count: in
             d = edge + rng.uniform(0, 6)
             way = trace((x - d * np.cos(turn), y - d * np.sin(turn), turn), [(2 * d + 20, 0.0)])
             start = rng.uniform(-2, 8)
-        if rng.random() < 0.2:
+        if rng.random() < 0.28:
             cyclist(stage, way, start)
         else:
             group(stage, way, start)

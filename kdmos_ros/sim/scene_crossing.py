@@ -81,23 +81,23 @@ def crossing(stage: Stage) -> Plan:
         mode, travel * rng.uniform(0.05, 0.8)
     )
     start = _ARM - max(4.0, min(before, _ARM - 40))
-    gap = np.inf if rng.random() < 0.1 else float(np.exp(rng.uniform(np.log(3), np.log(60))))
+    gap = np.inf if rng.random() < 0.1 else float(np.exp(rng.uniform(np.log(5), np.log(150))))
     cruise = float(rng.uniform(4.0, 14.0))
     through_traffic = mode != "turning"
     ego: Track | None = lane(stage, junction.route(0, out), gap, cruise if through_traffic else 5.0,
                              start, ego=speed, red=~mine_goes, stop_line=_ARM)  # fmt: skip
     assert ego is not None
-    for arm in range(4):
-        red = ~mine_goes if arm % 2 == 0 else mine_goes
-        for index in range(lanes[arm % 2]):
-            if arm == 0 and index == 0:
+    for k in range(4):
+        red = ~mine_goes if k % 2 == 0 else mine_goes
+        for index in range(lanes[k % 2]):
+            if k == 0 and index == 0:
                 continue
-            lane(stage, junction.route(arm, (arm + 2) % 4, index), gap * rng.uniform(0.5, 2),
+            lane(stage, junction.route(k, (k + 2) % 4, index), gap * rng.uniform(0.5, 2),
                  cruise * rng.uniform(0.7, 1.2), _ARM - rng.uniform(0, 20), red=red,
                  stop_line=_ARM)  # fmt: skip
         if rng.random() < 0.7:
-            turn = (arm + int(rng.choice([1, 3]))) % 4
-            lane(stage, junction.route(arm, turn), gap * rng.uniform(1, 4), rng.uniform(3, 7),
+            turn = (k + int(rng.choice([1, 3]))) % 4
+            lane(stage, junction.route(k, turn), gap * rng.uniform(1, 4), rng.uniform(3, 7),
                  _ARM - rng.uniform(0, 15), red=red, stop_line=_ARM)  # fmt: skip
     for k in (0, 1, 2, 3):
         people_along(stage, arms[k], half[k % 2], rng.uniform(0, 20), int(rng.poisson(1.8)))

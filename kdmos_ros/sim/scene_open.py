@@ -20,9 +20,9 @@ _BAY = 5.6  # from an aisle's middle to the middle of its bays (m)
 def _reverse_out(stage: Stage, x: float, row: float, side: int) -> None:
     """A vehicle that backs out of a bay into the aisle at y = row."""
     rng, way = stage.rng, int(stage.rng.choice([-1, 1]))
-    into = through(np.array([(x + way * d, row) for d in (14.0, 11.0, 8.0, 5.5)]
-                            + [(x + way * 3.2, row + side * 0.3), (x + way * 1.2, row + side * 1.5),
-                               (x + way * 0.2, row + side * 3.3), (x, row + side * _BAY)]))  # fmt: skip
+    turn = [(14.0, 0.0), (11.0, 0.0), (8.0, 0.0), (5.5, 0.0), (3.2, 0.3), (1.2, 1.5), (0.2, 3.3)]
+    corners = np.array([*turn, (0.0, _BAY)]) * (way, side) + (x, row)
+    into = through(corners)
     s, v = integrate(desired_speed(rng, stage.times, rng.uniform(0.9, 2.2), "starting"), 0.0)
     s = np.minimum(s, into.length)
     stage.act(draw_vehicle(rng), follow(into, into.length - s, np.where(s < into.length, v, 0.0)))
@@ -44,11 +44,11 @@ def car_park(stage: Stage) -> Plan:
     for k in range(aisles):
         for side in (-1, 1):
             y = k * _PITCH + side * _BAY
-            for x in np.arange(0.0, length, rng.uniform(2.5, 2.9)):
+            for x in np.arange(0.0, length, rng.uniform(2.5, 2.9)).tolist():
                 if rng.random() < filled:
                     flip = np.pi if rng.random() < 0.4 else 0.0
                     stage.park(x, y + rng.normal(0, 0.15), side * np.pi / 2 + flip)
-            for x in np.arange(rng.uniform(0, 15), length, rng.uniform(15, 40)):
+            for x in np.arange(rng.uniform(0, 15), length, rng.uniform(15, 40)).tolist():
                 if rng.random() < 0.5:
                     stage.tree(x, y + side * 2.7)
                 else:
@@ -136,11 +136,13 @@ def field(stage: Stage) -> Plan:
         lane(stage, path.reversed().shifted(-2.4), 60.0, rng.uniform(2, 9),
              path.length - 60 - rng.uniform(0, 40))  # fmt: skip
     for _ in range(int(rng.poisson(1.2)) if stage.movers else 0):  # off the track
-        way = _wander(stage, *path.at(60 + rng.normal(10, 20))[:2], 20.0)
+        x, y = path.at(60 + rng.normal(10, 20))[:2].tolist()
+        way = _wander(stage, x, y, 20.0)
         want = desired_speed(rng, stage.times, rng.uniform(1.5, 9), "varying")
         stage.act(draw_vehicle(rng), follow(way, *integrate(want, rng.uniform(-10, 10))))
     for _ in range(int(rng.poisson(4))):
-        walk = _wander(stage, *path.at(60 + rng.normal(10, 15))[:2], 12.0)
+        x, y = path.at(60 + rng.normal(10, 15))[:2].tolist()
+        walk = _wander(stage, x, y, 12.0)
         if rng.random() < 0.15:
             cyclist(stage, walk, rng.uniform(0, 20))
         else:

@@ -45,7 +45,7 @@ def street(stage: Stage) -> Plan:
     stage.scatter(path, half + 12, 78, int(rng.integers(8, 60)))
 
     # From bumper to bumper to an empty road; dense traffic is slow.
-    gap = np.inf if rng.random() < 0.12 else float(np.exp(rng.uniform(np.log(4), np.log(90))))
+    gap = np.inf if rng.random() < 0.12 else float(np.exp(rng.uniform(np.log(4), np.log(150))))
     cruise = float(rng.uniform(1.0, 4.0) if gap < 8 else rng.uniform(4.0, 15.0))
     right = path.shifted(-0.5 * width)
     ego: Track | None
@@ -63,7 +63,7 @@ def street(stage: Stage) -> Plan:
         lane(stage, oncoming.shifted(-(k + 0.5) * width), float(gap * rng.uniform(0.5, 2.5)),
              cruise, path.length - _BACK - rng.uniform(0, 40))  # fmt: skip
     people_along(stage, path, half, _BACK, int(rng.poisson(5.0)))
-    for _ in range(int(rng.poisson(0.7))):
+    for _ in range(int(rng.poisson(1.1))):
         margin = half - bay * (share[1] > 0) - 0.6
         cyclist(stage, path.shifted(-margin), _BACK + rng.normal(10, 25))
     if stage.movers and max(share) > 0:

@@ -93,7 +93,7 @@ def draw_fence(rng: np.random.Generator, length: float) -> Body:
     if rng.random() < 0.4:
         parts.append(solid(BOX, (0, 0, -0.8), (length, 0.2, 2 * rng.uniform(0.9, 1.2)),
                            Kind.WALL, 0.35))  # fmt: skip
-    for x in np.arange(-length / 2, length / 2 + 0.1, rng.uniform(2, 3.5)):
+    for x in np.arange(-length / 2, length / 2 + 0.1, rng.uniform(2, 3.5)).tolist():
         parts.append(solid(BOX, (x, 0, tall / 2), (0.07, 0.07, tall + 0.1), Kind.FENCE, grey))
     return body(parts)
 

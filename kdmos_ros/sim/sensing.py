@@ -28,7 +28,7 @@ def _draw(state):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, fastmath=True)
 def measure(  # type: ignore[no-untyped-def]
     directions, best, hit, cosine, reflectivity, ground_reflectivity, stride, seed,
-    min_range, max_range, noise, reach, loss, edge_chance,
+    min_range, max_range, noise, reach, loss, edge_chance, gain,
     points, intensity, solid, other,
 ):  # fmt: skip
     """Write the returns of one sweep and say how many there are.
@@ -38,6 +38,7 @@ def measure(  # type: ignore[no-untyped-def]
         ground_reflectivity: (3,) of road, pavement and terrain.
         reach: range at which a perfect surface is lost; loss: share of returns lost anyway.
         edge_chance: how often a ray at a depth edge reports a range between both surfaces.
+        gain: scale of the intensities.
         points (N, 3), intensity (N,), solid (N,), other (N,): outputs. `other` is the second
             surface of a mixed return, else the same as `solid`.
     """
@@ -74,7 +75,11 @@ def measure(  # type: ignore[no-untyped-def]
         points[count, 1] = r * directions[n, 1]
         points[count, 2] = r * directions[n, 2]
         w = radius * _F(math.sin(turn))
-        shine = rho * (_F(0.45) + _F(0.55) * cos) * (_F(1) + _F(0.12) * w)
+        # Calibrated sensors divide out most of the incidence; some returns come without a value.
+        shine = gain * rho * (_F(0.75) + _F(0.25) * cos) * (_F(1) + _F(0.15) * w)
+        state, chance = _draw(state)
+        if chance < _F(0.03):
+            shine = _F(0)
         intensity[count] = min(max(shine, _F(0)), _F(1))
         solid[count], other[count] = s, second
         count += 1
