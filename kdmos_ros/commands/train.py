@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -25,6 +26,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns the exit status."""
+    # Read by OpenMP when torch is imported: waiting threads that spin make every step many times
+    # slower as soon as anything else runs on the machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from kdmos_ros.train.pipeline import train
     from kdmos_ros.train.recipe import load_recipe
 

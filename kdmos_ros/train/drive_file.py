@@ -66,7 +66,7 @@ def load_drive(path: Path) -> LabelledDrive:
         KdmosError: the file is missing, truncated or not such a file.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
         ends = np.cumsum(content["count"])
         if len(content["points"]) != (ends[-1] if len(ends) else 0):

@@ -1,0 +1,141 @@
+"""The whole chain on the toy recipe: simulate, fit, resume, threshold, export, run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.resources import share_dir
+
+torch = pytest.importorskip("torch", reason="training needs torch")
+
+from kdmos_ros.model import load_spec  # noqa: E402
+from kdmos_ros.scan import Scan  # noqa: E402
+from kdmos_ros.segmenter import Segmenter  # noqa: E402
+from kdmos_ros.train.drive_file import load_drive  # noqa: E402
+from kdmos_ros.train.fit import fit  # noqa: E402
+from kdmos_ros.train.pipeline import train  # noqa: E402
+from kdmos_ros.train.recipe import FitRecipe, Recipe, load_recipe  # noqa: E402
+from kdmos_ros.train.samples import Batch, drive_samples  # noqa: E402
+from kdmos_ros.train.validate import ThresholdCurve, moving_probability  # noqa: E402
+from kdmos_ros.train.weights import load_student  # noqa: E402
+
+RECIPES = share_dir() / "config" / "train"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished toy run: recipe, work folder, model folder."""
+    recipe = load_recipe(RECIPES / "toy.yaml")
+    work = tmp_path_factory.mktemp("toy")
+    train(recipe, "kdmos train toy.yaml", work, work / "model")
+    return recipe, work, work / "model"
+
+
+def test_the_model_says_how_it_was_made(run):
+    recipe, _, folder = run
+    spec = load_spec(folder)
+    assert spec.name == recipe.name and spec.grid == recipe.grid
+    assert spec.training["recipe"]["seed"] == recipe.seed
+    card = (folder / "CARD.md").read_text()
+    for fact in (spec.sha256["bev.onnx"], "kdmos train toy.yaml", f"{spec.moving_threshold:g}"):
+        assert fact in card
+
+
+def test_the_node_sees_what_training_saw(run):
+    """The exported model in the segmenter gives the student's own probabilities on its drives."""
+    recipe, work, folder = run
+    path = sorted((work / "validation").glob("*.npz"))[0]
+    student = load_student(work / "checkpoint.pt", recipe.student_config())
+    drive = load_drive(path)
+    segmenter = Segmenter(folder, provider="cpu", mount=drive.base_T_sensor)
+    for sample, labelled in zip(
+        drive_samples(path, recipe.grid, recipe.features), drive.scans, strict=True
+    ):
+        batch = Batch.of([sample])
+        with torch.no_grad():
+            logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
+        result = segmenter.push(labelled.scan)
+        np.testing.assert_allclose(
+            result.moving_probability[sample.frame.index],
+            moving_probability(logits).numpy(),
+            atol=1e-4,
+        )
+
+
+def test_a_stopped_run_goes_on(run, tmp_path):
+    recipe, work, _ = run
+    shutil.copy(work / "checkpoint.pt", tmp_path)
+    drives = sorted((work / "drives").glob("*.npz"))
+    longer = Recipe(**{**vars(recipe), "fit": FitRecipe(steps=8, checkpoint_every=1)})
+    fit(longer, drives, tmp_path)
+    steps = [json.loads(line)["step"] for line in open(tmp_path / "log.jsonl")]
+    assert steps == [8], "it did not start again from the beginning"
+
+
+def test_training_follows_its_seed(run, tmp_path):
+    recipe, work, _ = run
+    drives = sorted((work / "drives").glob("*.npz"))
+    short = Recipe(**{**vars(recipe), "fit": FitRecipe(steps=2, warm_up_steps=1)})
+    weights = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        student = fit(short, drives, tmp_path / name)
+        weights.append(torch.cat([p.flatten() for p in student.parameters()]))
+    torch.testing.assert_close(weights[0], weights[1])
+
+
+def test_the_best_threshold_is_the_best():
+    rng = np.random.default_rng(0)
+    curve = ThresholdCurve(rng.integers(0, 50, 200), rng.integers(0, 50, 200)[::-1].cumsum()[::-1])
+    best = curve.best_threshold()
+    assert all(curve.iou(best) >= curve.iou(t / 200) for t in range(1, 200))
+    tp, fp, fn = curve.confusion(0.25)
+    assert (tp, fp, fn) == (
+        curve.moving[50:].sum(),
+        curve.other[50:].sum(),
+        curve.moving[:50].sum(),
+    )
+    assert curve.summary(0.25)["iou_moving"] == pytest.approx(tp / (tp + fp + fn))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a list",
+        "name: [",
+        "seed: 1",
+        "name: x\nunknown: 1",
+        "name: x\ngrid: {n_rho: -1}",
+        "name: x\nfeatures: {point: [colour]}",
+        "name: x\nstudent: {width: 0.5, halo: 3}",
+        "name: x\nfit: {speed: 3}",
+    ],
+)
+def test_a_recipe_that_cannot_be_names_its_file(tmp_path, text):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(KdmosError, match=r"bad\.yaml: not a usable recipe"):
+        load_recipe(path)
+
+
+def test_a_missing_recipe_names_itself(tmp_path):
+    with pytest.raises(KdmosError, match=r"none\.yaml: cannot read"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_recipes_in_the_package_are_usable(path: Path):
+    recipe = load_recipe(path)
+    assert recipe.student_config().n_rho == recipe.grid.n_rho
+
+
+def test_scans_of_a_simulated_drive_are_scans(run):
+    _, work, _ = run
+    drive = load_drive(sorted((work / "drives").glob("*.npz"))[0])
+    assert all(isinstance(s.scan, Scan) and len(s.labels) == len(s.kind) for s in drive.scans)
+    gaps = np.diff([s.scan.stamp_ns for s in drive.scans])
+    np.testing.assert_allclose(gaps, 0.2e9, atol=1e6)

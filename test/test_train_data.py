@@ -1,0 +1,105 @@
+"""Drives on disk and their augmentation: what is labelled stays labelled, what is true stays true."""
+
+import numpy as np
+import pytest
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.geometry import from_pose, transform
+from kdmos_ros.scan import Scan
+from kdmos_ros.train.augment import augment, drop_points, mirror, turn_sensor
+from kdmos_ros.train.drive_file import LabelledDrive, LabelledScan, load_drive, save_drive
+
+
+@pytest.fixture
+def drive():
+    rng = np.random.default_rng(2)
+    scans = []
+    for i in range(3):
+        n = 100 + i
+        points = rng.uniform(-60, 60, (n, 3)).astype(np.float32)
+        intensity = rng.uniform(0, 1, n).astype(np.float32) if i else None
+        pose = from_pose([i, 0.5 * i, 0.1], [0, 0.02, 0.1 * i, 1])
+        scan = Scan(points, intensity, 200_000_000 * i, pose)
+        labels = rng.integers(0, 4, n).astype(np.uint8)
+        scans.append(LabelledScan(scan, labels, rng.integers(0, 9, n).astype(np.uint8)))
+    return LabelledDrive(scans, from_pose([1, 0, 1.7], [0, 0.05, 0, 1]), "hdl64e")
+
+
+def test_a_drive_survives_the_disk(drive, tmp_path):
+    save_drive(drive, tmp_path / "d.npz")
+    again = load_drive(tmp_path / "d.npz")
+    assert again.sensor == drive.sensor and len(again.scans) == 3
+    np.testing.assert_array_equal(again.base_T_sensor, drive.base_T_sensor)
+    for a, b in zip(drive.scans, again.scans, strict=True):
+        np.testing.assert_allclose(b.scan.points, a.scan.points, atol=0.00201)
+        np.testing.assert_array_equal(b.scan.pose, a.scan.pose)
+        np.testing.assert_array_equal(b.labels, a.labels)
+        np.testing.assert_array_equal(b.kind, a.kind)
+        assert b.scan.stamp_ns == a.scan.stamp_ns
+    np.testing.assert_allclose(
+        again.scans[1].scan.intensity, drive.scans[1].scan.intensity, atol=0.002
+    )
+    assert list(tmp_path.iterdir()) == [tmp_path / "d.npz"], "no half-written file is left"
+
+
+def test_too_far_becomes_no_return(drive, tmp_path):
+    drive.scans[0].scan.points[:2] = [[150, 0, 0], [np.nan, 1, 1]]
+    save_drive(drive, tmp_path / "d.npz")
+    assert not load_drive(tmp_path / "d.npz").scans[0].scan.points[:2].any()
+
+
+def test_a_damaged_file_names_itself(drive, tmp_path):
+    path = tmp_path / "d.npz"
+    with pytest.raises(KdmosError, match=r"d\.npz"):
+        load_drive(path)
+    save_drive(drive, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(KdmosError, match=r"d\.npz: not a readable drive"):
+        load_drive(path)
+    np.savez(path, points=np.zeros(3))
+    with pytest.raises(KdmosError, match=r"d\.npz: not a readable drive"):
+        load_drive(path)
+
+
+def world(drive):
+    return [transform(s.scan.pose, s.scan.points.astype(np.float64)) for s in drive.scans]
+
+
+def level(drive):
+    rotation = drive.base_T_sensor[:3, :3]
+    return [s.scan.points @ rotation.T + [0, 0, drive.base_T_sensor[2, 3]] for s in drive.scans]
+
+
+def test_turning_the_sensor_leaves_the_world_and_turns_the_grid(drive):
+    turned = turn_sensor(drive, 0.7)
+    for a, b in zip(world(drive), world(turned), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    for a, b in zip(level(drive), level(turned), strict=True):
+        np.testing.assert_allclose(a[:, 2], b[:, 2], atol=1e-4)
+        angle = np.arctan2(b[:, 1], b[:, 0]) - np.arctan2(a[:, 1], a[:, 0])
+        np.testing.assert_allclose(np.angle(np.exp(1j * angle)), 0.7, atol=1e-4)
+
+
+def test_mirroring_mirrors_the_world(drive):
+    mirrored = mirror(drive)
+    for a, b in zip(world(drive), world(mirrored), strict=True):
+        np.testing.assert_allclose(a * [1, -1, 1], b, atol=1e-4)
+    assert np.linalg.det(mirrored.base_T_sensor[:3, :3]) == pytest.approx(1)
+    for a, b in zip(level(drive), level(mirrored), strict=True):
+        np.testing.assert_allclose(a * [1, -1, 1], b, atol=1e-4)
+
+
+def test_dropped_points_keep_their_rows(drive):
+    thin = drop_points(drive, 0.5, np.random.default_rng(0))
+    for a, b in zip(drive.scans, thin.scans, strict=True):
+        gone = ~b.scan.points.any(axis=1)
+        assert 0.3 < gone.mean() < 0.7
+        np.testing.assert_array_equal(a.scan.points[~gone], b.scan.points[~gone])
+        np.testing.assert_array_equal(a.labels, b.labels)
+
+
+def test_augmentation_follows_its_seed(drive):
+    a, b, c = (augment(drive, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(a.scans[2].scan.points, b.scans[2].scan.points)
+    assert np.abs(a.scans[2].scan.points - c.scans[2].scan.points).max() > 0.1
