@@ -31,8 +31,18 @@ def test_nothing_arrives_although_there_is_a_publisher():
     assert "cloud_reliability" in text
 
 
-def test_nothing_arrives_any_more():
-    assert "any more" in complaint(watch_with([1, 1.1], now_s=100), now_s=100 + SILENCE_S + 0.1)
+def test_driver_that_falls_silent_is_not_blamed_on_the_network():
+    watch = watch_with([i / 10 for i in range(30)], now_s=100)
+    assert complaint(watch, now_s=100 + SILENCE_S - 0.1) is None
+    text = complaint(watch, now_s=100 + SILENCE_S + 0.1)
+    assert "any more" in text
+    assert "Fast DDS" not in text
+
+
+def test_a_lucky_first_cloud_is_not_enough():
+    text = complaint(watch_with([1], now_s=100), now_s=100 + SILENCE_S + 0.1)
+    assert "only 1 cloud" in text
+    assert "config/fastdds_profile.xml" in text
 
 
 @pytest.mark.parametrize("rate", [5, 10, 20])

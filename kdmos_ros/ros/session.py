@@ -23,7 +23,7 @@ from kdmos_ros.ros.watchdog import DeliveryWatch
 from kdmos_ros.ros.worker import Job, Worker
 
 _ODOM_DEPTH = 200
-_WARNING_PERIOD_S = 15.0
+_WARNING_PERIOD_S = 30.0
 
 
 class Session:

@@ -10,6 +10,7 @@ SILENCE_S = 3.0
 _LOWEST_USUAL_RATE_HZ = 5.0
 _POOR_SHARE = 0.3
 _WINDOW = 50
+_ENOUGH = 3
 _PROFILE_HINT = (
     "Fast DDS loses large clouds with its default settings: set FASTRTPS_DEFAULT_PROFILES_FILE and"
     " FASTDDS_DEFAULT_PROFILES_FILE to kdmos_ros's config/fastdds_profile.xml for this node and for"
@@ -52,14 +53,12 @@ class DeliveryWatch:
         with self._lock:
             last = self._last_arrival
             stamps = list(self._stamps)
-        if now_s - (since_s if last is None else max(last, since_s)) > SILENCE_S:
-            ever = "no cloud has arrived" if last is None else "no cloud arrives any more"
-            return (
-                f"{topic} has {publishers} publisher(s), but {ever}: if it is publishing, "
-                f"{_PROFILE_HINT}"
-            )
-        if len(stamps) < 3:
-            return None
+        silent = now_s - (since_s if last is None else max(last, since_s)) > SILENCE_S
+        if len(stamps) < _ENOUGH:
+            if not silent:
+                return None
+            seen = f"only {len(stamps)} cloud(s) arrived" if stamps else "no cloud has arrived"
+            return f"{topic} has {publishers} publisher(s), but {seen}: {_PROFILE_HINT}"
         rate = (len(stamps) - 1) / (stamps[-1] - stamps[0]) * 1e9
         expected = self.expected_rate_hz or max(
             _LOWEST_USUAL_RATE_HZ,
@@ -70,4 +69,4 @@ class DeliveryWatch:
                 f"only {rate:.1f} clouds per second of {topic} arrive, about {expected:.1f} are "
                 f"expected: {_PROFILE_HINT}"
             )
-        return None
+        return f"no cloud arrives any more on {topic}: its publisher is silent" if silent else None

@@ -1,0 +1,299 @@
+"""The node in this process, over real DDS, with a stand-in for the network."""
+
+import numpy as np
+import pytest
+from clouds import make_cloud
+
+rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from ros_bench import Client, stamps  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+
+from kdmos_ros.cloud_layout import read_layout  # noqa: E402
+from kdmos_ros.errors import KdmosError  # noqa: E402
+from kdmos_ros.ros import outputs, session  # noqa: E402
+from kdmos_ros.ros.node import MosNode  # noqa: E402
+from kdmos_ros.ros.qos import profile  # noqa: E402
+from kdmos_ros.segmenter import Segmentation  # noqa: E402
+
+SECOND = 1_000_000_000
+START = 1_700_000_000 * SECOND
+STEP = SECOND // 10
+
+
+class FakeSegmenter:
+    """Labels point i with i % 4; notes resets."""
+
+    model_name, provider, fell_back = "fake", "CPUExecutionProvider", False
+
+    def __init__(self):
+        self.resets = 0
+        self.poses = []
+
+    def push(self, scan):
+        n = len(scan.points)
+        self.poses.append(scan.pose)
+        labels = (np.arange(n) % 4).astype(np.uint8)
+        return Segmentation(labels, np.linspace(0, 1, n, dtype=np.float32), scan.stamp_ns, {})
+
+    def reset(self):
+        self.resets += 1
+
+    def set_mount(self, mount):
+        self.mount = mount
+
+
+def pose(x):
+    matrix = np.eye(4)
+    matrix[0, 3] = x
+    return matrix
+
+
+@pytest.fixture(autouse=True)
+def ros():
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def bench():
+    """Makes a node with parameters and a client that talks to it."""
+    made = []
+
+    def make(start=True, load=None, **parameters):
+        segmenter = FakeSegmenter()
+        values = {
+            "base_to_lidar": "0 0 1.73", "cloud_reliability": "reliable",
+            "odom_reliability": "reliable", "queue_size": 100, "cloud_depth": 100,
+            "pose_timeout": 30.0, "diagnostics_period": 0.1, **parameters,
+        }  # fmt: skip
+        node = MosNode(
+            load or (lambda _: segmenter),
+            parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
+        )
+        client = Client(others=(node,))
+        made.append((node, client))
+        if start:
+            node.start()
+            client.until_connected()
+        return node, client, segmenter
+
+    yield make
+    for node, client in made:
+        node.stop()
+        client.close()
+        node.destroy_node()
+
+
+def test_labelled_moving_and_static_clouds(bench):
+    _, client, segmenter = bench()
+    clouds = []
+    for i, layout in enumerate(("kitti", "velodyne", "ouster_organised", "livox")):
+        stamp = START + i * STEP
+        client.send_odometry(stamp, pose(i))
+        clouds.append(client.send_cloud(stamp, make_cloud(layout, seed=i)[0], "/lidar"))
+    client.until(lambda: len(client.static) == len(clouds), "all static clouds")
+    client.until(lambda: len(client.labelled) == len(clouds), "all labelled clouds")
+    client.until(lambda: len(client.moving) == len(clouds), "all moving clouds")
+
+    for cloud, labelled, moving, static in zip(
+        clouds, client.labelled, client.moving, client.static, strict=True
+    ):
+        for out in (labelled, moving, static):
+            assert out.header == cloud.header
+        assert labelled.fields[: len(cloud.fields)] == cloud.fields
+        source, target = read_layout(cloud), read_layout(labelled)
+        n = source.size
+        assert target.leading_bytes(source.point_step).tobytes() == source.records().tobytes()
+        expected = (np.arange(n) % 4).astype(np.uint8)
+        np.testing.assert_array_equal(target.column(target.find("label")).ravel(), expected)
+        found = target.column(target.find("moving_probability")).ravel()
+        np.testing.assert_array_equal(found, np.linspace(0, 1, n, dtype=np.float32))
+        records = source.records().reshape(-1)
+        assert moving.fields == static.fields == cloud.fields
+        assert bytes(moving.data) == records[expected == 3].tobytes()
+        assert bytes(static.data) == records[(expected == 1) | (expected == 2)].tobytes()
+    np.testing.assert_allclose(segmenter.poses[2][:3, 3], [2, 0, 1.73])
+    client.until_status(received=4, labelled=4, dropped=0, model="fake", state="active")
+
+
+def test_pose_is_waited_for_and_interpolated(bench):
+    _, client, segmenter = bench()
+    client.send_odometry(START, pose(0))
+    client.send_cloud(START + STEP // 4, make_cloud()[0])
+    client.until_status(received=1)
+    assert client.labelled == []
+    client.send_odometry(START + STEP, pose(4))
+    client.until(lambda: client.labelled, "the labelled cloud")
+    np.testing.assert_allclose(segmenter.poses[0][:3, 3], [1, 0, 1.73])
+
+
+def test_without_odometry_nothing_is_labelled(bench):
+    _, client, segmenter = bench(pose_timeout=0.01)
+    client.send_cloud(START, make_cloud()[0])
+    client.until_status(dropped__pose_timeout=1, labelled=0)
+    assert segmenter.poses == []
+    assert "no odometry" in client.status["last_error"]
+
+
+def test_bad_odometry_is_ignored_and_counted(bench):
+    _, client, _ = bench()
+    client.send_odometry(START, np.full((4, 4), np.nan))
+    client.until_status(event__bad_odometry=1)
+    client.send_odometry(START, pose(0))
+    client.send_cloud(START, make_cloud()[0])
+    client.until(lambda: client.labelled, "the labelled cloud")
+
+
+def test_nothing_is_computed_for_nobody(bench, monkeypatch):
+    _, client, _ = bench()
+    made = []
+    for name in ("append_label", "subset"):
+        function = getattr(outputs, name)
+        monkeypatch.setattr(
+            outputs, name, lambda *a, f=function, n=name: (made.append(n), f(*a))[1]
+        )
+    client.node.destroy_subscription(client.subscriptions["moving"])
+    client.node.destroy_subscription(client.subscriptions["static"])
+    client.until(
+        lambda: (
+            client.node.count_subscribers("/mos_node/static") == 0
+            and client.node.count_subscribers("/mos_node/moving") == 0
+        ),
+        "the subscriptions to be gone",
+    )
+    client.send_odometry(START, pose(0))
+    client.send_cloud(START, make_cloud()[0])
+    client.until(lambda: client.labelled, "the labelled cloud")
+    client.until_status(labelled=1)
+    assert made == ["append_label"]
+
+
+def test_life_cycle(bench):
+    node, client, segmenter = bench(start=False, autostart=False)
+    client.until_status(state="unconfigured")
+    assert client.node.count_subscribers("/points") == 0
+
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    client.until_status(state="inactive", model="fake")
+    assert not node.set_parameters([Parameter("queue_size", value=3)])[0].successful
+    assert node.set_parameters([Parameter("pose_timeout", value=3.0)])[0].successful
+
+    for round_ in (1, 2):
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        client.until_connected()
+        client.until_status(state="active")
+        stamp = START + round_ * SECOND
+        client.send_odometry(stamp, pose(0))
+        client.send_cloud(stamp, make_cloud()[0])
+        client.until(lambda n=round_: len(client.labelled) == n, "the labelled cloud")
+        assert segmenter.resets == round_
+        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+        client.until(lambda: client.node.count_subscribers("/points") == 0, "no subscription")
+
+    assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    client.until_status(state="unconfigured", model="")
+    assert node.set_parameters([Parameter("queue_size", value=3)])[0].successful
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
+
+
+def test_failure_to_load_leaves_a_node_that_can_try_again(bench):
+    answers = [KdmosError("no model 'gone'"), ZeroDivisionError("bug"), FakeSegmenter()]
+
+    def load(_):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    node, client, _ = bench(start=False, load=load)
+    with pytest.raises(KdmosError, match="no model 'gone'"):
+        node.start()
+    client.until_status(state="unconfigured")
+    with pytest.raises(KdmosError, match="bug"):
+        node.start()
+    node.start()
+    client.until_status(state="active")
+
+
+def test_reset_service(bench):
+    node, client, segmenter = bench()
+    caller = client.node.create_client(Trigger, "/mos_node/reset")
+    client.until(caller.service_is_ready, "the service")
+
+    def call():
+        future = caller.call_async(Trigger.Request())
+        client.until(future.done, "the answer")
+        return future.result()
+
+    before = segmenter.resets
+    assert call().success
+    client.send_odometry(START, pose(0))
+    client.send_cloud(START, make_cloud()[0])
+    client.until(lambda: client.labelled, "the labelled cloud")
+    assert segmenter.resets == before + 1
+    node.trigger_deactivate()
+    assert not call().success
+
+
+def test_simulated_time_that_jumps_back_clears_the_history(bench):
+    node, client, segmenter = bench(use_sim_time=True)
+    clock = client.node.create_publisher(Clock, "/clock", profile("reliable", 10))
+    client.until(clock.get_subscription_count, "the clock's subscription")
+    before = segmenter.resets
+    for i, (second, resets) in enumerate([(100, before), (101, before), (50, before + 1)]):
+        message = Clock()
+        message.clock.sec = second
+        clock.publish(message)
+        now = second * SECOND
+        client.until(lambda t=now: node.get_clock().now().nanoseconds == t, "the time")
+        stamp = START + i * STEP  # goes on, so that only the clock can be the reason
+        client.send_odometry(stamp, pose(0))
+        client.send_cloud(stamp, make_cloud()[0])
+        client.until(lambda t=stamp: t in stamps(client.labelled), "the labelled cloud")
+        assert segmenter.resets == resets
+
+
+def test_looping_bag_starts_afresh(bench):
+    _, client, segmenter = bench()
+    before = segmenter.resets
+    for _ in range(2):
+        for i in range(30):
+            client.send_odometry(START + i * STEP, pose(i))
+            client.send_cloud(START + i * STEP, make_cloud()[0])
+        expected = len(client.labelled) + 30
+        client.until(lambda n=expected: len(client.labelled) == n, "a whole round")
+    assert segmenter.resets == before + 1
+    assert stamps(client.labelled) == [START + i * STEP for i in range(30)] * 2
+
+
+def test_publisher_whose_qos_does_not_fit_is_reported(bench, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        session.ThrottledLog, "warning", lambda self, kind, text: lines.append(text)
+    )
+    node, client, _ = bench(start=False)
+    client.node.destroy_publisher(client.clouds)
+    client.node.create_publisher(type(make_message()), "/points", profile("best_effort", 5))
+    node.start()
+    client.until(lambda: any("cloud_reliability" in line for line in lines), "the warning")
+
+
+def make_message():
+    from sensor_msgs.msg import PointCloud2
+
+    return PointCloud2()
+
+
+def test_silent_publisher_is_reported(bench, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        session.ThrottledLog, "warning", lambda self, kind, text: lines.append(text)
+    )
+    monkeypatch.setattr("kdmos_ros.ros.watchdog.SILENCE_S", 0.0)
+    bench()[1].until(lambda: any("fastdds_profile.xml" in line for line in lines), "the warning")
