@@ -72,7 +72,8 @@ def test_a_stopped_run_goes_on(run, tmp_path):
     drives = sorted((work / "drives").glob("*.npz"))
     longer = Recipe(**{**vars(recipe), "fit": FitRecipe(steps=8, checkpoint_every=1)})
     fit(longer, drives, tmp_path)
-    steps = [json.loads(line)["step"] for line in open(tmp_path / "log.jsonl")]
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
     assert steps == [8], "it did not start again from the beginning"
 
 

@@ -1,4 +1,4 @@
-"""Drives on disk and their augmentation: what is labelled stays labelled, what is true stays true."""
+"""Drives on disk and their augmentation: labels stay with their points, the world stays true."""
 
 import numpy as np
 import pytest
