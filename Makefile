@@ -2,6 +2,8 @@
 
 SETUP := scripts/setup_venv.sh
 SETUP_INPUTS := $(SETUP) setup.py setup.cfg pyproject.toml constraints.txt
+# A set-up for a sourced ROS 2 is not one for the wheels.
+ROS := $(or $(ROS_DISTRO),wheels)
 RUN := . .venv/environment.sh &&
 PYTEST_ARGS ?= --durations=5
 
@@ -16,19 +18,19 @@ help: ## List the targets
 	@printf '\n  demo takes BAG=path [CLOUD=/topic ODOM=/topic] to run on your own rosbag2.\n'
 	@printf '  PYTHON=python3.12 chooses the Python of a new set-up (3.10 to 3.13).\n'
 
-demo: .venv/ready-demo ## Find moving objects in a simulated drive, or in BAG=path
+demo: .venv/ready-$(ROS)-demo ## Find moving objects in a simulated drive, or in BAG=path
 	@$(RUN) set -- && \
 	if [ -n "$$BAG" ]; then set -- "$$@" --bag "$$BAG"; fi && \
 	if [ -n "$$CLOUD" ]; then set -- "$$@" --cloud "$$CLOUD"; fi && \
 	if [ -n "$$ODOM" ]; then set -- "$$@" --odom "$$ODOM"; fi && \
 	kdmos demo "$$@"
 
-test: .venv/ready-test ## Lint, check types and run all tests
+test: .venv/ready-$(ROS)-test ## Lint, check types and run all tests
 	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
 	$(RUN) python -m pytest $(PYTEST_ARGS) || exit 1; \
 	if [ $$lint != 0 ]; then echo 'kdmos_ros: error: lint failed, see above' >&2; exit 1; fi
 
-lint: .venv/ready-test ## Lint and check types only
+lint: .venv/ready-$(ROS)-test ## Lint and check types only
 	@$(RUN) { failed=0; \
 	ruff check . || failed=1; \
 	ruff format --check . || failed=1; \
@@ -40,5 +42,5 @@ clean: ## Remove .venv and everything that make, pip and the tools wrote
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/ready-%: $(SETUP_INPUTS)
+.venv/ready-$(ROS)-%: $(SETUP_INPUTS)
 	@sh $(SETUP) $*

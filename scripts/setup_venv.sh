@@ -180,6 +180,7 @@ rm -f $venv/ready-* # an interrupted update is not ready
 : >$log
 write_constraints
 write_environment
+stamp=$venv/ready-${ROS_DISTRO:-wheels} # as the Makefile names it
 # shellcheck source=/dev/null
 . $venv/environment.sh
 
@@ -194,6 +195,6 @@ fi
 say "installing kdmos_ros[$extras]"
 install --editable ".[$extras]"
 
-touch $venv/ready-demo
-[ "$what" = demo ] || touch $venv/ready-test
+touch "$stamp-demo"
+[ "$what" = demo ] || touch "$stamp-test"
 say "set-up done"
