@@ -22,6 +22,7 @@ from kdmos_ros.sim.staging import EGO_MODES, Stage
 from kdmos_ros.sim.world import World
 
 EPOCH_NS = 1_700_000_000 * 10**9
+_MAX_RATE, _MAX_TIME = 100.0, 600.0
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,15 @@ def make_drive(
             1 last. With the head turning clockwise from the back, 0.5 is when it looks ahead.
 
     Raises:
-        KdmosError: an unknown name, or a duration or rate that is not positive.
+        KdmosError: an unknown name, or a duration or rate that makes no sense.
     """
     model = find_sensor(sensor)
     rate = model.rate_hz if rate_hz is None else rate_hz
-    if not (rate > 0 and duration_s > 0 and start_s >= 0):
-        raise KdmosError("duration and rate must be positive, and the start not negative")
+    if not (0 < rate <= _MAX_RATE and duration_s > 0 and 0 <= start_s <= _MAX_TIME - duration_s):
+        raise KdmosError(
+            f"a drive needs a rate of 0..{_MAX_RATE:g} Hz (got {rate:g}), a duration above 0"
+            f" (got {duration_s:g} s) and an end within {_MAX_TIME:g} s"
+        )
     rng = np.random.default_rng([seed, 0])
     names = tuple(SCENES)
     scene = _choose(rng, scene, names, SHARES, "scene")

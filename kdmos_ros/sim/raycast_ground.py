@@ -51,10 +51,11 @@ def cast_ground(  # type: ignore[no-untyped-def]
                 before, t_before = above, t
             if above >= 0.003:
                 continue
-            for _ in range(3):  # false position between the last two steps
+            for k in range(12):  # false position between the last two steps, or halving
                 if above >= 0:
                     break
-                middle = t_before + (t - t_before) * before / (before - above)
+                share = before / (before - above) if k % 3 < 2 else _F(0.5)
+                middle = t_before + (t - t_before) * share
                 h, edge = sample(grid, origin, profile, x0 + middle * dx, y0 + middle * dy)
                 gap = z0 + middle * dz - h
                 if gap < 0:

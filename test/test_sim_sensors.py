@@ -1,0 +1,59 @@
+"""Beam tables and rays."""
+
+import numpy as np
+import pytest
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.sim.sensors import SENSORS, find_sensor, make_rays
+
+NO_ERROR = {name: np.zeros(s.beams, np.float32) for name, s in SENSORS.items()}
+
+
+def test_unknown_sensor_is_named():
+    with pytest.raises(KdmosError, match=r"no sensor 'hdl65'.*hdl64e"):
+        find_sensor("hdl65")
+
+
+def test_hdl64e_has_the_two_blocks_of_its_manual():
+    table = np.array(find_sensor("hdl64e").elevations_deg)
+    assert len(table) == 64
+    assert table[[0, 31, 32, 63]] == pytest.approx([-24.33, -8.83, -8.33, 2.0])
+    np.testing.assert_allclose(np.diff(table[:32]), 0.5, atol=1e-6)
+    np.testing.assert_allclose(np.diff(table[32:]), 1 / 3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "beams"), [("hdl32e", 32), ("vlp16", 16), ("os1_64", 64), ("os1_128", 128),
+                        ("pandar40", 40)]
+)  # fmt: skip
+def test_number_of_beams(name, beams):
+    sensor = find_sensor(name)
+    assert sensor.beams == beams
+    assert list(sensor.elevations_deg) == sorted(sensor.elevations_deg)
+
+
+@pytest.mark.parametrize("name", SENSORS)
+def test_bins_hold_rays_of_their_azimuth_by_rising_elevation(name):
+    sensor = SENSORS[name]
+    rays = make_rays(sensor, np.random.default_rng(3), NO_ERROR[name])
+    starts = rays.bin_start
+    assert starts[0] == 0 and starts[-1] == len(rays.directions)
+    np.testing.assert_allclose(np.linalg.norm(rays.directions, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.arcsin(rays.directions[:, 2]), rays.elevations, atol=1e-4)
+    assert rays.fractions.min() >= 0 and rays.fractions.max() <= 1
+    bins = len(starts) - 1
+    owner = np.repeat(np.arange(bins), np.diff(starts))
+    middle = rays.first_azimuth + owner * 2 * np.pi / bins
+    azimuth = np.arctan2(rays.directions[:, 1], rays.directions[:, 0])
+    off = (azimuth - middle + np.pi) % (2 * np.pi) - np.pi
+    assert np.abs(off).max() <= np.pi / bins + 1e-5
+    rising = np.diff(rays.elevations) >= 0
+    assert rising[np.diff(owner) == 0].all()
+
+
+def test_the_rosette_never_looks_twice_along_the_same_rays():
+    sensor = SENSORS["mid360"]
+    rng = np.random.default_rng(0)
+    first, second = (make_rays(sensor, rng, NO_ERROR["mid360"]).directions for _ in range(2))
+    cells = [set(map(tuple, np.round(d * 500).astype(int))) for d in (first, second)]
+    assert len(cells[0] & cells[1]) < 0.3 * len(cells[0])
