@@ -76,7 +76,9 @@ class Drive:
             [draw_reflectivity(rng, k) for k in (Kind.ROAD, Kind.PAVEMENT, Kind.TERRAIN)]
         )
         gain = float(rng.lognormal(0.0, 0.25))
-        self._renderer = Renderer(world, sensor, self._reflectivity, gain)
+        # Each beam's own calibration error; multi-laser sensors have some centimetres of it.
+        bias = rng.normal(0, 0.8 * sensor.range_noise, sensor.beams).astype(np.float32)
+        self._renderer = Renderer(world, sensor, self._reflectivity, gain, bias)
 
     def __len__(self) -> int:
         return len(self.times)

@@ -46,8 +46,13 @@ class Renderer:
     """Casts sweeps into one world with one sensor."""
 
     def __init__(
-        self, world: World, sensor: Sensor, ground_reflectivity: Array, gain: float = 1.0
-    ) -> None:
+        self, world: World, sensor: Sensor, ground_reflectivity: Array,
+        gain: float = 1.0, bias: npt.NDArray[np.float32] | None = None,
+    ) -> None:  # fmt: skip
+        """Args:
+        ground_reflectivity: (3,) of road, pavement and terrain.
+        gain: scale of the intensities. bias: (beams,) range error of each beam, metres.
+        """
         rows = world.rows
         self._world, self._sensor = world, sensor
         self._shape = rows[:, col.SHAPE].astype(np.int64)
@@ -57,6 +62,7 @@ class Renderer:
         self._reflectivity = rows[:, col.REFLECTIVITY].astype(np.float32)
         self._ground_reflectivity = ground_reflectivity.astype(np.float32)
         self._gain = np.float32(gain)
+        self._bias = np.zeros(max(sensor.beams, 1), np.float32) if bias is None else bias
         self._kind = np.concatenate([world.kind, _GROUND_KINDS])
         self._instance = np.concatenate([world.instance, np.zeros(4, np.int32)])
 
@@ -118,8 +124,8 @@ class Renderer:
         n = sensing.measure(
             rays.directions, best, hit, cosine, self._reflectivity, self._ground_reflectivity,
             rays.stride, seed, np.float32(sensor.min_range), np.float32(sensor.max_range),
-            np.float32(sensor.range_noise), np.float32(sensing.reach_of(sensor.sensitivity)),
-            _LOSS, _EDGE_CHANCE, self._gain, points, intensity, codes[0], codes[1],
+            np.float32(sensor.range_noise), self._bias,
+            np.float32(sensing.reach_of(sensor.sensitivity)), _LOSS, _EDGE_CHANCE, self._gain, points, intensity, codes[0], codes[1],
         )  # fmt: skip
         solid, other = codes[:, :n].copy()
         return Returns(points[:n].copy(), intensity[:n].copy(), solid, other,

@@ -11,7 +11,7 @@ from kdmos_ros.sim.solids import Body
 from kdmos_ros.sim.staging import Stage
 
 _STYLES = ("town", "suburb", "green", "open")
-_CLUTTER = {"town": 0.05, "suburb": 0.16, "green": 0.3, "open": 0.06}  # things a metre
+_CLUTTER = {"town": 0.08, "suburb": 0.25, "green": 0.45, "open": 0.1}  # things a metre
 
 
 def dress(stage: Stage, path: Path, edge: float, side: int, start: float, stop: float) -> None:
@@ -32,7 +32,7 @@ def dress(stage: Stage, path: Path, edge: float, side: int, start: float, stop: 
         if style in ("suburb", "green"):
             _borders(stage, path, front, side, s, until)
         _furnish(stage, path, edge, side, s, until, _CLUTTER[style])
-        if style != "town" and rng.random() < 0.5:  # woods or gardens farther back
+        if rng.random() < (0.3 if style == "town" else 0.7):  # woods or gardens farther back
             _growth(stage, path, front, side, s, until)
         if rng.random() < 0.7:
             _row(stage, path, side * (edge + rng.uniform(0.5, 1.2)), s, until)
@@ -97,7 +97,7 @@ def _furnish(stage: Stage, path: Path, edge: float, side: int, start: float, sto
 
 def _growth(stage: Stage, path: Path, front: float, side: int, start: float, stop: float) -> None:
     rng = stage.rng
-    for _ in range(rng.poisson(rng.uniform(0.1, 0.5) * (stop - start))):
+    for _ in range(rng.poisson(rng.uniform(0.1, 0.8) * (stop - start))):
         x, y, yaw = _at(path, rng.uniform(start, stop), side * (front + rng.exponential(9.0)))
         plant = rng.random()
         if plant < 0.55:

@@ -70,8 +70,8 @@ def crossing(stage: Stage) -> Plan:
             if bays[k % 2]:
                 kerb = trace((*arm.at(9.0),), [(_ARM - 20, 0.0)])
                 stage.park_along(kerb, side * (half[k % 2] - 0.95), rng.uniform(0.2, 0.95))
-    stage.scatter(arms[0], half[0] + 15, 78, int(rng.integers(5, 25)))
-    stage.scatter(arms[2], half[0] + 15, 78, int(rng.integers(5, 25)))
+    stage.scatter(arms[0], half[0] + 15, 78, int(rng.integers(5, 40)))
+    stage.scatter(arms[2], half[0] + 15, 78, int(rng.integers(5, 40)))
 
     mine_goes = _lights(stage)
     speed = stage.ego_speed({"driving": 15.0, "turning": 8.0}.get(mode, 15.0))

@@ -42,7 +42,7 @@ def street(stage: Stage) -> Plan:
             on_kerb = rng.uniform(0, 1.2) if rng.random() < 0.3 else 0.0
             stage.park_along(path, side * (half - 0.95 + on_kerb), filled)
         dress(stage, path, half, side, -30.0, path.length + 30)
-    stage.scatter(path, half + 12, 78, int(rng.integers(8, 60)))
+    stage.scatter(path, half + 12, 78, int(rng.integers(10, 90)))
 
     # From bumper to bumper to an empty road; dense traffic is slow.
     gap = np.inf if rng.random() < 0.12 else float(np.exp(rng.uniform(np.log(4), np.log(150))))

@@ -12,7 +12,7 @@ _DEPTH = 2.0  # things on slopes reach this far into the ground (m)
 
 def _density(rng: np.random.Generator) -> float:
     """Returns a metre of foliage: from a bare crown in winter to a clipped hedge."""
-    return float(np.exp(rng.uniform(np.log(0.25), np.log(6.0))))
+    return float(np.exp(rng.uniform(np.log(0.15), np.log(5.0))))
 
 
 def draw_tree(rng: np.random.Generator) -> Body:

@@ -28,7 +28,7 @@ def _draw(state):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, fastmath=True)
 def measure(  # type: ignore[no-untyped-def]
     directions, best, hit, cosine, reflectivity, ground_reflectivity, stride, seed,
-    min_range, max_range, noise, reach, loss, edge_chance, gain,
+    min_range, max_range, noise, bias, reach, loss, edge_chance, gain,
     points, intensity, solid, other,
 ):  # fmt: skip
     """Write the returns of one sweep and say how many there are.
@@ -36,6 +36,7 @@ def measure(  # type: ignore[no-untyped-def]
     Args:
         best, hit, cosine: (N,) from the ray caster; reflectivity: (M,) of each solid.
         ground_reflectivity: (3,) of road, pavement and terrain.
+        bias: (beams,) metres, constant range error of each beam.
         reach: range at which a perfect surface is lost; loss: share of returns lost anyway.
         edge_chance: how often a ray at a depth edge reports a range between both surfaces.
         gain: scale of the intensities.
@@ -70,6 +71,8 @@ def measure(  # type: ignore[no-untyped-def]
         state, v = _draw(state)
         radius, turn = _F(math.sqrt(_F(-2) * _F(math.log(u)))), _F(2 * math.pi) * v
         gauss = radius * _F(math.cos(turn))
+        if stride > 0:
+            r += bias[n % stride]
         r += noise * gauss * (_F(1) + r * _F(0.01) + _F(0.15) / (cos + _F(0.1)))
         points[count, 0] = r * directions[n, 0]
         points[count, 1] = r * directions[n, 1]
