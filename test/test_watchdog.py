@@ -12,20 +12,28 @@ def watch_with(stamps_s, now_s=100.0, **options):
     return watch
 
 
-def complaint(watch, now_s=100.0, since_s=0.0, publishers=1):
-    return watch.complaint(now_s, since_s, publishers, "/points")
+def complaint(watch, now_s=100.0, publishers=1):
+    """The complaint at now_s, with a publisher there since before the first arrival."""
+    watch.complaint(min(now_s, 50.0), publishers, "/points")
+    return watch.complaint(now_s, publishers, "/points")
 
 
 def test_no_publisher_is_no_fault():
     assert complaint(watch_with([]), publishers=0) is None
 
 
-def test_silence_right_after_the_start_is_no_fault():
-    assert complaint(watch_with([]), now_s=SILENCE_S - 0.1) is None
+def test_publisher_gets_time_to_send_its_first_cloud():
+    watch = watch_with([])
+    assert watch.complaint(100.0, 0, "/points") is None
+    assert watch.complaint(500.0, 1, "/points") is None
+    assert watch.complaint(500.0 + SILENCE_S - 0.1, 1, "/points") is None
+    assert watch.complaint(500.0 + SILENCE_S + 0.1, 1, "/points") is not None
+    assert watch.complaint(600.0, 0, "/points") is None
+    assert watch.complaint(601.0, 1, "/points") is None
 
 
 def test_nothing_arrives_although_there_is_a_publisher():
-    text = complaint(watch_with([]), now_s=SILENCE_S + 0.1)
+    text = complaint(watch_with([]), now_s=50 + SILENCE_S + 0.1)
     assert "no cloud has arrived" in text
     assert "config/fastdds_profile.xml" in text
     assert "cloud_reliability" in text

@@ -53,25 +53,23 @@ class Session:
         )
         self._poses = OdometrySource(self._buffer, statistics, self._log)
         self._extrinsics = make_extrinsics(node, p["base_to_lidar"])
-        self._watch = DeliveryWatch(p["expected_rate"])
         self._outputs = Outputs(node, profile(p["output_reliability"], p["output_depth"]))
         self._pipeline = Pipeline(
             segmenter, self._poses, self._extrinsics, p, statistics, self._log
         )
         self._worker: Worker | None = None
         self._subscriptions: list[Any] = []
-        self._started = 0.0
 
     def start(self) -> None:
         """Subscribe and label, with an empty history."""
         p = self._parameters
         self._pipeline.reset()
+        self._watch = DeliveryWatch(p["expected_rate"])
         self._buffer.resume()
         self._worker = Worker(
             self._pipeline, self._outputs.publish, p["queue_size"], self._statistics, self._log
         )
         self._worker.start()
-        self._started = time.monotonic()
         odom = self._subscribe(
             Odometry, "odom", self._poses.receive, p["odom_reliability"], _ODOM_DEPTH
         )
@@ -106,9 +104,8 @@ class Session:
         if self._worker is None:
             return
         topic = self._subscriptions[1].topic_name
-        complaint = self._watch.complaint(
-            time.monotonic(), self._started, self._node.count_publishers(topic), topic
-        )
+        publishers = self._node.count_publishers(topic)
+        complaint = self._watch.complaint(time.monotonic(), publishers, topic)
         if complaint:
             self._rare_log.warning("delivery", complaint)
 

@@ -31,6 +31,7 @@ class DeliveryWatch:
         self.expected_rate_hz = expected_rate_hz
         self._stamps: deque[int] = deque(maxlen=_WINDOW)
         self._last_arrival: float | None = None
+        self._published_since: float | None = None
         self._lock = threading.Lock()
 
     def arrived(self, stamp_ns: int, now_s: float) -> None:
@@ -41,19 +42,22 @@ class DeliveryWatch:
             self._stamps.append(stamp_ns)
             self._last_arrival = now_s
 
-    def complaint(self, now_s: float, since_s: float, publishers: int, topic: str) -> str | None:
-        """One line for the log if delivery looks broken, else None.
+    def complaint(self, now_s: float, publishers: int, topic: str) -> str | None:
+        """One line for the log if delivery looks broken, else None. To be asked regularly.
 
         Args:
-            now_s, since_s: now, and when the subscription was made.
+            now_s: as for `arrived`.
             publishers: number of publishers on the topic.
         """
         if publishers == 0:
+            self._published_since = None
             return None
+        if self._published_since is None:
+            self._published_since = now_s
         with self._lock:
             last = self._last_arrival
             stamps = list(self._stamps)
-        silent = now_s - (since_s if last is None else max(last, since_s)) > SILENCE_S
+        silent = now_s - max(self._published_since, last or 0.0) > SILENCE_S
         if len(stamps) < _ENOUGH:
             if not silent:
                 return None
