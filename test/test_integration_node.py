@@ -17,6 +17,7 @@ from kdmos_ros.cloud_layout import Field, read_layout  # noqa: E402
 from kdmos_ros.errors import KdmosError  # noqa: E402
 from kdmos_ros.geometry import matrix_to_quaternion  # noqa: E402
 from kdmos_ros.io.bags import BagReader  # noqa: E402
+from kdmos_ros.ros.compat import try_shutdown  # noqa: E402
 from kdmos_ros.ros.messages import stamp_ns  # noqa: E402
 
 pytestmark = pytest.mark.ros
@@ -40,7 +41,7 @@ LOSSLESS = {
 def ros():
     rclpy.init()
     yield
-    rclpy.try_shutdown()
+    try_shutdown()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 from kdmos_ros.cloud_layout import read_layout  # noqa: E402
 from kdmos_ros.errors import KdmosError  # noqa: E402
 from kdmos_ros.ros import outputs, session  # noqa: E402
+from kdmos_ros.ros.compat import try_shutdown  # noqa: E402
 from kdmos_ros.ros.node import MosNode  # noqa: E402
 from kdmos_ros.ros.qos import profile  # noqa: E402
 from kdmos_ros.segmenter import Segmentation  # noqa: E402
@@ -56,7 +57,7 @@ def pose(x):
 def ros():
     rclpy.init()
     yield
-    rclpy.try_shutdown()
+    try_shutdown()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 from kdmos_ros.errors import KdmosError  # noqa: E402
 from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, BagError, BagFile  # noqa: E402
 from kdmos_ros.io.bag_writer import BagWriter  # noqa: E402
+from kdmos_ros.ros.compat import try_shutdown  # noqa: E402
 from kdmos_ros.ros.messages import stamp_ns  # noqa: E402
 from kdmos_ros.ros.player import Player, message_class  # noqa: E402
 from kdmos_ros.ros.qos import profile  # noqa: E402
@@ -28,7 +29,7 @@ from kdmos_ros.ros.recorder import Recorder  # noqa: E402
 def ros():
     rclpy.init()
     yield
-    rclpy.try_shutdown()
+    try_shutdown()
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from rclpy.executors import ExternalShutdownException
 
     from kdmos_ros.io.bag_file import BagFile
+    from kdmos_ros.ros.compat import try_shutdown
     from kdmos_ros.ros.player import Player
 
     with BagFile(args.bag) as bag:  # first: a bad path is no reason to start ROS
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         except ExternalShutdownException:
             pass
         finally:
-            rclpy.try_shutdown()
+            try_shutdown()
     return 0
 
 

@@ -15,6 +15,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from std_srvs.srv import Trigger
 
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.ros.compat import try_shutdown
 from kdmos_ros.ros.health import diagnostics
 from kdmos_ros.ros.parameters import Parameters
 from kdmos_ros.ros.session import Session
@@ -182,5 +183,5 @@ def main(arguments: list[str] | None = None) -> int:
         if node is not None:
             node.stop()
             node.destroy_node()
-        rclpy.try_shutdown()
+        try_shutdown()
     return 0

@@ -9,13 +9,6 @@ from rclpy.qos import (
     QoSReliabilityPolicy,
 )
 
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
-
-__all__ = ["RELIABILITIES", "SubscriptionEventCallbacks", "profile"]
-
 RELIABILITIES = {
     "best_effort": QoSReliabilityPolicy.BEST_EFFORT,
     "reliable": QoSReliabilityPolicy.RELIABLE,

@@ -10,13 +10,14 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import PointCloud2
 
 from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.ros.compat import SubscriptionEventCallbacks
 from kdmos_ros.ros.extrinsics import make_extrinsics
 from kdmos_ros.ros.health import Identity
 from kdmos_ros.ros.messages import frame_of, stamp_ns
 from kdmos_ros.ros.odometry import OdometrySource
 from kdmos_ros.ros.outputs import Outputs
 from kdmos_ros.ros.pipeline import Pipeline
-from kdmos_ros.ros.qos import SubscriptionEventCallbacks, profile
+from kdmos_ros.ros.qos import profile
 from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
 from kdmos_ros.ros.watchdog import DeliveryWatch
