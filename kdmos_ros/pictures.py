@@ -31,6 +31,7 @@ _MAX_ANIMATION_BYTES = 5_000_000
 # What the overview and one frame of the animation show, metres from left to right.
 _OVERVIEW_WIDTH_M = 110.0
 _ANIMATION_WIDTH_M = 84.0
+_CELL_M = 0.5
 # The map is made of so many scans at most, and is bright where about so many saw something.
 _MAP_SCANS = 80
 _MAP_HITS = 2.0
@@ -77,7 +78,7 @@ Frames = Callable[[], Iterator[LabelledFrame]]
 
 
 def best_frame(frames: Iterable[LabelledFrame], count: int) -> LabelledFrame:
-    """The frame with most moving points, rather not one near the ends of the drive.
+    """The frame with the largest moving area in view, rather not one near the ends of the drive.
 
     Args:
         count: number of frames.
@@ -88,7 +89,9 @@ def best_frame(frames: Iterable[LabelledFrame], count: int) -> LabelledFrame:
     inner = np.hanning(count + 2)[1:-1] ** 0.5
     best, best_score = None, -1.0
     for frame, weight in zip(frames, inner, strict=False):
-        score = weight * (1 + np.count_nonzero(frame.labels == MOVING))
+        # By area: a single lorry next to the sensor has more points than all others together.
+        cells = np.floor(frame.points[frame.labels == MOVING, :2] / _CELL_M)
+        score = weight * (1 + len(np.unique(cells, axis=0)))
         if score > best_score:
             best, best_score = frame, score
     if best is None:

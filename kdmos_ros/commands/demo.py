@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     parameters = {"provider": args.provider, "num_threads": str(args.threads)}
     parameters["model"] = str(model_folder(args.model).resolve())
     outputs = Outputs(args.out)
-    outputs.folder.mkdir(parents=True, exist_ok=True)
+    outputs.prepare()
     if bag_path is None:
         if args.cloud or args.odom or args.labels or args.base_to_lidar is not None:
             raise KdmosError("--cloud, --odom, --labels and --base-to-lidar need a bag")

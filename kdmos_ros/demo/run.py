@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kdmos_ros.bag_evaluation import LabelSource
 
 # A drive with much to see in it.
-_SEED, _SCENE, _EGO = 7, "street", "driving"
+_SEED, _SCENE, _EGO = 90007, "crossing", "turning"
 _ANIMATION_FRAMES = 100
 
 
@@ -66,6 +66,12 @@ class Outputs:
     def figures(self) -> Path:
         """The table, for programs."""
         return self.folder / "summary.json"
+
+    def prepare(self) -> None:
+        """Make the folder; results of an earlier run would be taken for those of this one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in (self.picture, self.animation, self.figures):
+            path.unlink(missing_ok=True)
 
 
 def simulate(outputs: Outputs, seconds: float, sensor: str) -> Path:
@@ -144,6 +150,11 @@ def run_demo(
         _show_log(process)
         reasons = ", ".join(f"{n} {reason}" for reason, n in summary.dropped.items())
         raise KdmosError(f"the node labelled no scan ({reasons or 'none arrived'})")
+    if summary.dropped.get("superseded"):
+        say(
+            "superseded: a newer scan came before the node was free, so this machine is too slow,"
+            " or too busy, for the model at this rate"
+        )
     _draw(bag, outputs, LABELLED_TOPIC, summary)
     return summary
 
