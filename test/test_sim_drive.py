@@ -51,7 +51,7 @@ def test_frames_are_complete(scene, sensor):
     assert len(drive) == 5 and drive.scene == scene
     frame = drive[-1]
     n = len(frame.scan.points)
-    assert n > 3000
+    assert n > (50_000 if sensor == "hdl64e" else 1500)
     assert frame.scan.points.dtype == np.float32
     assert frame.scan.intensity.dtype == np.float32 and frame.scan.intensity.shape == (n,)
     assert frame.scan.intensity.min() >= 0 and frame.scan.intensity.max() <= 1
@@ -182,9 +182,16 @@ def test_distortion_needs_motion():
     options = {"sensor": "vlp16", "duration_s": 1.0, "scene": "street", "movers": False}
     still = [make_drive(4, ego="standing", sweep_distortion=s, **options)[3] for s in (0, 1)]
     # Somebody may wave meanwhile; nothing else changes.
-    off = np.abs(still[0].scan.points - still[1].scan.points).max(axis=1)
-    assert np.mean(off > 1e-4) < 0.01
-    driven = [make_drive(4, ego="driving", sweep_distortion=s, **options)[3] for s in (0, 1)]
-    assert driven[0].scan.points.shape != driven[1].scan.points.shape or not np.allclose(
-        driven[0].scan.points, driven[1].scan.points, atol=0.02
-    )
+    rows = [set(map(tuple, np.round(f.scan.points, 3).tolist())) for f in still]
+    assert len(rows[0] & rows[1]) > 0.98 * len(rows[0])
+    moved = 0
+    for seed in range(3):  # one of them may be waiting
+        drives = [make_drive(seed, ego="driving", sweep_distortion=s, **options) for s in (0, 1)]
+        steps = np.linalg.norm(np.diff(drives[0].true_base_poses[:, :3, 3], axis=0), axis=1)
+        index = int(steps.argmax())
+        if steps[index] < 0.3:
+            continue
+        moved += 1
+        points = [set(map(tuple, np.round(d[index].scan.points, 3).tolist())) for d in drives]
+        assert len(points[0] & points[1]) < 0.1 * len(points[0])
+    assert moved

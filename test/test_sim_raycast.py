@@ -170,3 +170,16 @@ def test_a_moving_solid_is_sheared_within_a_sweep():
     fraction = (np.pi - azimuth) / (2 * np.pi)
     front = 15 + 20 * (0.2 - times[0]) - 0.5 + 2.0 * fraction
     np.testing.assert_allclose(returns.points[:, 0], front, atol=0.03)
+
+
+def test_the_vehicles_own_body_blocks_steep_rays():
+    limit = np.full(360, np.deg2rad(-90), np.float32)
+    limit[180:270] = np.deg2rad(-8)  # ahead to the left
+    rays = make_rays(EXACT, np.random.default_rng(1), np.zeros(EXACT.beams, np.float32))
+    renderer = Renderer(world_of([], flat_ground()), EXACT, np.full(3, 0.5), blind_below=limit)
+    pose = make_transform(np.eye(3), [0, 0, 2.0])
+    points = renderer.sweep(rays, [pose, pose], (0.0, 0.0), 1).points
+    quarter = (points[:, 0] > 0.1) & (points[:, 1] > 0.1)
+    elevation = np.rad2deg(np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1])))
+    assert elevation[quarter].min() > -8.1
+    assert elevation[~quarter].min() < -19

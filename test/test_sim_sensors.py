@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.sim.sensors import SENSORS, find_sensor, make_rays
+from kdmos_ros.sim.sensors import SENSORS, draw_blind_zone, find_sensor, make_rays
 
 NO_ERROR = {name: np.zeros(s.beams, np.float32) for name, s in SENSORS.items()}
 
@@ -57,3 +57,13 @@ def test_the_rosette_never_looks_twice_along_the_same_rays():
     first, second = (make_rays(sensor, rng, NO_ERROR["mid360"]).directions for _ in range(2))
     cells = [set(map(tuple, np.round(d * 500).astype(int))) for d in (first, second)]
     assert len(cells[0] & cells[1]) < 0.3 * len(cells[0])
+
+
+def test_blind_zones_hide_only_steep_beams():
+    sensor = SENSORS["hdl64e"]
+    zones = [draw_blind_zone(sensor, np.random.default_rng(s)) for s in range(40)]
+    assert any(z is None for z in zones)
+    drawn = np.rad2deg(np.array([z for z in zones if z is not None]))
+    assert drawn.shape[1] == 360
+    assert drawn.max() < sensor.elevations_deg[0] + 9
+    assert (drawn.max(axis=1) > sensor.elevations_deg[0]).all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kdmos_ros.sim.clearance import blocks, collide
+from kdmos_ros.sim.clearance import blocks, clear_of, collide
 from kdmos_ros.sim.ground import make_ground
 from kdmos_ros.sim.kinds import Kind
 from kdmos_ros.sim.paths import trace
@@ -110,5 +110,9 @@ def test_a_wall_beside_the_line_is_not_in_the_way():
     line = np.stack([np.linspace(-10, 10, 20), np.full(20, 3.0)], axis=-1)
     assert blocks(wall, line, 3.0)
     assert not blocks(wall, line, 2.0)
+    far = Placed(wall.body, (0.0, 90.0, 0.0))
+    assert clear_of([wall, far], line, 3.0).tolist() == [False, True]
+    assert clear_of([wall, far], line, 2.0).all()
+    assert clear_of([], line, 2.0).shape == (0,)
     bridge = Placed(body([solid(BOX, (0, 0, 5), (20, 9, 1), Kind.WALL, 0.3)]), (0.0, 0.0, 0.0))
     assert not blocks(bridge, line, 3.0)

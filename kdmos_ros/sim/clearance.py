@@ -13,12 +13,26 @@ from kdmos_ros.sim.world import Placed
 Array = npt.NDArray[Any]
 
 
+def clear_of(placed: list[Placed], line: Array, room: float) -> npt.NDArray[np.bool_]:
+    """Which bodies (P,) keep clear of a line (K, 2): see `blocks`."""
+    at = np.array([p.pose[:2] for p in placed]).reshape(-1, 2)
+    reach_of: dict[int, float] = {}  # many share one body
+    for p in placed:
+        if id(p.body) not in reach_of:
+            size = np.linalg.norm(p.body[:, 4:7], axis=1)
+            reach_of[id(p.body)] = float((np.linalg.norm(p.body[:, 1:3], axis=1) + size).max())
+    reach = np.array([reach_of[id(p.body)] for p in placed])
+    squared = ((at[:, None] - line) ** 2).sum(-1).min(1) if len(placed) else np.empty(0)
+    clear = squared > (reach + 1.5 * room + 2.0) ** 2
+    for k in np.flatnonzero(~clear):
+        clear[k] = not blocks(placed[k], line, room)
+    return clear
+
+
 def blocks(placed: Placed, line: Array, room: float) -> bool:
     """Whether a body's lower part comes within `room` metres of the points (K, 2) of a line."""
     x, y, yaw = placed.pose
     dx, dy = line[:, 0] - x, line[:, 1] - y
-    if (dx * dx + dy * dy).min() > 40.0**2:
-        return False
     c, s = np.cos(yaw), np.sin(yaw)
     u, v = c * dx + s * dy, c * dy - s * dx
     rows = placed.body

@@ -17,7 +17,7 @@ from kdmos_ros.sim.kinds import Kind, draw_reflectivity, is_participant
 from kdmos_ros.sim.odometry import noisy_odometry, rotation
 from kdmos_ros.sim.render import Renderer, Returns
 from kdmos_ros.sim.scenes import SCENES, SHARES
-from kdmos_ros.sim.sensors import Sensor, find_sensor, make_rays
+from kdmos_ros.sim.sensors import Sensor, draw_blind_zone, find_sensor, make_rays
 from kdmos_ros.sim.staging import EGO_MODES, Stage
 from kdmos_ros.sim.world import World
 
@@ -78,7 +78,9 @@ class Drive:
         gain = float(rng.lognormal(0.0, 0.25))
         # Each beam's own calibration error; multi-laser sensors have some centimetres of it.
         bias = rng.normal(0, 0.8 * sensor.range_noise, sensor.beams).astype(np.float32)
-        self._renderer = Renderer(world, sensor, self._reflectivity, gain, bias)
+        self._renderer = Renderer(
+            world, sensor, self._reflectivity, gain, bias, draw_blind_zone(sensor, rng)
+        )
 
     def __len__(self) -> int:
         return len(self.times)

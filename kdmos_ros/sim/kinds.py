@@ -56,6 +56,8 @@ _REFLECTIVITY = {
     Kind.PEDESTRIAN: (0.35, 0.15),
 }
 
+_LACQUERED = (Kind.CAR, Kind.VAN, Kind.MOTORCYCLE)
+
 
 def is_participant(kind: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """Whether points of these kinds (N,) are movable at all."""
@@ -63,6 +65,8 @@ def is_participant(kind: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def draw_reflectivity(rng: np.random.Generator, kind: Kind) -> float:
-    """Reflectivity of one object of a kind, 0.03..1."""
+    """Reflectivity of one object of a kind, 0.003..1."""
     mean, spread = _REFLECTIVITY[kind]
+    if kind in _LACQUERED and rng.random() < 0.25:  # dark lacquer hardly scatters light back
+        return float(np.exp(rng.uniform(np.log(0.003), np.log(0.03))))
     return float(np.clip(rng.normal(mean, spread), 0.03, 1.0))

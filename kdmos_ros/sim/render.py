@@ -48,10 +48,13 @@ class Renderer:
     def __init__(
         self, world: World, sensor: Sensor, ground_reflectivity: Array,
         gain: float = 1.0, bias: npt.NDArray[np.float32] | None = None,
+        blind_below: npt.NDArray[np.float32] | None = None,
     ) -> None:  # fmt: skip
         """Args:
         ground_reflectivity: (3,) of road, pavement and terrain.
         gain: scale of the intensities. bias: (beams,) range error of each beam, metres.
+        blind_below: (360,) radians, elevation at each degree of azimuth (from -180 on) below
+            which the vehicle's own body blocks the view.
         """
         rows = world.rows
         self._world, self._sensor = world, sensor
@@ -63,6 +66,7 @@ class Renderer:
         self._ground_reflectivity = ground_reflectivity.astype(np.float32)
         self._gain = np.float32(gain)
         self._bias = np.zeros(max(sensor.beams, 1), np.float32) if bias is None else bias
+        self._blind_below = blind_below
         self._kind = np.concatenate([world.kind, _GROUND_KINDS])
         self._instance = np.concatenate([world.instance, np.zeros(4, np.int32)])
 
@@ -100,6 +104,8 @@ class Renderer:
         order = np.argsort(near, kind="stable")
         order = order[near[order] < self._sensor.max_range]
         best = np.full(count, self._sensor.max_range, dtype=np.float32)
+        if self._blind_below is not None:
+            best[self._blind(rays)] = 0.0
         hit = np.full(count, raycast.NOTHING, dtype=np.int32)
         cosine = np.zeros(count, dtype=np.float32)
         raycast.cast_solids(
@@ -116,6 +122,14 @@ class Renderer:
         )  # fmt: skip
         return self._measure(rays, best, hit, cosine, seed)
 
+    def _blind(self, rays: Rays) -> npt.NDArray[np.bool_]:
+        """Which rays end on the vehicle's own body; such returns are no news and left out."""
+        assert self._blind_below is not None
+        bins = len(rays.bin_start) - 1
+        azimuth = np.rad2deg(rays.first_azimuth + 2 * np.pi / bins * np.arange(bins))
+        limit = self._blind_below[np.floor(azimuth + 180).astype(int) % 360]
+        return rays.elevations < np.repeat(limit, np.diff(rays.bin_start))
+
     def _measure(self, rays: Rays, best: Array, hit: Array, cosine: Array, seed: int) -> Returns:
         sensor, count = self._sensor, len(best)
         points = np.empty((count, 3), dtype=np.float32)
@@ -125,7 +139,8 @@ class Renderer:
             rays.directions, best, hit, cosine, self._reflectivity, self._ground_reflectivity,
             rays.stride, seed, np.float32(sensor.min_range), np.float32(sensor.max_range),
             np.float32(sensor.range_noise), self._bias,
-            np.float32(sensing.reach_of(sensor.sensitivity)), _LOSS, _EDGE_CHANCE, self._gain, points, intensity, codes[0], codes[1],
+            np.float32(sensing.reach_of(sensor.sensitivity)), _LOSS, _EDGE_CHANCE, self._gain,
+            points, intensity, codes[0], codes[1],
         )  # fmt: skip
         solid, other = codes[:, :n].copy()
         return Returns(points[:n].copy(), intensity[:n].copy(), solid, other,

@@ -117,10 +117,12 @@ def draw_building(rng: np.random.Generator, length: float, depth: float) -> Body
         h = tall * rng.uniform(0.9, 1.05)
         parts.append(solid(BOX, (x + width / 2, depth / 2 + inset, (h - _DEPTH) / 2),
                            (width, depth, h + _DEPTH), Kind.BUILDING, wall))  # fmt: skip
-        if rng.random() < 0.35:  # a window or shop front: part mirror, part hole
-            parts.append(solid(BOX, (x + width / 2, inset - 0.02, rng.uniform(1.2, 2.2)),
-                               (0.7 * width, 0.06, rng.uniform(0.8, 2.0)), Kind.BUILDING, 0.04,
-                               ))  # fmt: skip
+        for sill in (0.9, 3.8):  # windows: panes that mirror light away, so that little returns
+            if rng.random() < 0.5:
+                pane = (0.6 * width, 0.06, rng.uniform(0.9, 1.6))
+                dark = float(np.exp(rng.uniform(np.log(1e-4), np.log(1e-2))))
+                at = (x + width / 2, inset - 0.02, sill + pane[2] / 2)
+                parts.append(solid(BOX, at, pane, Kind.BUILDING, dark))
         if rng.random() < 0.15:  # a balcony or porch
             parts.append(solid(BOX, (x + width / 2, inset - 0.5, rng.uniform(2.6, 5.0)),
                                (0.8 * width, 1.0, 0.9), Kind.BUILDING, wall))  # fmt: skip

@@ -162,3 +162,22 @@ def _rosette(sensor: Sensor, rng: np.random.Generator) -> Rays:
         first_azimuth=-np.pi + step / 2,
         stride=0,
     )
+
+
+def draw_blind_zone(sensor: Sensor, rng: np.random.Generator) -> Floats | None:
+    """Where a vehicle's own body blocks the view: see `Renderer`; None for no such place.
+
+    Roof edges, bonnet and corners hide a few steep beams over some tens of degrees each.
+    """
+    if rng.random() < 0.35:
+        return None
+    lowest = sensor.elevations_deg[0] if sensor.elevations_deg else sensor.field_deg[0]
+    limit: Floats = np.full(360, -90.0, dtype=np.float32)
+    degrees = np.arange(360)
+    for _ in range(int(rng.integers(2, 9))):
+        middle, half = rng.uniform(0, 360), rng.uniform(5, 35)
+        off = np.abs((degrees - middle + 180) % 360 - 180) / half
+        top = lowest + rng.uniform(0.5, 8.0)
+        bump = np.where(off < 1, top - 5.0 * off**4, -90.0).astype(np.float32)
+        limit = np.maximum(limit, bump)
+    return np.deg2rad(limit).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.sim import people, scenery
-from kdmos_ros.sim.clearance import blocks, collide
+from kdmos_ros.sim.clearance import blocks, clear_of, collide
 from kdmos_ros.sim.kinds import Kind
 from kdmos_ros.sim.paths import Path
 from kdmos_ros.sim.solids import Body
@@ -139,12 +139,11 @@ class Stage:
         Args:
             roads: centre lines (K, 2) with the half width to keep free of scenery.
         """
-        way = ego.pose[::4, :2]
-        self.placed = [
-            p for p in self.placed
-            if not blocks(p, way, 1.6)
-            and (p.parked or not any(blocks(p, line[::2], half - 0.2) for line, half in roads))
-        ]  # fmt: skip
+        keep = clear_of(self.placed, ego.pose[::4, :2], 1.6)
+        parked = np.array([p.parked for p in self.placed], dtype=bool)
+        for line, half in roads:
+            keep &= parked | clear_of(self.placed, line[::2], half - 0.2)
+        self.placed = [p for p, stays in zip(self.placed, keep, strict=True) if stays]
         kept: list[Actor] = []
         for actor in self.actors:
             if collide(actor.track.pose[::4], actor.size, ego.pose[::4], EGO_SIZE):
