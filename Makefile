@@ -20,7 +20,7 @@ help: ## List the targets
 
 demo: .venv/ready-$(ROS)-demo ## Find moving objects in a simulated drive, or in BAG=path
 	@$(RUN) set -- && \
-	if [ -n "$$BAG" ]; then set -- "$$@" --bag "$$BAG"; fi && \
+	if [ -n "$$BAG" ]; then set -- "$$@" "$$BAG"; fi && \
 	if [ -n "$$CLOUD" ]; then set -- "$$@" --cloud "$$CLOUD"; fi && \
 	if [ -n "$$ODOM" ]; then set -- "$$@" --odom "$$ODOM"; fi && \
 	kdmos demo "$$@"
