@@ -24,6 +24,7 @@ Finds moving points in LiDAR scans; trained on simulated drives only.
 | | |
 |---|---|
 | command | `{made["command"]}` |
+| code | {made["code"]} |
 | data | {data["drives"]} simulated drives of {data["scans"]} scans, sensors: {sensors} |
 | seed | {recipe["seed"]} |
 | steps | {fit["steps"]}, {fit["batch_size"]} scans each |

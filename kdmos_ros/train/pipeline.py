@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+from kdmos_ros import __version__
 from kdmos_ros.model import ModelSpec, save_spec
 from kdmos_ros.train.card import write_card
 from kdmos_ros.train.export import export_student
@@ -40,6 +42,7 @@ def train(recipe: Recipe, command: str, work: Path, out: Path) -> dict[str, Any]
     export_student(student, out)
     training = {
         "command": command,
+        "code": _code_version(),
         "recipe": recipe.to_dict(),
         "parameters": count_parameters(student),
         "minutes_of_last_run": round((time.monotonic() - started) / 60, 1),
@@ -58,3 +61,13 @@ def train(recipe: Recipe, command: str, work: Path, out: Path) -> dict[str, Any]
     write_card(spec, out)
     print(json.dumps(figures))
     return figures
+
+
+def _code_version() -> str:
+    """The version of the package and, in a git checkout, the commit: simulator and all."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # not a checkout, or no git
+        return __version__
+    return f"{__version__}, commit {commit}"
