@@ -309,7 +309,8 @@ def test_demo_fails_honestly_when_nothing_can_be_labelled(tmp_path, tiny_model):
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_interrupted_demo_leaves_no_process_and_no_half_bag(tmp_path, tiny_model):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ended_demo_leaves_no_process_and_no_half_bag(tmp_path, tiny_model, number, status):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     bag = write_drive(tmp_path / "bag", n_scans=600, n_points=500)
     out = tmp_path / "out"
@@ -321,9 +322,10 @@ def test_interrupted_demo_leaves_no_process_and_no_half_bag(tmp_path, tiny_model
     for line in process.stderr:
         if "playing" in line:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    assert process.returncode == status, errors
+    assert "Traceback" not in errors, errors
     assert [p.name for p in out.iterdir()] == ["node.log"]
     assert nobody_is_left(tiny_model)
 

@@ -13,6 +13,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 
 from kdmos_ros.demo.node_process import NodeProcess
 from kdmos_ros.errors import KdmosError
@@ -62,7 +63,8 @@ class Monitor:
 @contextmanager
 def ros_node(name: str) -> Iterator[Any]:
     """A node that is spun by a thread of its own."""
-    rclpy.init(args=[])
+    # Signals are the command's business: rclpy would shut down and let us go on without it.
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node(name)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -103,7 +105,8 @@ def run_session(
     """
     with ros_node("kdmos_demo") as node, BagFile(drive.path) as bag:
         player = Player(node, bag, topics=[drive.cloud_topic, drive.odom_topic], clock=True)
-        with BagWriter(output, overwrite=True) as writer:
+        # Not compressed: on two cores that time is the node's, and it would save a fifth only.
+        with BagWriter(output, overwrite=True, compress=False) as writer:
             _copy_mount(bag, writer)
             recorder = Recorder(
                 node,
