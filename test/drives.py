@@ -53,11 +53,18 @@ def write_drive(path: Path, n_scans: int = 5, n_points: int = 50, **options) -> 
     return path
 
 
-def write_bag(path: Path, topics: dict[str, tuple[str, list]], storage: str = "MCAP") -> Path:
+def write_bag(
+    path: Path,
+    topics: dict[str, tuple[str, list]],
+    storage: str = "MCAP",
+    compression: str = "NONE",
+) -> Path:
     """Any bag: {topic: (type, [(time, message), ...])}, written by the library alone."""
-    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-    with Writer(path, version=9, storage_plugin=StoragePlugin[storage]) as writer:
+    writer = Writer(path, version=9, storage_plugin=StoragePlugin[storage])
+    writer.set_compression(CompressionMode[compression], CompressionFormat.ZSTD)
+    with writer:
         connections = {
             topic: writer.add_connection(topic, msgtype, typestore=typestore())
             for topic, (msgtype, _) in topics.items()

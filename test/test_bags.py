@@ -175,6 +175,19 @@ def test_reads_both_storages(tmp_path, storage, by_file):
         np.testing.assert_allclose(reader.poses.at(stamp(1) + STEP_NS // 2)[0, 3], 1.5)
 
 
+@pytest.mark.parametrize(
+    ("storage", "compression"),
+    [("MCAP", "STORAGE"), ("MCAP", "MESSAGE"), ("SQLITE3", "MESSAGE"), ("SQLITE3", "FILE")],
+)
+def test_reads_zstd(tmp_path, storage, compression):
+    bag = write_bag(tmp_path / "bag", drive_topics(), storage, compression)
+    with BagReader(bag) as reader:
+        for i, (stamp_ns, message) in enumerate(reader.clouds()):
+            assert stamp_ns == stamp(i)
+            np.testing.assert_array_equal(decode(message).points, points(i))
+        assert i == 2
+
+
 @pytest.mark.parametrize("compress", [False, True])
 def test_written_drive_comes_back(tmp_path, compress):
     bag = write_drive(tmp_path / "bag", n_scans=12, compress=compress)

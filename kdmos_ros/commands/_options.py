@@ -25,7 +25,8 @@ def add_bag_options(parser: argparse.ArgumentParser) -> None:
         "--base-to-lidar",
         type=parse_mount,
         metavar="X,Y,Z[,ROLL,PITCH,YAW]",
-        help="mount of the LiDAR on the base, metres and radians, instead of /tf_static",
+        help="mount of the LiDAR on the base, metres and radians, instead of /tf_static"
+        " (with '=' before a negative number)",
     )
 
 
