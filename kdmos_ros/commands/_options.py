@@ -68,7 +68,7 @@ def model_folder(name: str | None) -> Path:
 
 def parse_mount(text: str) -> npt.NDArray[np.float64]:
     """T_base_sensor (4, 4) of "x,y,z", "x,y,z,roll,pitch,yaw" or "x,y,z,qx,qy,qz,qw"."""
-    from kdmos_ros.ros.extrinsics import parse_transform
+    from kdmos_ros.mount import parse_transform
 
     try:
         matrix = parse_transform(text)

@@ -18,7 +18,7 @@ from rclpy.parameter import Parameter
 
 from kdmos_ros.cloud_layout import DEFAULT_MAX_POINTS
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.ros.extrinsics import parse_transform
+from kdmos_ros.mount import parse_transform
 
 _RELIABILITY = ("best_effort", "reliable")
 
