@@ -141,14 +141,14 @@ def trained(tmp_path):
     return tmp_path, spec, student
 
 
-def export(*arguments):
-    return cli.main(["export", *map(str, arguments)])
+def make_model(*arguments):
+    return cli.main(["onnx", *map(str, arguments)])
 
 
 def test_command_makes_a_loadable_model(trained):
     folder, spec, _ = trained
     output = folder / "models" / "m"
-    assert export(folder / "weights.pt", folder, output, "--name", "m") == 0
+    assert make_model(folder / "weights.pt", folder, output, "--name", "m") == 0
     loaded = load_spec(output)
     assert loaded.name == "m"
     assert loaded.network == spec.network
@@ -191,7 +191,7 @@ def test_bad_weights_are_one_clear_line(trained, capsys, content, message):
         path.write_bytes(content)
     elif content is not None:
         torch.save(content, path)
-    assert export(path, folder, folder / "out") == 2
+    assert make_model(path, folder, folder / "out") == 2
     printed = capsys.readouterr()
     assert "this ran" not in printed.out
     assert printed.err.startswith("kdmos: error: ")
@@ -205,7 +205,7 @@ def test_a_student_of_another_grid_is_refused(trained, capsys):
     folder, spec, _ = trained
     wrong = dataclasses.replace(spec, grid=dataclasses.replace(spec.grid, n_rho=32))
     (folder / "model.json").write_text(wrong.to_json())
-    assert export(folder / "weights.pt", folder, folder / "out") == 2
+    assert make_model(folder / "weights.pt", folder, folder / "out") == 2
     assert "n_rho 16" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""`kdmos export`: a model folder from trained weights."""
+"""`kdmos onnx`: a model folder from trained weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kdmos_ros.errors import ModelError
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
     parser = subparsers.add_parser(
-        "export",
+        "onnx",
         help="make a model folder (ONNX graphs) from trained weights",
         description="Writes encoder.onnx, bev.onnx and model.json.",
     )
