@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kdmos_ros.features import FeatureSpec
 from kdmos_ros.grid import PolarGrid
-from kdmos_ros.model import ModelSpec, save_spec
+from kdmos_ros.model import ModelSpec
 from kdmos_ros.train.recipe import Recipe
 
 GRID = PolarGrid(n_rho=48, n_phi=40, n_z=12)
@@ -14,7 +14,7 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     """Write a model folder that loads and runs in milliseconds; its labels mean nothing."""
     import torch
 
-    from kdmos_ros.train.export import export_student
+    from kdmos_ros.train.package import write_model
     from kdmos_ros.train.student import Student
 
     recipe = Recipe(
@@ -28,6 +28,5 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     # Untrained, the net hardly reacts to its input; larger weights make differences visible.
     for parameter in student.parameters():
         parameter.data *= 1.7
-    export_student(student, folder)
-    save_spec(ModelSpec(name="tiny", grid=GRID, moving_threshold=0.35), folder)
+    write_model(student, ModelSpec(name="tiny", grid=GRID, moving_threshold=0.35), folder)
     return folder

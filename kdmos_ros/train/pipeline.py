@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from kdmos_ros import __version__
-from kdmos_ros.model import ModelSpec, save_spec
+from kdmos_ros.model import ModelSpec
 from kdmos_ros.train.card import write_card
-from kdmos_ros.train.export import export_student
 from kdmos_ros.train.fit import fit
+from kdmos_ros.train.package import write_model
 from kdmos_ros.train.recipe import Recipe
 from kdmos_ros.train.simulate import VALIDATION_SEED, simulate_drives
 from kdmos_ros.train.student import count_parameters
@@ -38,8 +38,6 @@ def train(recipe: Recipe, command: str, work: Path, out: Path) -> dict[str, Any]
     curve = threshold_curve(student, held_out, recipe.grid, recipe.features)
     threshold = curve.best_threshold()
     figures: dict[str, Any] = curve.summary(threshold)
-    out.mkdir(parents=True, exist_ok=True)
-    export_student(student, out)
     training = {
         "command": command,
         "code": _code_version(),
@@ -54,11 +52,9 @@ def train(recipe: Recipe, command: str, work: Path, out: Path) -> dict[str, Any]
         grid=recipe.grid,
         features=recipe.features,
         moving_threshold=threshold,
-        network=recipe.student_config().to_dict(),
         training=training,
     )
-    spec = save_spec(spec, out)
-    write_card(spec, out)
+    write_card(write_model(student, spec, out), out)
     print(json.dumps(figures))
     return figures
 
