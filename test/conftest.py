@@ -56,3 +56,12 @@ def tiny_model(tmp_path_factory) -> Path:
     from tiny import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def other_tiny_model(tmp_path_factory) -> Path:
+    """As tiny_model, with other weights."""
+    pytest.importorskip("torch", reason="a tiny model is exported with torch")
+    from tiny import make_tiny_model
+
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "other", seed=1)

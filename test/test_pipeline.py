@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from clouds import make_cloud
@@ -239,3 +241,34 @@ def test_reset_on_request():
     bench.process(1.0)  # even an older scan: there is no history to be older than
     assert bench.segmenter.calls == ["set_mount", "push", "reset", "push"]
     assert bench.statistics.snapshot().events == {"reset": 1}
+
+
+def test_another_segmenter_takes_over_from_an_empty_history():
+    bench = Bench()
+    bench.odometry(1.0, 1.1)
+    first = bench.process(1.0)
+    other = Recorder()
+    bench.pipeline.replace(other)
+    second = bench.process(1.1)
+    assert bench.segmenter.calls == ["set_mount", "push"]
+    assert other.calls == ["reset", "set_mount", "push"]
+    np.testing.assert_array_equal(other.mount, MOUNT)
+    assert second.epoch != first.epoch
+    assert second.scan is other.scans[0]
+
+
+def test_another_segmenter_waits_for_the_scan_in_work():
+    bench = Bench(pose_timeout=60.0)
+    done = []
+    scan = threading.Thread(target=lambda: done.append(bench.process(1.0)))
+    scan.start()
+    change = threading.Thread(target=bench.pipeline.replace, args=(Recorder(),))
+    while not bench.pipeline._busy.locked():
+        pass
+    change.start()
+    assert bench.segmenter.calls == []
+    bench.odometry(1.0)
+    scan.join()
+    change.join()
+    assert len(done) == 1
+    assert bench.segmenter.calls == ["set_mount", "push"]

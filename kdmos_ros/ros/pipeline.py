@@ -56,12 +56,19 @@ class Segments(Protocol):
 
 @dataclass(frozen=True)
 class Labelled:
-    """A cloud message and its labels, one a point; see Segmentation."""
+    """A cloud message and its labels, one a point; see Segmentation.
+
+    Attributes:
+        scan: what was labelled, None for a cloud without returns.
+        epoch: changes whenever the history is cleared.
+    """
 
     message: Any
     labels: npt.NDArray[np.uint8]
     moving_probability: npt.NDArray[np.float32]
     timings_ms: dict[str, float]
+    scan: Scan | None = None
+    epoch: int = 0
 
 
 class Pipeline:
@@ -95,6 +102,9 @@ class Pipeline:
         self._generation: int | None = None
         self._mount: npt.NDArray[np.float64] | None = None
         self._reset_wanted = threading.Event()
+        self._epoch = 0
+        # Held while a scan is in work: the segmenter changes between scans only.
+        self._busy = threading.Lock()
 
     def request_reset(self) -> None:
         """Forget all history before the next scan. May be called from any thread."""
@@ -103,9 +113,17 @@ class Pipeline:
     def reset(self) -> None:
         """Forget all history now; not while `process` runs."""
         self._reset_wanted.clear()
+        self._epoch += 1
         self._segmenter.reset()
         self._last_stamp = None
         self._generation = None
+
+    def replace(self, segmenter: Segments) -> None:
+        """Go on with another segmenter, from an empty history. Waits for the scan in work."""
+        with self._busy:
+            self._segmenter = segmenter
+            self._mount = None
+            self._forget("another model takes over")
 
     def process(self, message: Any, stamp_ns: int, frame: str) -> Labelled:
         """Label a PointCloud2 message; blocks while its pose may still come.
@@ -113,6 +131,10 @@ class Pipeline:
         Raises:
             DroppedScan, CloudError: the scan is lost, with the reason.
         """
+        with self._busy:
+            return self._process(message, stamp_ns, frame)
+
+    def _process(self, message: Any, stamp_ns: int, frame: str) -> Labelled:
         timings: dict[str, float] = {}
         if self._reset_wanted.is_set():
             self._forget("on request")
@@ -128,10 +150,13 @@ class Pipeline:
         start = time.perf_counter()
         pose = self._pose(stamp_ns, frame)
         timings["pose"] = (time.perf_counter() - start) * 1e3
-        result = self._segmenter.push(Scan(cloud.points, cloud.intensity, stamp_ns, pose))
+        scan = Scan(cloud.points, cloud.intensity, stamp_ns, pose)
+        result = self._segmenter.push(scan)
         self._last_stamp = stamp_ns
         timings.update(result.timings_ms)
-        return Labelled(message, result.labels, result.moving_probability, timings)
+        return Labelled(
+            message, result.labels, result.moving_probability, timings, scan, self._epoch
+        )
 
     def _check_order(self, stamp_ns: int) -> None:
         last = self._last_stamp
