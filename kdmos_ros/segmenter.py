@@ -17,7 +17,7 @@ from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.model import ModelSpec, find_model
 from kdmos_ros.scan import Scan
 
-STAGES = ("features", "encoder", "scatter", "bev", "gather")
+STAGES = ("residual", "features", "encoder", "scatter", "bev", "gather")
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,7 @@ class Segmenter:
             ValueError: its stamp is not newer than the last one's (reset first).
         """
         timings: dict[str, float] = {}
-        start = time.perf_counter()
-        frame = self._extractor.push(scan)
-        timings["features"] = (time.perf_counter() - start) * 1e3
+        frame = self._extractor.push(scan, timings)
         labels = np.full(frame.n_points, UNLABELLED, np.uint8)
         probability = np.zeros(frame.n_points, np.float32)
         if len(frame.index):
