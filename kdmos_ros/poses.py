@@ -12,12 +12,10 @@ import numpy.typing as npt
 
 from kdmos_ros.errors import PoseError
 from kdmos_ros.geometry import interpolate
+from kdmos_ros.motion import Stamped, jump
 
 Matrix = npt.NDArray[np.float64]
 
-# What no ground vehicle exceeds between two poses; more is a jump of the pose source.
-_MAX_ACCELERATION = 20.0  # m/s^2
-_MAX_SPEED = 80.0  # m/s
 # A stamp this far behind the newest one is a restarted clock, not a late message.
 RESTART_NS = 1_000_000_000
 
@@ -26,38 +24,53 @@ class PoseBuffer:
     """Poses T_odom_base by stamp. All methods may be called from several threads.
 
     A jump (relocalisation, loop closure) or stamps that start anew make everything before them
-    useless to interpolate with or to compare scans by: the buffer is emptied, and `generation`
-    counts up so that users drop what they derived from older poses.
+    useless to interpolate with or to compare scans by: the buffer is emptied. Nobody knows what
+    the odometry did in a gap. After each of these, poses belong to a new generation, so that users
+    drop what they derived from older ones.
 
     Args:
         max_seconds: poses older than the newest one by more are forgotten.
         max_gap_s: no interpolation between neighbours further apart.
-        max_jump_m: deviation from a motion without sudden changes that counts as a jump.
+        max_jump_m: deviation from a motion without sudden changes that counts as a jump, as does
+            a sudden turn by 6 degrees; infinite: nothing does.
+        name: what the poses come from, for messages.
 
     Attributes:
-        added, duplicates, out_of_order, expired, jumps, restarts: what happened to the poses;
-            out-of-order poses are sorted in, duplicates and expired ones are dropped.
-        generation: number of times that the buffer was emptied.
+        added, duplicates, out_of_order, expired, outliers, gaps, jumps, restarts: what happened to
+            the poses; out-of-order poses are sorted in; dropped are duplicates, expired ones and
+            late ones that do not go with their neighbours (outliers).
+        generation: of the newest pose.
+        why: what began it, one line.
     """
 
     def __init__(
-        self, max_seconds: float = 10.0, max_gap_s: float = 0.5, max_jump_m: float = math.inf
+        self,
+        max_seconds: float = 10.0,
+        max_gap_s: float = 0.5,
+        max_jump_m: float = math.inf,
+        name: str = "odometry",
     ) -> None:
         self.max_seconds = max_seconds
         self.max_gap_s = max_gap_s
         self.max_jump_m = max_jump_m
         self.added = self.duplicates = self.out_of_order = self.expired = 0
-        self.jumps = self.restarts = self.generation = 0
+        self.outliers = self.gaps = self.jumps = self.restarts = self.generation = 0
+        self.why = ""
+        self.name = name
         self._stamps: list[int] = []
         self._poses: list[Matrix] = []
+        self._generations: list[int] = []
         self._changed = threading.Condition()
         self._interrupted = False
 
     def __len__(self) -> int:
         return len(self._stamps)
 
-    def add(self, stamp_ns: int, pose: Matrix) -> None:
+    def add(self, stamp_ns: int, pose: Matrix) -> str:
         """Add T_odom_base (4, 4) at a stamp.
+
+        Returns:
+            What the user should know of it, one line; empty if all is well.
 
         Raises:
             ValueError: the pose is not a finite (4, 4) matrix.
@@ -67,8 +80,9 @@ class PoseBuffer:
             raise ValueError("pose must be a finite (4, 4) matrix")
         pose.flags.writeable = False  # look-ups hand it out without a copy
         with self._changed:
-            self._insert(stamp_ns, pose)
+            notice = self._insert(Stamped(stamp_ns, pose))
             self._changed.notify_all()
+        return notice
 
     def at(self, stamp_ns: int) -> Matrix:
         """Pose (4, 4) at a stamp: SLERP and linear between the neighbours, or the exact hit.
@@ -77,10 +91,10 @@ class PoseBuffer:
             PoseError: with the reason `empty`, `too_new` (it may still come), `too_old` or `gap`.
         """
         with self._changed:
-            return self._look_up(stamp_ns)
+            return self._look_up(stamp_ns)[0]
 
     def wait(self, stamp_ns: int, timeout_s: float) -> tuple[Matrix, int]:
-        """As `at`, but waits for the poses around the stamp; also returns the generation.
+        """As `at`, but waits for the poses around the stamp; also returns the pose's generation.
 
         Raises:
             PoseError: as `at`; what could still have come has the reason `timeout`.
@@ -89,7 +103,7 @@ class PoseBuffer:
         with self._changed:
             while True:
                 try:
-                    return self._look_up(stamp_ns), self.generation
+                    return self._look_up(stamp_ns)
                 except PoseError as error:
                     if error.reason not in ("empty", "too_new"):
                         raise
@@ -116,80 +130,115 @@ class PoseBuffer:
         """
         with self._changed:
             if self._stamps and self._stamps[-1] > stamp_ns + RESTART_NS:
-                self._empty()
+                self._empty("time was set back")
 
-    def clear(self) -> None:
+    def clear(self, why: str = "the poses were cleared") -> None:
         """Forget all poses; the counters stay."""
         with self._changed:
-            self._empty()
+            self._empty(why)
 
-    def _empty(self) -> None:
+    def figures(self) -> dict[str, int]:
+        """The counters by name."""
+        names = ("added", "duplicates", "out_of_order", "expired", "outliers", "gaps", "jumps")
+        return {name: getattr(self, name) for name in (*names, "restarts")}
+
+    def _empty(self, why: str) -> None:
         self._stamps.clear()
         self._poses.clear()
+        self._generations.clear()
+        self._begin(why)
+
+    def _begin(self, why: str) -> None:
         self.generation += 1
+        self.why = why
 
-    def _insert(self, stamp_ns: int, pose: Matrix) -> None:
-        stamps = self._stamps
-        if stamps and stamp_ns < stamps[-1] - RESTART_NS:
+    def _insert(self, new: Stamped) -> str:
+        stamps, notice = self._stamps, ""
+        if stamps and new.stamp_ns < stamps[-1] - RESTART_NS:
             self.restarts += 1
-            self._empty()
-        elif stamps and stamp_ns > stamps[-1] and self._jumped(stamp_ns, pose):
-            self.jumps += 1
-            self._empty()
-        if stamps and stamp_ns <= stamps[-1]:
-            self._insert_late(stamp_ns, pose)
-            return
-        stamps.append(stamp_ns)
-        self._poses.append(pose)
-        self.added += 1
+            behind = (stamps[-1] - new.stamp_ns) * 1e-9
+            self._empty(notice := f"the {self.name}'s time went back by {behind:.1f} s")
+        if stamps and new.stamp_ns <= stamps[-1]:
+            return self._insert_late(new)
+        if stamps:
+            ahead = (new.stamp_ns - stamps[-1]) * 1e-9
+            if ahead > self.max_gap_s:
+                self.gaps += 1
+                self._begin(notice := f"the {self.name} had a gap of {ahead:.2f} s")
+            elif reason := self._jump(new, len(stamps) - 1, -1):
+                self.jumps += 1
+                self._empty(notice := f"the {self.name} jumped: it {reason}")
+        self._put(len(stamps), new, self.generation)
         if math.isfinite(self.max_seconds):
-            expired = bisect.bisect_left(stamps, stamp_ns - int(self.max_seconds * 1e9))
-            del stamps[:expired], self._poses[:expired]
+            expired = bisect.bisect_left(stamps, new.stamp_ns - int(self.max_seconds * 1e9))
+            del stamps[:expired], self._poses[:expired], self._generations[:expired]
+        return notice
 
-    def _insert_late(self, stamp_ns: int, pose: Matrix) -> None:
-        index = bisect.bisect_left(self._stamps, stamp_ns)
-        if self._stamps[index] == stamp_ns:
+    def _insert_late(self, new: Stamped) -> str:
+        stamps = self._stamps
+        index = bisect.bisect_left(stamps, new.stamp_ns)
+        to_next = (stamps[index] - new.stamp_ns) * 1e-9
+        to_last = (new.stamp_ns - stamps[index - 1]) * 1e-9 if index else math.inf
+        if to_next == 0:
             self.duplicates += 1  # the first one stays: results may rest on it
-        elif stamp_ns < self._stamps[-1] - self.max_seconds * 1e9:
+            return ""
+        too_old = new.stamp_ns < stamps[-1] - self.max_seconds * 1e9
+        if too_old or (index == 0 and to_next > self.max_gap_s):
             self.expired += 1
-        else:
-            self.out_of_order += 1
-            self.added += 1
-            self._stamps.insert(index, stamp_ns)
-            self._poses.insert(index, pose)
+            return ""
+        # After a jump, poses from before it may still come.
+        side = (index - 1, -1) if to_last <= self.max_gap_s else (index, 1)
+        if reason := self._jump(new, *side):
+            self.outliers += 1
+            return f"a late pose of the {self.name} is left out: it {reason}"
+        self.out_of_order += 1
+        self._put(index, new, self._generations[side[0]])
+        return ""
 
-    def _jumped(self, stamp_ns: int, pose: Matrix) -> bool:
-        """Whether a new pose is off the course that the last two give."""
-        dt = (stamp_ns - self._stamps[-1]) * 1e-9
-        if math.isinf(self.max_jump_m) or dt > self.max_gap_s:
-            return False  # across a gap nothing is interpolated anyway
-        position = self._poses[-1][:3, 3]
-        if len(self._stamps) < 2:
-            distance = float(np.linalg.norm(pose[:3, 3] - position))
-            return distance > self.max_jump_m + _MAX_SPEED * dt
-        before = (self._stamps[-1] - self._stamps[-2]) * 1e-9
-        velocity = (position - self._poses[-2][:3, 3]) / before
-        deviation = float(np.linalg.norm(pose[:3, 3] - position - velocity * dt))
-        # The velocity is the mean over the last interval: half an interval old already.
-        return deviation > self.max_jump_m + 0.5 * _MAX_ACCELERATION * dt * (dt + before)
+    def _put(self, index: int, new: Stamped, generation: int) -> None:
+        self._stamps.insert(index, new.stamp_ns)
+        self._poses.insert(index, new.pose)
+        self._generations.insert(index, generation)
+        self.added += 1
 
-    def _look_up(self, stamp_ns: int) -> Matrix:
+    def _jump(self, new: Stamped, nearest: int, step: int) -> str:
+        """Why a pose does not go with those from `nearest` on, in steps of -1 or 1; else empty."""
+        dt = abs(new.stamp_ns - self._stamps[nearest])
+        if math.isinf(self.max_jump_m) or dt > self.max_gap_s * 1e9:
+            return ""  # across a gap nothing is interpolated anyway
+        # The speed over a time at least as long as the one to bridge, where there is one.
+        farther, generation = nearest, self._generations[nearest]
+        while abs(self._stamps[nearest] - self._stamps[farther]) < dt:
+            beyond = farther + step
+            if not 0 <= beyond < len(self) or self._generations[beyond] != generation:
+                break
+            farther = beyond
+        known = Stamped(self._stamps[farther], self._poses[farther])
+        return jump(
+            new,
+            Stamped(self._stamps[nearest], self._poses[nearest]),
+            known if farther != nearest else None,
+            self.max_jump_m,
+        )
+
+    def _look_up(self, stamp_ns: int) -> tuple[Matrix, int]:
         stamps = self._stamps
         if not stamps:
-            raise PoseError("empty", "no odometry received")
+            raise PoseError("empty", f"no {self.name} received")
         index = bisect.bisect_left(stamps, stamp_ns)
         if index < len(stamps) and stamps[index] == stamp_ns:
-            return self._poses[index]
+            return self._poses[index], self._generations[index]
         if index == len(stamps):
             ahead = (stamp_ns - stamps[-1]) * 1e-6
-            raise PoseError("too_new", f"newest odometry is {ahead:.1f} ms before the scan")
+            raise PoseError("too_new", f"newest {self.name} is {ahead:.1f} ms before the scan")
         if index == 0:
             behind = (stamps[0] - stamp_ns) * 1e-6
-            raise PoseError("too_old", f"oldest odometry kept is {behind:.1f} ms after the scan")
+            raise PoseError("too_old", f"oldest {self.name} kept is {behind:.1f} ms after the scan")
         gap = stamps[index] - stamps[index - 1]
         if gap > self.max_gap_s * 1e9:
             raise PoseError(
-                "gap", f"odometry has a gap of {gap * 1e-9:.2f} s (limit {self.max_gap_s:g} s)"
+                "gap", f"{self.name} has a gap of {gap * 1e-9:.2f} s (limit {self.max_gap_s:g} s)"
             )
         fraction = (stamp_ns - stamps[index - 1]) / gap
-        return interpolate(self._poses[index - 1], self._poses[index], fraction)
+        pose = interpolate(self._poses[index - 1], self._poses[index], fraction)
+        return pose, self._generations[index]

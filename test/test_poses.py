@@ -197,3 +197,86 @@ def test_any_order_gives_the_same_answers(stamps, fraction):
     asked = round(min(stamps) + fraction * (max(stamps) - min(stamps)))
     np.testing.assert_array_equal(ordered.at(asked), shuffled.at(asked))
     assert ordered.at(asked)[0, 3] == pytest.approx(asked * 1e-9, abs=1e-9)
+
+
+# -- relocalisation, loop closure, gaps, late poses ------------------------------------------------
+
+
+def driven(n=10, step=0.1, **options):
+    """20 m/s along x."""
+    buffer = PoseBuffer(max_jump_m=1.0, **options)
+    for i in range(n):
+        buffer.add(round(i * step * SECOND), pose(2.0 * i))
+    return buffer
+
+
+def test_turn_of_the_odometry_is_a_jump():
+    buffer = driven()
+    notice = buffer.add(SECOND, pose(20.0, yaw=0.8))
+    assert (buffer.jumps, buffer.generation, len(buffer)) == (1, 1, 1)
+    assert notice == buffer.why
+    assert "jumped" in notice and "46 degrees" in notice
+
+
+def test_loop_closure_says_how_far_it_went():
+    buffer = driven()
+    assert "1.5 m off its course" in buffer.add(SECOND, pose(18.5))
+    assert "1.5 m" in buffer.why
+
+
+def test_late_poses_from_before_a_jump_are_left_out():
+    buffer = driven()
+    for i in range(3):
+        buffer.add(round((1.1 + i / 10) * SECOND), pose(102 + 2.0 * i))
+    assert buffer.jumps == 1
+    notice = buffer.add(SECOND, pose(20.0))
+    assert "late pose" in notice
+    assert (buffer.outliers, buffer.out_of_order, buffer.generation) == (1, 0, 1)
+    assert reason_at(buffer, 1.05) == "too_old"
+    buffer.add(round(1.25 * SECOND), pose(25.0))  # between two of the new ones
+    assert buffer.outliers == 2
+    np.testing.assert_allclose(buffer.at(round(1.25 * SECOND)), pose(105.0))
+
+
+def test_late_pose_beyond_a_gap_in_front_of_all_is_of_no_use():
+    buffer = filled(10.0, 10.1, 9.2, max_gap_s=0.5)
+    assert (buffer.expired, len(buffer)) == (1, 2)
+
+
+def test_poses_after_a_gap_are_of_a_new_generation_those_before_stay():
+    buffer = filled(1.0, 1.1)
+    notice = buffer.add(2 * SECOND, pose(2.0))
+    buffer.add(round(2.1 * SECOND), pose(2.1))
+    assert "gap of 0.90 s" in notice and notice == buffer.why
+    assert buffer.gaps == 1
+    assert [buffer.wait(round(t * SECOND), 0)[1] for t in (1.0, 1.05, 1.1)] == [0, 0, 0]
+    assert [buffer.wait(round(t * SECOND), 0)[1] for t in (2.0, 2.05)] == [1, 1]
+
+
+def test_jump_within_a_gap_begins_a_generation_too():
+    buffer = driven()
+    buffer.add(3 * SECOND, pose(500.0))
+    assert buffer.wait(3 * SECOND, 0)[1] == 1
+
+
+def test_restart_says_so():
+    buffer = filled(100.0)
+    assert "went back by 95.0 s" in buffer.add(5 * SECOND, pose(0))
+
+
+@pytest.mark.parametrize("spacing", [1, 1000, 1_000_000])
+def test_bursts_of_almost_equal_stamps_are_no_jumps(spacing):
+    rng = np.random.default_rng(1)
+    buffer = PoseBuffer(max_jump_m=1.0)
+    for i in range(40):
+        for k in range(2):
+            buffer.add(i * SECOND // 10 + k * spacing, pose(2.0 * i + rng.normal(0, 0.03)))
+    assert buffer.jumps == 0
+
+
+def test_figures_count_everything():
+    figures = filled(1.0, 1.2, 1.1, 1.1).figures()
+    assert figures == {
+        "added": 3, "duplicates": 1, "out_of_order": 1, "expired": 0, "outliers": 0, "gaps": 0,
+        "jumps": 0, "restarts": 0,
+    }  # fmt: skip
