@@ -130,3 +130,53 @@ def test_late_odometry_is_waited_for(tmp_path):
     poses = [(stamp(i) + STEP_NS // 2, odometry(i)) for i in range(4)]
     scans, _ = run(recorded(tmp_path, clouds, poses))
     assert [s.dropped for s in scans] == [""] * 4
+
+
+class Remembering(Recorder):
+    """Labels by the number of scans of the last second that it knows."""
+
+    def push(self, scan):
+        result = super().push(scan)
+        known = 0
+        for call in self.calls:
+            if isinstance(call, str):
+                known = known if call == "mount" else 0
+            else:
+                known += call.stamp_ns > scan.stamp_ns - 10**9
+        result.labels[:] = known
+        return result
+
+
+@pytest.mark.parametrize("start", [0, 1, 7, 61, 69, 70, 99])
+def test_a_late_start_gives_the_labels_of_a_whole_run(tmp_path, start):
+    order = [*range(70), *range(20)]  # the bag starts anew at 70
+    clouds = [(stamp(k), cloud(i)) for k, i in enumerate(order)]
+    poses = [(stamp(k), odometry(i)) for k, i in enumerate(order) if k not in (30, 31, 65)]
+    poses[60][1].pose.pose.position.y = 50.0  # a jump
+    path = recorded(tmp_path, clouds, poses)
+    with BagReader(path, base_T_sensor=MOUNT) as bag:
+        whole = list(replay(bag, Remembering()))
+        segmenter = Remembering()
+        late = list(replay(bag, segmenter, start=start))
+    assert len({int(s.labels[0]) for s in whole if s.labels is not None}) > 5
+    assert len(pushed(segmenter)) <= 51 + max(0, 90 - start)
+    for expected, found in zip(whole, late, strict=True):
+        assert (found.index, found.stamp_ns, found.dropped) == (
+            expected.index,
+            expected.stamp_ns,
+            expected.dropped,
+        )
+        assert found.skipped == (found.index < start)
+        if found.skipped:
+            assert found.labels is None
+        elif not found.dropped:
+            np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_scans_come_with_what_was_pushed_and_when_they_were_recorded(tmp_path):
+    clouds = [(stamp(i) + 5, cloud(i)) for i in range(3)]
+    poses = [(stamp(i), odometry(i)) for i in range(2)]
+    scans, segmenter = run(recorded(tmp_path, clouds, poses))
+    assert [s.recorded_ns for s in scans] == [stamp(i) + 5 for i in range(3)]
+    assert [s.scan for s in scans[:2]] == pushed(segmenter)
+    assert scans[2].dropped and scans[2].scan is None

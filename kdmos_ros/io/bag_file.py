@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from kdmos_ros.cloud import PROBABILITY_FIELD
 from kdmos_ros.errors import KdmosError
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
@@ -130,6 +131,11 @@ class BagFile:
                 raise self._unreadable(error) from error
             yield RawMessage(connection.topic, connection.msgtype, stamp_ns, data)
 
+    @property
+    def connections(self) -> tuple[Any, ...]:
+        """The library's descriptions of the topics: definition, hash, QoS (rosbags Connection)."""
+        return tuple(self._reader.connections)
+
     def choose_topic(self, msgtype: str, wanted: str | None, option: str) -> str:
         """The topic to use: the wanted one, or the only one of its type that has messages.
 
@@ -157,7 +163,7 @@ class BagFile:
             names = ", ".join(t.name for t in candidates)
             raise BagError(f"{self.path}: no messages on {names} ({msgtype})")
         if len(filled) > 1 and msgtype == POINT_CLOUD:
-            filled = [t for t in filled if self._has_xyz(t.name)] or filled
+            filled = [t for t in filled if self._is_sensor_data(t.name)] or filled
         if len(filled) > 1:
             names = ", ".join(t.name for t in filled)
             raise BagError(
@@ -165,11 +171,15 @@ class BagFile:
             )
         return filled[0].name
 
-    def _has_xyz(self, topic: str) -> bool:
-        # Ground truth of a simulated drive is a cloud with labels only.
+    def cloud_fields(self, topic: str) -> frozenset[str]:
+        """Names of the fields of a PointCloud2 topic's first message."""
         first = next(self.messages([topic]), None)
-        names = {f.name for f in decode_cdr(first).fields} if first is not None else set()
-        return {"x", "y", "z"} <= names
+        return frozenset(f.name for f in decode_cdr(first).fields) if first else frozenset()
+
+    def _is_sensor_data(self, topic: str) -> bool:
+        # Ground truth of a simulated drive has labels only, an answer of the node has them too.
+        names = self.cloud_fields(topic)
+        return names >= {"x", "y", "z"} and PROBABILITY_FIELD not in names
 
     def _list(self) -> str:
         listed = ", ".join(f"{t.name} ({t.msgtype})" for t in self.topics)

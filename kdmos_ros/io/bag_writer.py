@@ -94,6 +94,29 @@ class BagWriter:
             name, msgtype, typestore=typestore(), offered_qos_profiles=[qos]
         )
 
+    def copy_topic(self, connection: Any) -> None:
+        """Declare a topic as another bag has it: type, definition, hash and QoS.
+
+        Args:
+            connection: of BagFile.connections. Of several for one topic the first one counts.
+
+        Raises:
+            BagError: the bag does not carry the definition of a type that is unknown here.
+        """
+        if connection.topic in self._connections:
+            return
+        try:
+            self._connections[connection.topic] = self._writer.add_connection(
+                connection.topic,
+                connection.msgtype,
+                offered_qos_profiles=connection.ext.offered_qos_profiles,
+                **_definition(connection),
+            )
+        except Exception as error:  # the library's parsers raise many kinds
+            raise BagError(
+                f"cannot copy {connection.topic}: no usable definition of {connection.msgtype}"
+            ) from error
+
     def write_raw(self, topic: str, stamp_ns: int, data: bytes | memoryview) -> None:
         """Write CDR bytes to a topic that was added, at a time of recording in ns."""
         try:
@@ -125,3 +148,23 @@ class BagWriter:
             self._writer.abort()
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _definition(connection: Any) -> dict[str, Any]:
+    """Message definition and hash for add_connection: the bag's own, else the common one."""
+    text = connection.msgdef.data
+    if text:
+        return {"msgdef": text, "rihs01": connection.digest or _hash(connection)}
+    return {"typestore": typestore()}
+
+
+def _hash(connection: Any) -> str:
+    """Hash (REP-2011) of a definition from a recording before Iron, which has none."""
+    from rosbags.interfaces import MessageDefinitionFormat
+    from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+
+    text, name = connection.msgdef.data, connection.msgtype
+    is_idl = connection.msgdef.format == MessageDefinitionFormat.IDL
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_idl(text) if is_idl else get_types_from_msg(text, name))
+    return str(store.hash_rihs01(name))

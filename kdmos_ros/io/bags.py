@@ -39,6 +39,14 @@ class CloudMessage(NamedTuple):
     message: Any
 
 
+class RecordedCloud(NamedTuple):
+    """The same with its time of recording (ns)."""
+
+    stamp_ns: int
+    message: Any
+    recorded_ns: int
+
+
 class BagReader:
     """Reads one drive offline: all poses first, then the clouds one by one.
 
@@ -101,6 +109,10 @@ class BagReader:
 
     def clouds(self) -> Iterator[CloudMessage]:
         """Clouds in the order of their stamps; a restarted clock starts a new order."""
+        return (CloudMessage(c.stamp_ns, c.message) for c in self.recorded_clouds())
+
+    def recorded_clouds(self) -> Iterator[RecordedCloud]:
+        """As `clouds`, with the times of recording."""
         return in_stamp_order(self._bag.messages([self.cloud_topic]))
 
     @property
@@ -182,27 +194,22 @@ def chain(
     return found.get(source)
 
 
-def in_stamp_order(messages: Iterator[RawMessage]) -> Iterator[CloudMessage]:
+def in_stamp_order(messages: Iterator[RawMessage]) -> Iterator[RecordedCloud]:
     """Decode messages with a header and sort them by stamp within a short window."""
-    waiting: list[tuple[int, int, Any]] = []
+    waiting: list[tuple[int, int, RecordedCloud]] = []
     newest = 0
     for count, raw in enumerate(messages):
         message = decode_cdr(raw)
         stamp = stamp_ns_of(message.header)
         if waiting and stamp < newest - _RESTART_NS:
             while waiting:
-                yield _popped(waiting)
+                yield heapq.heappop(waiting)[2]
         newest = stamp if not waiting else max(newest, stamp)
-        heapq.heappush(waiting, (stamp, count, message))
+        heapq.heappush(waiting, (stamp, count, RecordedCloud(stamp, message, raw.stamp_ns)))
         if len(waiting) > _REORDER_SCANS:
-            yield _popped(waiting)
+            yield heapq.heappop(waiting)[2]
     while waiting:
-        yield _popped(waiting)
-
-
-def _popped(waiting: list[tuple[int, int, Any]]) -> CloudMessage:
-    stamp, _, message = heapq.heappop(waiting)
-    return CloudMessage(stamp, message)
+        yield heapq.heappop(waiting)[2]
 
 
 def _frame(name: str) -> str:
