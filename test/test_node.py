@@ -1,5 +1,7 @@
 """The node in this process, over real DDS, with a stand-in for the network."""
 
+import weakref
+
 import numpy as np
 import pytest
 from clouds import make_cloud
@@ -220,6 +222,63 @@ def test_failure_to_load_leaves_a_node_that_can_try_again(bench):
         node.start()
     node.start()
     client.until_status(state="active")
+
+
+def test_model_changes_while_scans_are_labelled(bench, tiny_model, other_tiny_model):
+    made = []
+
+    def load(parameters):
+        segmenter = FakeSegmenter()
+        segmenter.model_name = parameters["model"]
+        made.append(segmenter)
+        return segmenter
+
+    node, client, _ = bench(load=load, model=str(tiny_model))
+
+    def label(i):
+        client.send_odometry(START + i * STEP, pose(0))
+        client.send_cloud(START + i * STEP, make_cloud()[0])
+        client.until(lambda: len(client.labelled) == i + 1, "the labelled cloud")
+
+    label(0)
+    (result,) = node.set_parameters([Parameter("model", value=str(other_tiny_model))])
+    assert result.successful
+    client.until_status(model=other_tiny_model, model_loading=False)
+    label(1)
+    assert [len(segmenter.poses) for segmenter in made] == [1, 1]
+    np.testing.assert_array_equal(made[1].mount, made[0].mount)
+
+
+def test_model_that_cannot_be_used_leaves_the_old_one_in_place(bench, tiny_model, tmp_path):
+    node, client, _ = bench()
+    (result,) = node.set_parameters([Parameter("model", value=str(tmp_path))])
+    assert not result.successful
+    assert str(tmp_path) in result.reason
+
+    # One whose damage shows only when it is loaded.
+    node._reloader._load = lambda parameters: (_ for _ in ()).throw(KdmosError("graph is odd"))
+    assert node.set_parameters([Parameter("model", value=str(tiny_model))])[0].successful
+    client.until_status(model="fake", model_refused="graph is odd", model_loading=False)
+    assert node.parameters["model"] == ""
+    client.send_odometry(START, pose(0))
+    client.send_cloud(START, make_cloud()[0])
+    client.until(lambda: client.labelled, "the labelled cloud")
+
+
+def test_clean_up_frees_the_model(bench):
+    class Large(FakeSegmenter):
+        pass
+
+    node, client, _ = bench(load=lambda _: Large())
+    client.send_odometry(START, pose(0))
+    client.send_cloud(START, make_cloud()[0])
+    client.until(lambda: client.labelled, "the labelled cloud")
+    held = weakref.ref(node._session._pipeline._segmenter), weakref.ref(node._session)
+    assert all(reference() is not None for reference in held)
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    client.until_status(state="unconfigured")
+    assert [reference() for reference in held] == [None, None]
 
 
 def test_reset_service(bench):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import rclpy
@@ -12,12 +12,14 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.ros.compat import try_shutdown
 from kdmos_ros.ros.health import diagnostics
 from kdmos_ros.ros.parameters import Parameters
+from kdmos_ros.ros.reload import Reloader
 from kdmos_ros.ros.session import Session
 from kdmos_ros.ros.statistics import Statistics
 
@@ -25,7 +27,7 @@ _WATCH_PERIOD_S = 1.0
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-def load_segmenter(parameters: Parameters) -> Any:
+def load_segmenter(parameters: Mapping[str, Any]) -> Any:
     """The segmenter that the parameters ask for, warmed up.
 
     Raises:
@@ -55,10 +57,13 @@ class MosNode(LifecycleNode):
         KdmosError: a parameter is refused.
     """
 
-    def __init__(self, load: Callable[[Parameters], Any] = load_segmenter, **options: Any) -> None:
+    def __init__(
+        self, load: Callable[[Mapping[str, Any]], Any] = load_segmenter, **options: Any
+    ) -> None:
         super().__init__("mos_node", **options)
         self._load = load
         self._session: Session | None = None
+        self._reloader: Reloader | None = None
         self._failure = ""
         self.state_name = "unconfigured"
         self.statistics = Statistics()
@@ -69,7 +74,7 @@ class MosNode(LifecycleNode):
         # Steady: diagnostics and watchdog must work when simulated time stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self.parameters["diagnostics_period"], self._report, clock=steady)
-        self.create_timer(_WATCH_PERIOD_S, self._watch_delivery, clock=steady)
+        self.create_timer(_WATCH_PERIOD_S, self._watch, clock=steady)
         self.create_service(Trigger, "~/reset", self._on_reset)
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
@@ -90,9 +95,11 @@ class MosNode(LifecycleNode):
 
     def stop(self) -> None:
         """Stop and free everything, from any state; twice is fine."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None and self._reloader is not None:
+            self._reloader.close()
+            self._reloader = None
+            session.close()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm up the model."""
@@ -133,6 +140,9 @@ class MosNode(LifecycleNode):
         self.get_logger().info("loading the model")
         segmenter = self._load(self.parameters)
         self._session = Session(self, self.parameters, segmenter, self.statistics)
+        self._reloader = Reloader(
+            self.parameters, self._load, self._session.use, self._set_back, self.get_logger()
+        )
         identity = self._session.identity
         asked = f", not on {self.parameters['provider']} as asked for" if identity.fell_back else ""
         self.get_logger().info(f"model {identity.model} runs on {identity.provider}{asked}")
@@ -143,13 +153,26 @@ class MosNode(LifecycleNode):
         self._reset()
         return response
 
+    def _set_back(self, values: dict[str, Any]) -> None:
+        self.set_parameters([Parameter(name, value=value) for name, value in values.items()])
+
     def _reset(self) -> None:
         if self._session is not None:
             self._session.reset()
 
-    def _watch_delivery(self) -> None:
-        if self._session is not None:
+    def _watch(self) -> None:
+        if self._session is not None and self._reloader is not None:
             self._session.watch_delivery()
+            self._reloader.check()
+
+    def _figures(self) -> dict[str, object]:
+        if self._session is None or self._reloader is None:
+            return {}
+        return {
+            **self._session.figures(),
+            "model_loading": self._reloader.loading,
+            "model_refused": self._reloader.failure,
+        }
 
     def _report(self) -> None:
         session = self._session
@@ -160,7 +183,7 @@ class MosNode(LifecycleNode):
                 self.statistics.snapshot(),
                 session.identity if session else None,
                 self.state_name,
-                session.figures() if session else {},
+                self._figures(),
             )
         )
 

@@ -32,6 +32,7 @@ class Spec:
         choices: allowed texts; () allows all.
         live: whether it may change while the node is configured.
         check: raises ValueError with the reason for a bad value.
+        check_live: raises KdmosError likewise, for a change while the node is configured.
         any_type: the value may be of several types; `check` sorts them out.
     """
 
@@ -44,6 +45,7 @@ class Spec:
     live: bool = False
     check: Callable[[Any], Any] | None = None
     any_type: bool = False
+    check_live: Callable[[Any], Any] | None = None
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows, and what rclpy checks."""
@@ -75,15 +77,31 @@ class Spec:
         return None
 
 
+def check_model(name: str) -> None:
+    """Look whether a model is there and undamaged; its graphs are not loaded.
+
+    Raises:
+        KdmosError: it is not.
+    """
+    from kdmos_ros.model import DEFAULT_MODEL, find_model, load_spec
+
+    load_spec(find_model(name or DEFAULT_MODEL))
+
+
 SPECS = (
     Spec("autostart", True, "Configure and activate at start; false leaves it to a manager."),
-    Spec("model", "", "Folder of the model, or the name of a shipped one; empty: the default."),
+    Spec(
+        "model", "",
+        "Folder of the model, or the name of a shipped one; empty: the default. A new one is "
+        "loaded beside the old one, which goes on until then, or for good if that fails.",
+        live=True, check_live=check_model,
+    ),
     Spec(
         "provider", "auto",
         "Where the networks run. auto: CUDA where it works, else the CPU.",
-        choices=("auto", "cpu", "cuda", "tensorrt", "openvino"),
+        choices=("auto", "cpu", "cuda", "tensorrt", "openvino"), live=True,
     ),
-    Spec("num_threads", 0, "Threads on the CPU; 0 uses all cores.", 0, 256),
+    Spec("num_threads", 0, "Threads on the CPU; 0 uses all cores.", 0, 256, live=True),
     Spec(
         "base_to_lidar", "",
         "Pose of the LiDAR in the odometry's child frame: 'x y z', 'x y z roll pitch yaw' (m, rad) "
@@ -199,6 +217,11 @@ class Parameters(Mapping[str, Any]):
                 complaint = (
                     f"parameter '{spec.name}' can only change while the node is unconfigured"
                 )
+            if complaint is None and self._configured() and spec.check_live:
+                try:
+                    spec.check_live(change.value)
+                except KdmosError as error:
+                    complaint = f"parameter '{spec.name}': {error}"
             if complaint:
                 return SetParametersResult(successful=False, reason=complaint)
         return SetParametersResult(successful=True)

@@ -27,6 +27,11 @@ _ODOM_DEPTH = 200
 _WARNING_PERIOD_S = 30.0
 
 
+def identity_of(segmenter: Any) -> Identity:
+    """What diagnostics say of a segmenter."""
+    return Identity(segmenter.model_name, segmenter.provider, segmenter.fell_back)
+
+
 class Session:
     """Wires one segmenter to topics. `start` and `stop` may alternate; `close` ends it.
 
@@ -44,15 +49,14 @@ class Session:
     ) -> None:
         p = self._parameters = parameters
         self._node = node
-        self._segmenter = segmenter
         self._statistics = statistics
         self._log = ThrottledLog(node.get_logger())
         self._rare_log = ThrottledLog(node.get_logger(), _WARNING_PERIOD_S)
-        self.identity = Identity(segmenter.model_name, segmenter.provider, segmenter.fell_back)
-        self._buffer = PoseBuffer(
+        self.identity = identity_of(segmenter)
+        buffer = PoseBuffer(
             p["pose_history"], p["pose_max_gap"], p["pose_max_jump"] or float("inf")
         )
-        self._poses = OdometrySource(self._buffer, statistics, self._log)
+        self._poses = OdometrySource(buffer, statistics, self._log)
         self._extrinsics = make_extrinsics(node, p["base_to_lidar"])
         self._outputs = Outputs(node, profile(p["output_reliability"], p["output_depth"]))
         self._pipeline = Pipeline(
@@ -66,7 +70,7 @@ class Session:
         p = self._parameters
         self._pipeline.reset()
         self._watch = DeliveryWatch(p["expected_rate"])
-        self._buffer.resume()
+        self._poses.resume()
         self._worker = Worker(
             self._pipeline, self._outputs.publish, p["queue_size"], self._statistics, self._log
         )
@@ -86,7 +90,7 @@ class Session:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
         if self._worker is not None:
-            self._buffer.interrupt()
+            self._poses.interrupt()
             self._worker.stop()
             self._worker = None
 
@@ -95,6 +99,14 @@ class Session:
         self.stop()
         self._outputs.destroy()
         self._extrinsics.close()
+        self._poses.close()
+
+    def use(self, segmenter: Any) -> None:
+        """Label with another segmenter from the next scan on. May be called from any thread."""
+        self._pipeline.replace(segmenter)
+        self.identity = identity_of(segmenter)
+        where = f"model {self.identity.model} runs on {self.identity.provider}"
+        self._node.get_logger().info(where)
 
     def reset(self) -> None:
         """Forget the history before the next scan."""
@@ -113,8 +125,7 @@ class Session:
     def figures(self) -> dict[str, object]:
         """More values for diagnostics."""
         figures: dict[str, object] = {"waiting": self._worker.waiting if self._worker else 0}
-        for name in ("added", "duplicates", "out_of_order", "expired", "jumps", "restarts"):
-            figures[f"odometry.{name}"] = getattr(self._buffer, name)
+        figures.update(self._poses.figures())
         return figures
 
     def _on_cloud(self, message: PointCloud2) -> None:
