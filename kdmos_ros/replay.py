@@ -15,9 +15,10 @@ import numpy.typing as npt
 from kdmos_ros.cloud_layout import DEFAULT_MAX_POINTS
 from kdmos_ros.errors import ReasonedError
 from kdmos_ros.io.bags import BagReader
-from kdmos_ros.poses import RESTART_NS, PoseBuffer
+from kdmos_ros.recorded_poses import RecordedPoses
 from kdmos_ros.ros.extrinsics import FixedExtrinsics
 from kdmos_ros.ros.pipeline import Pipeline, Segments
+from kdmos_ros.ros.pose_source import PoseSource
 from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
 from kdmos_ros.scan import Scan
@@ -32,7 +33,6 @@ _OPTIONS = {
 }
 # No model looks back further; see ScanHistory.
 _MEMORY_NS = 5_000_000_000
-_POSE_HISTORY_S, _POSE_MAX_GAP_S, _POSE_MAX_JUMP_M = 30.0, 0.5, 1.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,11 @@ class ReplayedScan:
 
 
 def replay(
-    bag: BagReader, segmenter: Segments, limit: int | None = None, start: int = 0
+    bag: BagReader,
+    segmenter: Segments,
+    limit: int | None = None,
+    start: int = 0,
+    poses: PoseSource | None = None,
 ) -> Iterator[ReplayedScan]:
     """Label the clouds of a bag in order, each from itself and earlier ones only.
 
@@ -75,9 +79,10 @@ def replay(
         limit: stop after so many clouds.
         start: label from this cloud on. Earlier ones pass all checks, and the last of them the
             segmenter, so that the labels are those of a whole run.
+        poses: where poses come from; None: the bag's odometry, no further than each scan.
     """
     log = ThrottledLog(logging.getLogger(__name__))
-    poses = _PosesSoFar(bag)
+    poses = poses or RecordedPoses(bag.odometry, bag.base_frame)
     gate = _Gate(segmenter)
     pipeline = Pipeline(
         gate, poses, FixedExtrinsics(bag.base_T_sensor), _OPTIONS, Statistics(), log
@@ -87,7 +92,6 @@ def replay(
         if limit is not None and index >= limit:
             return
         n_points = int(message.height) * int(message.width)
-        poses.advance(stamp_ns)
         gate.prepare(index >= start)
         begin = time.perf_counter()
         try:
@@ -171,36 +175,3 @@ class _Gate:
         self._mount = base_T_sensor
         if self._open:
             self._segmenter.set_mount(base_T_sensor)
-
-
-class _PosesSoFar:
-    """The pipeline's source of poses: the odometry up to the scan, as the node would have it."""
-
-    def __init__(self, bag: BagReader) -> None:
-        self.base_frame = bag.base_frame
-        self._odometry = bag.odometry
-        self._next = 0
-        self._newest: int | None = None
-        self._buffer = PoseBuffer(_POSE_HISTORY_S, _POSE_MAX_GAP_S, _POSE_MAX_JUMP_M)
-
-    def advance(self, stamp_ns: int) -> None:
-        """Take poses up to the first one that is not before the stamp."""
-        while self._next < len(self._odometry):
-            newest = self._newest
-            in_this_run = newest is None or stamp_ns >= newest - RESTART_NS
-            if newest is not None and in_this_run and newest >= stamp_ns:
-                return
-            stamp, pose = self._odometry[self._next]
-            if newest is not None and in_this_run and stamp < newest - RESTART_NS:
-                return  # the odometry started anew, the clouds did not yet
-            self._buffer.add(stamp, pose)
-            self._newest = stamp if newest is None or not in_this_run else max(newest, stamp)
-            self._next += 1
-
-    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[npt.NDArray[np.float64], int]:
-        """See PoseBuffer.wait."""
-        return self._buffer.wait(stamp_ns, timeout_s)
-
-    def rewind(self, stamp_ns: int) -> None:
-        """See PoseBuffer.rewind."""
-        self._buffer.rewind(stamp_ns)

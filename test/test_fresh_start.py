@@ -8,6 +8,7 @@ from kdmos_ros.geometry import from_pose, make_transform
 from kdmos_ros.poses import PoseBuffer
 from kdmos_ros.ros.extrinsics import FixedExtrinsics
 from kdmos_ros.ros.pipeline import DroppedScan, Pipeline
+from kdmos_ros.ros.pose_source import BufferedPoses
 from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
 from kdmos_ros.segmenter import Segmenter
@@ -20,10 +21,6 @@ START = 1_700_000_000 * SECOND
 N_SCANS = 6
 FURTHER = 0.8 * N_SCANS  # where the next drive starts without a jump, metres
 MOUNT = from_pose([0.5, 0, 1.7], [0, 0, 0.02, 1])
-
-
-class Poses(PoseBuffer):
-    base_frame = "base_link"
 
 
 class Silent:
@@ -47,13 +44,14 @@ class Robot:
     """A pipeline with a real, if tiny, model."""
 
     def __init__(self, model):
-        self.poses = Poses(max_jump_m=1.0)
+        self.poses = PoseBuffer(max_jump_m=1.0)
         self.statistics = Statistics()
         options = {"pose_timeout": 0.0, "intensity_field": "", "intensity_scale": 0.0,
                    "max_points": 100_000}  # fmt: skip
         self.pipeline = Pipeline(
-            Segmenter(model, provider="cpu", num_threads=2), self.poses, FixedExtrinsics(MOUNT),
-            options, self.statistics, ThrottledLog(Silent()),
+            Segmenter(model, provider="cpu", num_threads=2),
+            BufferedPoses(self.poses, "base_link"), FixedExtrinsics(MOUNT), options,
+            self.statistics, ThrottledLog(Silent()),
         )  # fmt: skip
 
     def run(self, seed, start, offset=0.0, odometry_first=True):

@@ -9,6 +9,7 @@ from kdmos_ros.geometry import from_pose, make_transform
 from kdmos_ros.poses import PoseBuffer
 from kdmos_ros.ros.extrinsics import ExtrinsicError, FixedExtrinsics, UnknownExtrinsics
 from kdmos_ros.ros.pipeline import DroppedScan, Pipeline
+from kdmos_ros.ros.pose_source import BufferedPoses
 from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
 from kdmos_ros.segmenter import Segmentation
@@ -38,10 +39,6 @@ class Recorder:
         self.mount = mount
 
 
-class Odometry(PoseBuffer):
-    base_frame = "base_link"
-
-
 class Logger:
     def __init__(self):
         self.lines = []
@@ -58,10 +55,11 @@ class Bench:
             "pose_timeout": 0.0, "intensity_field": "", "intensity_scale": 0.0,
             "max_points": 1000, **options,
         }  # fmt: skip
-        self.segmenter, self.poses = Recorder(), Odometry(max_jump_m=1.0)
+        self.segmenter, self.poses = Recorder(), PoseBuffer(max_jump_m=1.0)
+        self.source = BufferedPoses(self.poses, "base_link")
         self.statistics, self.logger = Statistics(), Logger()
         self.pipeline = Pipeline(
-            self.segmenter, self.poses, extrinsics or FixedExtrinsics(MOUNT), self.options,
+            self.segmenter, self.source, extrinsics or FixedExtrinsics(MOUNT), self.options,
             self.statistics, ThrottledLog(self.logger, 0),
         )  # fmt: skip
 
@@ -146,7 +144,7 @@ def test_scan_has_the_pose_of_the_sensor_at_the_stamp():
 
 def test_odometry_of_the_lidar_itself_needs_no_mount():
     bench = Bench(extrinsics=UnknownExtrinsics())
-    bench.poses.base_frame = "lidar"
+    bench.source.base_frame = "lidar"
     bench.odometry(1.0)
     bench.process(1.0)
     assert bench.segmenter.calls == ["push"]

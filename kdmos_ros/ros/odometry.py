@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from kdmos_ros.poses import PoseBuffer
 from kdmos_ros.ros.messages import frame_of, pose_matrix, stamp_ns
+from kdmos_ros.ros.pose_source import BufferedPoses
 from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
 
 
-class OdometrySource:
-    """Collects nav_msgs/Odometry; the PoseSource of the pipeline.
-
-    Attributes:
-        buffer: the poses T_odom_base.
-        base_frame: child frame of the newest message.
-    """
+class OdometrySource(BufferedPoses):
+    """Collects nav_msgs/Odometry; `base_frame` is the child frame of the newest message."""
 
     def __init__(self, buffer: PoseBuffer, statistics: Statistics, log: ThrottledLog) -> None:
-        self.buffer = buffer
-        self.base_frame = ""
+        super().__init__(buffer)
         self._fixed_frame: str | None = None
         self._statistics = statistics
         self._log = log
@@ -32,19 +24,15 @@ class OdometrySource:
         """Callback of the subscription."""
         frames = frame_of(message.header.frame_id), frame_of(message.child_frame_id)
         if self._fixed_frame is not None and frames != (self._fixed_frame, self.base_frame):
-            self._log.warning("odom_frames", f"odometry is now {frames[0]} -> {frames[1]}")
-            self.buffer.clear()
+            why = f"the odometry's frames are now {frames[0]} -> {frames[1]}"
+            self._log.warning("odom_frames", why)
+            self.buffer.clear(why)
         self._fixed_frame, self.base_frame = frames
         try:
-            self.buffer.add(stamp_ns(message.header.stamp), pose_matrix(message.pose.pose))
+            pose = pose_matrix(message.pose.pose)
+            notice = self.buffer.add(stamp_ns(message.header.stamp), pose)
+            if notice:
+                self._log.warning("odometry", notice)
         except ValueError as error:
             self._statistics.event("bad_odometry")
             self._log.error("bad_odometry", f"odometry ignored: {error}")
-
-    def wait(self, stamp: int, timeout_s: float) -> tuple[npt.NDArray[np.float64], int]:
-        """See PoseBuffer.wait."""
-        return self.buffer.wait(stamp, timeout_s)
-
-    def rewind(self, stamp: int) -> None:
-        """See PoseBuffer.rewind."""
-        self.buffer.rewind(stamp)

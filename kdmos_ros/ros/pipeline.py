@@ -15,6 +15,7 @@ from kdmos_ros.cloud import DecodedCloud, decode
 from kdmos_ros.errors import PoseError, ReasonedError
 from kdmos_ros.poses import RESTART_NS
 from kdmos_ros.ros.extrinsics import Extrinsics
+from kdmos_ros.ros.pose_source import PoseSource, StampedCloud
 from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
 from kdmos_ros.scan import Scan
@@ -27,18 +28,6 @@ _MOSTLY_SATURATED = 0.5
 
 class DroppedScan(ReasonedError):
     """A scan that is not labelled, and why."""
-
-
-class PoseSource(Protocol):
-    """Gives T_odom_base at a stamp; a new generation has no relation to the poses before."""
-
-    base_frame: str
-
-    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[npt.NDArray[np.float64], int]:
-        """See PoseBuffer.wait."""
-
-    def rewind(self, stamp_ns: int) -> None:
-        """See PoseBuffer.rewind."""
 
 
 class Segments(Protocol):
@@ -76,7 +65,7 @@ class Pipeline:
 
     Args:
         segmenter: gets the scans that pass all checks.
-        poses: odometry.
+        poses: where poses come from.
         extrinsics: mount of the LiDAR on the base.
         options: current values of pose_timeout, intensity_field, intensity_scale, max_points.
         statistics: gets events (resets, odd clouds); scans are counted by the caller.
@@ -137,6 +126,7 @@ class Pipeline:
     def _process(self, message: Any, stamp_ns: int, frame: str) -> Labelled:
         timings: dict[str, float] = {}
         if self._reset_wanted.is_set():
+            self._poses.reset()
             self._forget("on request")
         self._check_order(stamp_ns)
 
@@ -148,7 +138,7 @@ class Pipeline:
             return Labelled(message, np.zeros(n, np.uint8), np.zeros(n, np.float32), timings)
 
         start = time.perf_counter()
-        pose = self._pose(stamp_ns, frame)
+        pose = self._pose(StampedCloud(stamp_ns, frame, cloud.points))
         timings["pose"] = (time.perf_counter() - start) * 1e3
         scan = Scan(cloud.points, cloud.intensity, stamp_ns, pose)
         result = self._segmenter.push(scan)
@@ -205,23 +195,25 @@ class Pipeline:
             return False
         return True
 
-    def _pose(self, stamp_ns: int, frame: str) -> npt.NDArray[np.float64]:
+    def _pose(self, cloud: StampedCloud) -> npt.NDArray[np.float64]:
         """T_odom_lidar (4, 4) at the stamp; sets the mount on the way."""
-        timeout_s = self._options["pose_timeout"]
+        poses, timeout_s = self._poses, self._options["pose_timeout"]
         try:
-            odom_T_base, generation = self._poses.wait(stamp_ns, timeout_s)
+            poses.observe(cloud)
+            pose, generation = poses.wait(cloud.stamp_ns, timeout_s)
         except PoseError as error:
-            raise DroppedScan(f"pose_{error.reason}", f"no pose for the cloud: {error}") from None
-        mount = self._extrinsics.look_up(self._poses.base_frame, frame, stamp_ns, timeout_s)
+            reason = f"{poses.kind}_{error.reason}"
+            raise DroppedScan(reason, f"no pose for the cloud: {error}") from None
+        mount = self._extrinsics.look_up(poses.base_frame, cloud.frame, cloud.stamp_ns, timeout_s)
         if self._generation is not None and generation != self._generation:
-            self._forget("the odometry jumped or started anew")
+            self._forget(poses.why)
         self._generation = generation
         if mount is None:
-            return odom_T_base
+            return pose
         if self._mount is None or not np.array_equal(mount, self._mount):
             self._segmenter.set_mount(mount)
             self._mount = mount
-        return odom_T_base @ mount
+        return pose if poses.gives_sensor else pose @ mount
 
     def _forget(self, why: str) -> None:
         self.reset()
