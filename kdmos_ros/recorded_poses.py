@@ -33,6 +33,11 @@ class RecordedPoses(BufferedPoses):
         """Take poses up to the first one that is not before the cloud."""
         self.advance(cloud.stamp_ns)
 
+    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[npt.NDArray[np.float64], int]:
+        """See PoseSource; the node, too, waits for the poses that deskewing needs."""
+        self.advance(stamp_ns)
+        return super().wait(stamp_ns, timeout_s)
+
     def advance(self, stamp_ns: int) -> None:
         """Take poses up to the first one that is not before the stamp."""
         while self._next < len(self._odometry):

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.cloud_layout import DEFAULT_MAX_POINTS
 from kdmos_ros.errors import ReasonedError
 from kdmos_ros.io.bags import BagReader
 from kdmos_ros.recorded_poses import RecordedPoses
+from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.ros.extrinsics import FixedExtrinsics
 from kdmos_ros.ros.pipeline import Pipeline, Segments
 from kdmos_ros.ros.pose_source import PoseSource
@@ -25,12 +25,7 @@ from kdmos_ros.scan import Scan
 from kdmos_ros.segmenter import Segmentation
 
 # The node's defaults; the bag has all odometry there will be, so there is nothing to wait for.
-_OPTIONS = {
-    "pose_timeout": 0.0,
-    "intensity_field": "",
-    "intensity_scale": 0.0,
-    "max_points": DEFAULT_MAX_POINTS,
-}
+_OPTIONS = {"pose_timeout": 0.0, **CLOUD_OPTIONS}
 # No model looks back further; see ScanHistory.
 _MEMORY_NS = 5_000_000_000
 

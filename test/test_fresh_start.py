@@ -6,6 +6,7 @@ from clouds import make_cloud
 
 from kdmos_ros.geometry import from_pose, make_transform
 from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.ros.extrinsics import FixedExtrinsics
 from kdmos_ros.ros.pipeline import DroppedScan, Pipeline
 from kdmos_ros.ros.pose_source import BufferedPoses
@@ -46,8 +47,7 @@ class Robot:
     def __init__(self, model):
         self.poses = PoseBuffer(max_jump_m=1.0)
         self.statistics = Statistics()
-        options = {"pose_timeout": 0.0, "intensity_field": "", "intensity_scale": 0.0,
-                   "max_points": 100_000}  # fmt: skip
+        options = {"pose_timeout": 0.0, **CLOUD_OPTIONS}
         self.pipeline = Pipeline(
             Segmenter(model, provider="cpu", num_threads=2),
             BufferedPoses(self.poses, "base_link"), FixedExtrinsics(MOUNT), options,

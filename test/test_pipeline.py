@@ -7,6 +7,7 @@ from clouds import make_cloud
 from kdmos_ros.errors import CloudError
 from kdmos_ros.geometry import from_pose, make_transform
 from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.ros.extrinsics import ExtrinsicError, FixedExtrinsics, UnknownExtrinsics
 from kdmos_ros.ros.pipeline import DroppedScan, Pipeline
 from kdmos_ros.ros.pose_source import BufferedPoses
@@ -51,10 +52,7 @@ class Logger:
 
 class Bench:
     def __init__(self, extrinsics=None, **options):
-        self.options = {
-            "pose_timeout": 0.0, "intensity_field": "", "intensity_scale": 0.0,
-            "max_points": 1000, **options,
-        }  # fmt: skip
+        self.options = {"pose_timeout": 0.0, **CLOUD_OPTIONS, "max_points": 1000, **options}
         self.segmenter, self.poses = Recorder(), PoseBuffer(max_jump_m=1.0)
         self.source = BufferedPoses(self.poses, "base_link")
         self.statistics, self.logger = Statistics(), Logger()

@@ -19,6 +19,7 @@ from rclpy.parameter import Parameter
 from kdmos_ros.cloud_layout import DEFAULT_MAX_POINTS
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.mount import parse_transform
+from kdmos_ros.point_time import TIME_BASES, TIME_UNITS
 
 _RELIABILITY = ("best_effort", "reliable")
 
@@ -152,12 +153,48 @@ SPECS = (
         "Raw intensity that means 1. 0: floats are 0..1 already, integers 0..255.",
         0.0, 1e6, live=True,
     ),
+    Spec(
+        "min_range", 0.0, "Nearer points count as no return (the robot itself), metres.",
+        0.0, 1000.0, live=True,
+    ),
+    Spec(
+        "max_range", 0.0, "Farther points count as no return, metres; 0: no limit.",
+        0.0, 10_000.0, live=True,
+    ),
+    Spec(
+        "deskew", False,
+        "Move each point to where it would have been seen at the cloud's stamp, by its own time "
+        "and the poses during the sweep. Published clouds keep the points as they came.",
+        live=True,
+    ),
+    Spec(
+        "time_field", "",
+        "Field with the time of a point; empty: t, time, timestamp, time_stamp or offset_time.",
+        live=True,
+    ),
+    Spec(
+        "time_unit", "auto",
+        "Unit of that field. auto: integers are nanoseconds, floats seconds.",
+        choices=TIME_UNITS, live=True,
+    ),
+    Spec(
+        "time_base", "auto",
+        "What it counts from. stamp: the cloud's stamp; absolute: as the stamp does; start, "
+        "middle, end: only differences count, and the stamp is that part of the sweep. auto: "
+        "absolute or stamp.",
+        choices=TIME_BASES, live=True,
+    ),
     Spec("max_points", DEFAULT_MAX_POINTS, "Clouds with more points are refused.",
          1, 100_000_000, live=True),
     Spec(
         "expected_rate", 0.0,
         "Rate of the LiDAR in Hz, to notice lost clouds by. 0: learned from the stamps.",
         0.0, 1000.0,
+    ),
+    Spec(
+        "late_after", 0.3,
+        "A cloud that is published this long after its arrival counts as late, seconds.",
+        0.001, 3600.0, live=True,
     ),
     Spec("diagnostics_period", 1.0, "Time between two messages on /diagnostics, seconds.",
          0.05, 60.0),

@@ -11,9 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.cloud import DecodedCloud, decode
+from kdmos_ros.cloud import DecodedCloud
 from kdmos_ros.errors import PoseError, ReasonedError
+from kdmos_ros.point_time import PointTimes
 from kdmos_ros.poses import RESTART_NS
+from kdmos_ros.ros.cloud_reader import read_cloud
+from kdmos_ros.ros.deskewer import Deskewer
 from kdmos_ros.ros.extrinsics import Extrinsics
 from kdmos_ros.ros.pose_source import PoseSource, StampedCloud
 from kdmos_ros.ros.statistics import Statistics
@@ -67,7 +70,7 @@ class Pipeline:
         segmenter: gets the scans that pass all checks.
         poses: where poses come from.
         extrinsics: mount of the LiDAR on the base.
-        options: current values of pose_timeout, intensity_field, intensity_scale, max_points.
+        options: current values of pose_timeout and of those in `cloud_reader.CLOUD_OPTIONS`.
         statistics: gets events (resets, odd clouds); scans are counted by the caller.
         log: gets what the user should know of them.
     """
@@ -83,6 +86,7 @@ class Pipeline:
     ) -> None:
         self._segmenter = segmenter
         self._poses = poses
+        self._deskewer = Deskewer(poses)
         self._extrinsics = extrinsics
         self._options = options
         self._statistics = statistics
@@ -90,6 +94,8 @@ class Pipeline:
         self._last_stamp: int | None = None
         self._generation: int | None = None
         self._mount: npt.NDArray[np.float64] | None = None
+        # From the LiDAR to what the poses are of, for the scan in work.
+        self._pose_mount: npt.NDArray[np.float64] | None = None
         self._reset_wanted = threading.Event()
         self._epoch = 0
         # Held while a scan is in work: the segmenter changes between scans only.
@@ -131,7 +137,7 @@ class Pipeline:
         self._check_order(stamp_ns)
 
         start = time.perf_counter()
-        cloud = self._decode(message)
+        cloud, times = read_cloud(message, stamp_ns, self._options)
         timings["decode"] = (time.perf_counter() - start) * 1e3
         if not self._has_returns(cloud):
             n = len(cloud.points)
@@ -140,7 +146,12 @@ class Pipeline:
         start = time.perf_counter()
         pose = self._pose(StampedCloud(stamp_ns, frame, cloud.points))
         timings["pose"] = (time.perf_counter() - start) * 1e3
-        scan = Scan(cloud.points, cloud.intensity, stamp_ns, pose)
+        points = cloud.points
+        if times is not None:
+            start = time.perf_counter()
+            points = self._deskewed(points, times, stamp_ns)
+            timings["deskew"] = (time.perf_counter() - start) * 1e3
+        scan = Scan(points, cloud.intensity, stamp_ns, pose)
         result = self._segmenter.push(scan)
         self._last_stamp = stamp_ns
         timings.update(result.timings_ms)
@@ -164,14 +175,6 @@ class Pipeline:
             raise DroppedScan(
                 "out_of_order", f"cloud is {-step_s * 1e3:.1f} ms older than the last"
             )
-
-    def _decode(self, message: Any) -> DecodedCloud:
-        return decode(
-            message,
-            intensity_field=self._options["intensity_field"] or None,
-            intensity_scale=self._options["intensity_scale"] or None,
-            max_points=self._options["max_points"],
-        )
 
     def _has_returns(self, cloud: DecodedCloud) -> bool:
         """Whether there is anything to label; says so if something looks wrong."""
@@ -208,12 +211,23 @@ class Pipeline:
         if self._generation is not None and generation != self._generation:
             self._forget(poses.why)
         self._generation = generation
+        self._pose_mount = None if poses.gives_sensor else mount
         if mount is None:
             return pose
         if self._mount is None or not np.array_equal(mount, self._mount):
             self._segmenter.set_mount(mount)
             self._mount = mount
         return pose if poses.gives_sensor else pose @ mount
+
+    def _deskewed(
+        self, points: npt.NDArray[np.float32], times: PointTimes, stamp_ns: int
+    ) -> npt.NDArray[np.float32]:
+        """Points (N, 3) as the LiDAR would have seen them at the stamp; after `_pose`."""
+        poses, timeout_s = self._poses, self._options["pose_timeout"]
+        try:
+            return self._deskewer.deskew(points, times, stamp_ns, self._pose_mount, timeout_s)
+        except PoseError as error:
+            raise DroppedScan(f"{poses.kind}_{error.reason}", str(error)) from None
 
     def _forget(self, why: str) -> None:
         self.reset()
