@@ -11,12 +11,12 @@ from kdmos_ros.ros.statistics import Statistics
 CPU = Identity("small", "CPUExecutionProvider", False)
 
 
-def counted(received=0, labelled=0, **dropped):
+def counted(received=0, labelled=0, late=0, **dropped):
     statistics = Statistics()
     for _ in range(received):
         statistics.received()
-    for _ in range(labelled):
-        statistics.labelled({"bev": 2.0, "total": 5.0})
+    for i in range(labelled):
+        statistics.labelled({"bev": 2.0, "total": 5.0}, late=i < late)
     for reason, number in dropped.items():
         for _ in range(number):
             statistics.dropped(reason, f"because of {reason}")
@@ -30,6 +30,15 @@ def counted(received=0, labelled=0, **dropped):
         (counted(10, 0, pose_timeout=10), DiagnosticStatus.ERROR, "pose_timeout 10"),
         (counted(10, 5, superseded=4, short_data=1), DiagnosticStatus.WARN, "50%"),
         (counted(100, 99, superseded=1), DiagnosticStatus.OK, "labelling"),
+        (
+            counted(10, 0, pose_gap=8, no_extrinsic=1, short_data=1),
+            DiagnosticStatus.ERROR,
+            "no pose: pose_gap 8",
+        ),
+        (counted(10, 0, short_data=10), DiagnosticStatus.ERROR, "no cloud is labelled"),
+        (counted(10, 10, late=4), DiagnosticStatus.WARN, "late: 40% of the clouds, median delay 5"),
+        (counted(10, 10, late=1), DiagnosticStatus.OK, "labelling"),
+        (counted(10, 5, late=5, superseded=5), DiagnosticStatus.WARN, "; late: 100%"),
     ],
 )
 def test_levels(snapshot, level, words):
@@ -41,7 +50,10 @@ def test_levels(snapshot, level, words):
 def test_cpu_although_a_gpu_was_asked_for():
     level, text = judge(counted(10, 10), CPU._replace(fell_back=True), "active")
     assert level == DiagnosticStatus.WARN
-    assert "CPUExecutionProvider" in text
+    assert text.startswith("CPU fallback: running on CPUExecutionProvider")
+    level, text = judge(counted(10, 10, late=9), CPU._replace(fell_back=True), "active")
+    assert "late" in text, "one trouble does not hide another"
+    assert "CPU fallback" in text
 
 
 @pytest.mark.parametrize("state", ["unconfigured", "inactive"])
@@ -58,6 +70,7 @@ def test_message_has_all_figures():
     assert status.name == "mos_node: segmentation"
     assert values["model"] == "small"
     assert values["provider"] == "CPUExecutionProvider"
+    assert values["late"] == "0"
     assert (values["received"], values["labelled"], values["dropped"]) == ("4", "2", "2")
     assert values["dropped.short_data"] == "2"
     assert values["latency_ms.bev.p50"] == "2.00"

@@ -12,6 +12,7 @@ from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from ros_bench import Client, stamps  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
+from std_msgs.msg import Float64  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 from kdmos_ros.cloud_layout import read_layout  # noqa: E402
@@ -174,6 +175,42 @@ def test_nothing_is_computed_for_nobody(bench, monkeypatch):
     client.until(lambda: client.labelled, "the labelled cloud")
     client.until_status(labelled=1)
     assert made == ["append_label"]
+
+
+def test_latency_topics_and_late_clouds(bench):
+    node, client, _ = bench(late_after=0.001)
+    values = {}
+    for stage in ("decode", "total"):
+        client.node.create_subscription(
+            Float64, f"/mos_node/debug/latency/{stage}_ms",
+            lambda message, s=stage: values.update({s: message.data}), 10,
+        )  # fmt: skip
+    numbers = iter(range(1000))
+
+    def label():
+        i = next(numbers)
+        client.send_odometry(START + i * STEP, pose(0))
+        client.send_cloud(START + i * STEP, make_cloud(width=20_000)[0])
+        client.until(lambda: len(client.labelled) == i + 1, "the labelled cloud")
+
+    label()
+    client.until(
+        lambda: all(
+            client.node.count_publishers(f"/mos_node/debug/latency/{stage}_ms")
+            for stage in ("decode", "total")
+        ),
+        "the topics",
+    )
+    while len(values) < 2:
+        label()
+    assert 0 < values["decode"] < values["total"]
+    client.until(lambda: int(client.status.get("late", 0)) > 0, "late clouds")
+    assert "late" in client.status["message"]
+    node.set_parameters([Parameter("late_after", value=60.0)])
+    client.until_status(labelled=len(client.labelled))
+    late = client.status["late"]
+    label()
+    client.until_status(labelled=len(client.labelled), late=late)
 
 
 def test_life_cycle(bench):

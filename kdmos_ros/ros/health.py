@@ -9,6 +9,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from kdmos_ros.ros.statistics import WINDOW_S, Snapshot
 
 _MANY_DROPPED = 0.1
+_MANY_LATE = 0.1
+CPU_PROVIDER = "CPUExecutionProvider"
 
 
 class Identity(NamedTuple):
@@ -28,24 +30,36 @@ def judge(snapshot: Snapshot, identity: Identity | None, state: str) -> tuple[by
     """
     if state != "active":
         return DiagnosticStatus.OK, f"not running ({state})"
+    if snapshot.recent_received == 0:
+        return DiagnosticStatus.WARN, f"no cloud in the last {WINDOW_S:.0f} s"
     lost = sum(snapshot.recent_dropped.values())
     reasons = ", ".join(
         f"{reason} {count}"
         for reason, count in sorted(snapshot.recent_dropped.items(), key=lambda item: -item[1])
     )
-    if snapshot.recent_received == 0:
-        return DiagnosticStatus.WARN, f"no cloud in the last {WINDOW_S:.0f} s"
     if snapshot.recent_labelled == 0 and lost:
-        return DiagnosticStatus.ERROR, f"no cloud is labelled: {reasons}"
+        without_pose = sum(n for r, n in snapshot.recent_dropped.items() if is_pose_reason(r))
+        what = "no pose" if 2 * without_pose > lost else "no cloud is labelled"
+        return DiagnosticStatus.ERROR, f"{what}: {reasons}"
+    warnings = []
     if lost > _MANY_DROPPED * snapshot.recent_received:
         share = lost / snapshot.recent_received
-        return DiagnosticStatus.WARN, f"dropping {share:.0%} of the clouds: {reasons}"
+        warnings.append(f"dropping {share:.0%} of the clouds: {reasons}")
+    if snapshot.recent_late > _MANY_LATE * snapshot.recent_labelled:
+        share = snapshot.recent_late / snapshot.recent_labelled
+        median, _ = snapshot.latency_ms.get("total", (0.0, 0.0))
+        warnings.append(f"late: {share:.0%} of the clouds, median delay {median:.0f} ms")
     if identity is not None and identity.fell_back:
-        return (
-            DiagnosticStatus.WARN,
-            f"running on {identity.provider}, not the provider asked for",
-        )
+        what = "CPU fallback: " if identity.provider == CPU_PROVIDER else ""
+        warnings.append(f"{what}running on {identity.provider}, not the provider asked for")
+    if warnings:
+        return DiagnosticStatus.WARN, "; ".join(warnings)
     return DiagnosticStatus.OK, f"labelling {snapshot.rate_hz:.1f} clouds per second"
+
+
+def is_pose_reason(reason: str) -> bool:
+    """Whether a cloud dropped for this reason lacked a pose, or the LiDAR's mount."""
+    return reason.startswith("pose_") or reason == "no_extrinsic"
 
 
 def diagnostics(
@@ -58,7 +72,7 @@ def diagnostics(
 ) -> DiagnosticArray:
     """The message for /diagnostics.
 
-    Keys: state, model, provider, rate_hz, received, labelled, dropped, dropped.<reason>,
+    Keys: state, model, provider, rate_hz, received, labelled, late, dropped, dropped.<reason>,
     event.<name>, latency_ms.<stage>.p50 and .p90, last_error, and those of `extra`.
     """
     level, text = judge(snapshot, identity, state)
@@ -69,6 +83,7 @@ def diagnostics(
         "rate_hz": f"{snapshot.rate_hz:.2f}",
         "received": snapshot.received,
         "labelled": snapshot.labelled,
+        "late": snapshot.late,
         "dropped": sum(snapshot.dropped.values()),
     }
     values.update({f"dropped.{reason}": n for reason, n in sorted(snapshot.dropped.items())})

@@ -13,6 +13,7 @@ from kdmos_ros.poses import PoseBuffer
 from kdmos_ros.ros.compat import SubscriptionEventCallbacks
 from kdmos_ros.ros.extrinsics import make_extrinsics
 from kdmos_ros.ros.health import Identity
+from kdmos_ros.ros.latency import LatencyTopics
 from kdmos_ros.ros.messages import frame_of, stamp_ns
 from kdmos_ros.ros.odometry import OdometrySource
 from kdmos_ros.ros.outputs import Outputs
@@ -59,6 +60,7 @@ class Session:
         self._poses = OdometrySource(buffer, statistics, self._log)
         self._extrinsics = make_extrinsics(node, p["base_to_lidar"])
         self._outputs = Outputs(node, profile(p["output_reliability"], p["output_depth"]))
+        self._latency = LatencyTopics(node)
         self._pipeline = Pipeline(
             segmenter, self._poses, self._extrinsics, p, statistics, self._log
         )
@@ -72,8 +74,9 @@ class Session:
         self._watch = DeliveryWatch(p["expected_rate"])
         self._poses.resume()
         self._worker = Worker(
-            self._pipeline, self._outputs.publish, p["queue_size"], self._statistics, self._log
-        )
+            self._pipeline, self._outputs.publish, p["queue_size"], self._statistics, self._log,
+            self._labelled,
+        )  # fmt: skip
         self._worker.start()
         odom = self._subscribe(
             Odometry, "odom", self._poses.receive, p["odom_reliability"], _ODOM_DEPTH
@@ -98,6 +101,7 @@ class Session:
         """Stop, and take the publishers down."""
         self.stop()
         self._outputs.destroy()
+        self._latency.destroy()
         self._extrinsics.close()
         self._poses.close()
 
@@ -127,6 +131,11 @@ class Session:
         figures: dict[str, object] = {"waiting": self._worker.waiting if self._worker else 0}
         figures.update(self._poses.figures())
         return figures
+
+    def _labelled(self, timings_ms: dict[str, float]) -> None:
+        late = timings_ms["total"] > self._parameters["late_after"] * 1e3
+        self._statistics.labelled(timings_ms, late)
+        self._latency.publish(timings_ms)
 
     def _on_cloud(self, message: PointCloud2) -> None:
         stamp = stamp_ns(message.header.stamp)

@@ -24,6 +24,7 @@ class Snapshot:
         events: other noteworthy things by name (poses out of order, resets, odd clouds ...).
         recent_received, recent_labelled: scans in the last WINDOW_S.
         recent_dropped: scans dropped in the last WINDOW_S by reason.
+        recent_late: scans labelled too late in the last WINDOW_S; `late`: since the start.
         rate_hz: labelled scans a second over the last WINDOW_S.
         latency_ms: stage -> (median, 90th percentile) of the last scans.
         last_error: the newest drop's message.
@@ -39,6 +40,8 @@ class Snapshot:
     rate_hz: float
     latency_ms: dict[str, tuple[float, float]]
     last_error: str
+    late: int = 0
+    recent_late: int = 0
 
 
 class Statistics:
@@ -53,6 +56,7 @@ class Statistics:
         self._lock = threading.Lock()
         self._received = 0
         self._labelled = 0
+        self._late = 0
         self._dropped: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
         self._recent: deque[tuple[float, str, str]] = deque()
@@ -65,11 +69,14 @@ class Statistics:
             self._received += 1
             self._remember("received")
 
-    def labelled(self, timings_ms: dict[str, float]) -> None:
-        """A scan was labelled and published."""
+    def labelled(self, timings_ms: dict[str, float], late: bool = False) -> None:
+        """A scan was labelled and published; `late`: later than the operator wants."""
         with self._lock:
             self._labelled += 1
             self._remember("labelled")
+            if late:
+                self._late += 1
+                self._remember("late")
             for stage, value in timings_ms.items():
                 self._latency.setdefault(stage, deque(maxlen=_KEPT_LATENCIES)).append(value)
 
@@ -106,6 +113,8 @@ class Statistics:
                     for stage, values in self._latency.items()
                 },
                 last_error=self._last_error,
+                late=self._late,
+                recent_late=kinds["late"],
             )
 
     def _remember(self, kind: str, reason: str = "") -> None:

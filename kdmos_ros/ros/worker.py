@@ -31,6 +31,8 @@ class Worker:
 
     Args:
         publish: sends a result out and returns its own stage timings, milliseconds.
+        finished: gets the milliseconds of every stage of a labelled cloud, `queue` (waiting) and
+            `total` (arrival to published) among them.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Worker:
         queue_size: int,
         statistics: Statistics,
         log: ThrottledLog,
+        finished: Callable[[dict[str, float]], None] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._publish = publish
         self._mailbox: Mailbox[Job] = Mailbox(queue_size)
         self._statistics = statistics
         self._log = log
+        self._finished = finished or statistics.labelled
         self._thread = threading.Thread(target=self._run, name="mos_worker", daemon=True)
 
     @property
@@ -94,4 +98,4 @@ class Worker:
                 now = time.perf_counter()
                 timings["queue"] = (start - job.arrived) * 1e3
                 timings["total"] = (now - job.arrived) * 1e3
-                self._statistics.labelled(timings)
+                self._finished(timings)
