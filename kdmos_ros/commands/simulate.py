@@ -92,6 +92,6 @@ def _write(drive: Drive, output: Path, semantickitti: bool) -> int:
         else:
             writer = stack.enter_context(DriveWriter(output, drive.base_T_sensor))
         for frame in progress(drive, len(drive), "simulate"):
-            writer.add(frame.scan, pack_labels(frame.labels, frame.instance))
+            writer.add(frame.scan, pack_labels(frame.labels, frame.instance, frame.kind))
             points += len(frame.labels)
     return points

@@ -15,6 +15,7 @@ from kdmos_ros.io.bags import GROUND_TRUTH, TF_STATIC
 from kdmos_ros.io.ground_truth import ground_truth_message
 from kdmos_ros.io.messages import cloud_message, odometry_message, transform_message
 from kdmos_ros.labels import to_semantickitti
+from kdmos_ros.object_kinds import semantic_ids
 from kdmos_ros.scan import Scan
 
 CLOUD_TOPIC = "/points"
@@ -23,10 +24,15 @@ SENSOR_FRAME, BASE_FRAME, ODOM_FRAME = "lidar", "base_link", "odom"
 
 
 def pack_labels(
-    classes: npt.NDArray[np.uint8], instance: npt.NDArray[np.int32] | None = None
+    classes: npt.NDArray[np.uint8],
+    instance: npt.NDArray[np.int32] | None = None,
+    kind: npt.NDArray[np.uint8] | None = None,
 ) -> npt.NDArray[np.uint32]:
-    """SemanticKITTI labels (N,) uint32: id of the class, instance in the upper 16 bits."""
-    raw = to_semantickitti(classes)
+    """SemanticKITTI labels (N,) uint32: id of the class, instance in the upper 16 bits.
+
+    With the object kinds (N,) of the simulator the ids tell these too, e.g. 252 for a moving car.
+    """
+    raw = to_semantickitti(classes) if kind is None else semantic_ids(classes, kind)
     if instance is not None:
         raw = raw | (instance.astype(np.uint32) << np.uint32(16))
     return raw
