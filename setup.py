@@ -24,6 +24,11 @@ EXTRAS = {
     ],
     # Bags, demo, pictures.
     "tools": ["rosbags", "matplotlib", "pillow", "tqdm"],
+    # `kdmos view --viewer rerun`
+    "view": ["rerun-sdk"],
+    # `kdmos label --cluster`
+    "dask": ["distributed"],
+    "ray": ["ray"],
     "train": ["torch", "onnx", "onnxscript", "PyYAML", "tqdm"],
     # `pytest` here is also what makes `colcon test` run pytest.
     "test": ["pytest", "hypothesis", "packaging", "catkin_pkg", "transforms3d"],

@@ -25,10 +25,13 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 # Which extra of the package brings a missing library.
 _EXTRAS = {
     "PIL": "tools",
+    "distributed": "dask",
     "matplotlib": "tools",
     "onnx": "train",
     "onnxscript": "train",
+    "ray": "ray",
     "rclpy": "ros",
+    "rerun": "view",
     "rosbags": "tools",
     "torch": "train",
     "tqdm": "tools",

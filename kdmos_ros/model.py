@@ -61,6 +61,11 @@ class ModelSpec:
         content = {"format": FORMAT, "classes": list(CLASS_NAMES), **dataclasses.asdict(self)}
         return json.dumps(content, indent=2) + "\n"
 
+    @property
+    def digest(self) -> str:
+        """Short hash of the specification, the graphs' hashes in it: tells models apart."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
     @staticmethod
     def from_json(text: str, where: str) -> ModelSpec:
         """Parse a specification.

@@ -94,7 +94,14 @@ def test_manifest_names_every_python_dependency(manifest, setup_arguments):
 
 
 # What is imported under another name than it is installed by.
-DISTRIBUTIONS = {"PIL": "pillow", "catkin_pkg": "catkin-pkg", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "catkin_pkg": "catkin-pkg",
+    "rerun": "rerun-sdk",
+    "yaml": "pyyaml",
+}
+# Extras that `make` does not install.
+LEFT_TO_USERS = {"gpu", "dask", "ray", "view"}
 ROS_MODULE = re.compile(r"rclpy|launch(_ros)?|\w+_(interfaces|msgs|msgs_py|srvs)|ament_\w+|tf2_\w+")
 
 
@@ -189,7 +196,7 @@ def test_constraints_cover_what_make_installs(setup_arguments, python):
             name = canonical(requirement.name)
             assert name not in pinned, f"{name} is pinned twice for Python {python}"
             pinned[name] = next(iter(requirement.specifier)).version
-    extras = set(setup_arguments["extras_require"]) - {"gpu"}
+    extras = set(setup_arguments["extras_require"]) - LEFT_TO_USERS
     for requirement in requirements(setup_arguments, extras):
         name = canonical(requirement.name)
         assert name in pinned, f"{name} is not pinned for Python {python}"

@@ -1,0 +1,162 @@
+"""`kdmos label`: label whole bags."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdmos_ros.commands._options import (
+    add_bag_options,
+    add_model_options,
+    make_segmenter,
+    open_bag,
+    positive,
+)
+from kdmos_ros.errors import KdmosError
+
+if TYPE_CHECKING:
+    from kdmos_ros.labelling.job import Outcome, Target
+
+_STORAGE_SUFFIXES = (".mcap", ".db3")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        "label",
+        help="label whole bags",
+        usage="kdmos label BAG [OUT] [options]\n"
+        "       kdmos label BAG [BAG ...] --out-dir DIR [options]",
+        description="Run the node's segmenter over a rosbag2, without ROS. Writes a bag with all of"
+        " its messages and the labelled clouds, or what the options below ask for. Stopped by"
+        " Ctrl-C or SIGTERM, it leaves what is done so far, readable, and --resume goes on.",
+    )
+    parser.add_argument(
+        "bags",
+        type=Path,
+        nargs="+",
+        metavar="BAG",
+        help="bag directory, .mcap or .db3 file, and the output (default: BAG_labeled beside it);"
+        " or several bags, with --out-dir",
+    )
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--drop-moving",
+        action="store_true",
+        help="write the bag with clouds that lack their moving points (default OUT: BAG_static)."
+        " Clouds that cannot be labelled are left out",
+    )
+    kinds.add_argument(
+        "--semantickitti", type=Path, metavar="DIR", help="write NNNNNN.label files instead"
+    )
+    kinds.add_argument(
+        "--map", type=Path, metavar="FILE", help="write a .pcd or .ply map of what stands instead"
+    )
+    parser.add_argument(
+        "--topic",
+        default="/mos_node/labeled",
+        help="topic of the labelled clouds (default: /mos_node/labeled)",
+    )
+    parser.add_argument(
+        "--voxel", type=_metres, default=0.2, metavar="M", help="of the map (default: 0.2 m)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where an earlier run was stopped"
+    )
+    many = parser.add_argument_group("several bags")
+    many.add_argument(
+        "--out-dir",
+        type=Path,
+        metavar="DIR",
+        help="write to DIR/BAG; DIR and FILE of the options above are then names in there",
+    )
+    many.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="bags at a time (default: 1)"
+    )
+    many.add_argument(
+        "--cluster", choices=("dask", "ray"), help="spread them over the machines of a cluster"
+    )
+    many.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of the cluster (default: as it is configured)"
+    )
+    add_model_options(parser)
+    add_bag_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Label; returns the exit status."""
+    if args.out_dir is not None:
+        from kdmos_ros.commands._label_many import label_many
+
+        return label_many(args)
+    if args.cluster or args.jobs > 1:
+        raise KdmosError("--jobs and --cluster need --out-dir")
+    return _label_one(args)
+
+
+def _label_one(args: argparse.Namespace) -> int:
+    from kdmos_ros.labelling.interrupt import Interrupt
+    from kdmos_ros.labelling.job import label_bag, unfinished
+
+    target = _target(args)
+    if not unfinished(target, args.resume):
+        print(f"{target.path}: complete already")
+        return 0
+    with Interrupt() as interrupt, open_bag(args.bags[0], args) as bag:
+        segmenter = make_segmenter(args)
+        segmenter.warm_up()
+        made_by = f"{segmenter.model_name} {segmenter.spec.digest} on {segmenter.provider}"
+        outcome = label_bag(bag, segmenter, made_by, target, interrupt, args.resume)
+    _report(target.path, outcome)
+    return 128 + outcome.signal if outcome.signal else 0
+
+
+def _target(args: argparse.Namespace) -> Target:
+    from kdmos_ros.labelling import job
+
+    option = args.semantickitti or args.map
+    if len(args.bags) > (1 if option else 2):
+        raise KdmosError("several bags need --out-dir")
+    bag = args.bags[0]
+    if option:
+        kind = job.LABEL_FILES if args.semantickitti else job.MAP
+        return job.Target(option, kind, voxel_m=args.voxel)
+    kind, suffix = (job.WITHOUT_MOVING, "static") if args.drop_moving else (job.BAG, "labeled")
+    path = args.bags[1] if len(args.bags) > 1 else bag.parent / f"{bag_name(bag)}_{suffix}"
+    return job.Target(path, kind, "/" + args.topic.strip("/"))
+
+
+def bag_name(path: Path) -> str:
+    """Name of a bag, without the suffix of a single file."""
+    path = path.resolve()
+    return path.stem if path.suffix in _STORAGE_SUFFIXES else path.name
+
+
+def _report(path: Path, outcome: Outcome) -> None:
+    speed = ""
+    if outcome.work_s > 0 and outcome.drive_s > 0:
+        speed = f", {outcome.drive_s / outcome.work_s:.1f} times real time"
+    text = f"{path}: {outcome.labelled} of {outcome.total} scans labelled{speed}"
+    if outcome.dropped:
+        text += f"\nnot labelled: {outcome.reasons()}"
+    print(text, flush=True)
+    if outcome.signal:
+        print(
+            f"kdmos: interrupted after {outcome.done} of {outcome.total} scans; --resume goes on",
+            file=sys.stderr,
+        )
+
+
+def _metres(text: str) -> float:
+    """A finite length above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a length above 0, got {text!r}")
+    return value

@@ -1,0 +1,119 @@
+"""A bag made of another one: with the labelled clouds beside its own, or without what moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from kdmos_ros.cloud import PackedCloud, append_label, subset
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.io.bag_file import POINT_CLOUD, BagError, BagFile, RawMessage, typestore
+from kdmos_ros.io.bag_writer import BagWriter
+from kdmos_ros.labels import MOVING
+from kdmos_ros.replay import ReplayedScan
+
+
+class BagSink:
+    """Writes a bag with all messages of another one, byte for byte, and an answer to each cloud.
+
+    An answer is recorded at the time of its cloud, right after what was recorded until then.
+
+    Args:
+        path: of the new bag. An unfinished one of that name gives the answers to skipped scans.
+        source: the bag that is labelled.
+        cloud_topic: its clouds.
+        topic: of the answers; the cloud topic itself for clouds without moving points, which
+            replace the clouds.
+        resume: whether there is an unfinished bag.
+
+    Raises:
+        KdmosError: a path or topic that is taken, or a topic that cannot be copied.
+    """
+
+    def __init__(
+        self, path: Path, source: Path, cloud_topic: str, topic: str, resume: bool
+    ) -> None:
+        self._topic = topic
+        self._replaces = topic == cloud_topic
+        self._waiting: dict[int, list[bytes | memoryview]] = {}
+        with ExitStack() as stack:
+            bag = stack.enter_context(BagFile(source))
+            if not self._replaces and any(t.name == topic for t in bag.topics):
+                raise KdmosError(f"{source} has a topic {topic} already; choose another one")
+            self._done: Iterator[RawMessage] = iter(())
+            if resume and path.exists():
+                self._done = stack.enter_context(BagFile(path)).messages([topic])
+            self._writer = BagWriter(path, overwrite=resume)
+            stack.callback(self._writer.abort)
+            for connection in bag.connections:
+                self._writer.copy_topic(connection)
+            if not self._replaces:
+                self._writer.add_topic(topic, POINT_CLOUD)
+            copied = [t.name for t in bag.topics if not (self._replaces and t.name == topic)]
+            self._messages = bag.messages(copied)
+            self._next = next(self._messages, None)
+            self._stack = stack.pop_all()
+
+    def add(self, scan: ReplayedScan) -> None:
+        """See Sink."""
+        self._copy_until(scan.recorded_ns)
+        if scan.dropped:
+            return
+        if scan.skipped:
+            self._writer.write_raw(self._topic, scan.recorded_ns, self._answer(scan.recorded_ns))
+            return
+        assert scan.labels is not None and scan.moving_probability is not None
+        if self._replaces:
+            packed = subset(scan.message, scan.labels != MOVING)
+        else:
+            packed = append_label(scan.message, scan.labels, scan.moving_probability)
+        self._writer.write(self._topic, scan.recorded_ns, _message(scan.message.header, packed))
+
+    def save(self, complete: bool) -> None:
+        """See Sink."""
+        if complete:
+            self._copy_until(None)
+        with self._stack:  # whose drop of the bag does nothing once it is closed
+            self._writer.close()
+
+    def discard(self) -> None:
+        """See Sink."""
+        self._stack.close()
+
+    def _answer(self, recorded_ns: int) -> bytes | memoryview:
+        """The unfinished bag's answer to the cloud of that time."""
+        # Answers come in the order of recording, scans in that of their stamps.
+        while not self._waiting.get(recorded_ns):
+            done = next(self._done, None)
+            if done is None:
+                raise BagError(f"{self._writer.path} has fewer clouds than its bookmark says")
+            self._waiting.setdefault(done.stamp_ns, []).append(done.data)
+        found = self._waiting[recorded_ns].pop(0)
+        if not self._waiting[recorded_ns]:
+            del self._waiting[recorded_ns]
+        return found
+
+    def _copy_until(self, recorded_ns: int | None) -> None:
+        while self._next is not None and (
+            recorded_ns is None or self._next.stamp_ns <= recorded_ns
+        ):
+            self._writer.write_raw(self._next.topic, self._next.stamp_ns, self._next.data)
+            self._next = next(self._messages, None)
+
+
+def _message(header: Any, cloud: PackedCloud) -> Any:
+    types = typestore().types
+    field = types["sensor_msgs/msg/PointField"]
+    return types[POINT_CLOUD](
+        header,
+        cloud.height,
+        cloud.width,
+        [field(f.name, f.offset, f.datatype, f.count) for f in cloud.fields],
+        cloud.is_bigendian,
+        cloud.point_step,
+        cloud.row_step,
+        cloud.data,
+        cloud.is_dense,
+    )

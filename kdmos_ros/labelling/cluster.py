@@ -1,0 +1,79 @@
+"""Hands jobs to an engine that spreads them over many machines: Dask or Ray.
+
+kdmos_ros must be installed on each of them, and the paths of bags and outputs must mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.labelling.many import Job, OnResult, Result, run_job
+
+ENGINES = ("dask", "ray")
+
+
+def run_on_cluster(
+    engine: str, address: str | None, jobs: Sequence[Job], on_result: OnResult
+) -> None:
+    """Run jobs on a cluster; jobs that it loses (dead machines) count as failed.
+
+    Args:
+        engine: one of ENGINES.
+        address: of its scheduler; None: as the engine is configured, else a cluster of its own
+            on this machine.
+        on_result: is called with each result as it comes.
+
+    Raises:
+        ModuleNotFoundError: the engine is not installed.
+        KdmosError: there is no cluster at the address.
+    """
+    if engine == "dask":
+        _run_on_dask(address, jobs, on_result)
+    else:
+        _run_on_ray(address, jobs, on_result)
+
+
+def _run_on_dask(address: str | None, jobs: Sequence[Job], on_result: OnResult) -> None:
+    from distributed import Client, as_completed
+
+    try:
+        client = Client(address, timeout="20s") if address else Client(threads_per_worker=1)
+    except (OSError, ValueError) as error:
+        raise KdmosError(f"no Dask cluster at {address}: {_line(error)}") from error
+    with client:
+        names = {}
+        for job in jobs:
+            names[client.submit(run_job, job, pure=False)] = job.name
+        for future in as_completed(list(names)):
+            lost = future.exception()
+            on_result(future.result() if lost is None else _lost(names[future], lost))
+
+
+def _run_on_ray(address: str | None, jobs: Sequence[Job], on_result: OnResult) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise KdmosError(f"no Ray cluster at {address}: {_line(error)}") from error
+    try:
+        remote = ray.remote(run_job)
+        names = {remote.remote(job): job.name for job in jobs}
+        pending = list(names)
+        while pending:
+            (done,), pending = ray.wait(pending)
+            try:
+                on_result(ray.get(done))
+            except ray.exceptions.RayError as error:
+                on_result(_lost(names[done], error))
+    finally:
+        ray.shutdown()
+
+
+def _lost(name: str, error: BaseException) -> Result:
+    return Result(name, 1, f"lost by the cluster: {_line(error)}")
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,126 @@
+"""What a labelled drive can be written to; each output can be left unfinished and taken up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.io.point_file import check_suffix, write_points
+from kdmos_ros.io.semantickitti import read_label
+from kdmos_ros.io.semantickitti_writer import PredictionWriter
+from kdmos_ros.labels import MOVABLE, STATIC, to_semantickitti
+from kdmos_ros.replay import ReplayedScan
+from kdmos_ros.voxel_map import VoxelMap
+
+
+class Sink(Protocol):
+    """Takes the scans of a replay in order.
+
+    Nothing appears under the output's name before `save`, which may come after any scan and ends
+    the writing; `discard` ends it too and leaves what was there before.
+    """
+
+    def add(self, scan: ReplayedScan) -> None:
+        """Take a scan: labelled, dropped, or skipped because an earlier run has done it."""
+
+    def save(self, complete: bool) -> None:
+        """Write what was taken; `complete` if it is the whole drive."""
+
+    def discard(self) -> None:
+        """Drop what was taken."""
+
+
+class LabelFiles:
+    """A folder with a SemanticKITTI file NNNNNN.label for each cloud; zeros where dropped.
+
+    Args:
+        folder: becomes the folder; an unfinished one of that name gives what was skipped.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            self._scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            self._scratch.chmod(0o755)  # mkdtemp makes it private
+        except OSError as error:
+            raise KdmosError(f"cannot write {folder}: {error.strerror}") from error
+        self._files = PredictionWriter(self._scratch)
+
+    def add(self, scan: ReplayedScan) -> None:
+        """See Sink."""
+        if scan.skipped and not scan.dropped:
+            done = self._folder / f"{scan.index:06d}.label"
+            raw = read_label(done, scan.n_points)
+        elif scan.labels is None:
+            raw = np.zeros(scan.n_points, np.uint32)
+        else:
+            raw = to_semantickitti(scan.labels)
+        self._files.add(scan.index, raw)
+
+    def save(self, complete: bool) -> None:
+        """See Sink."""
+        try:
+            if self._folder.exists():
+                os.replace(self._folder, f"{self._scratch}.old")
+            os.replace(self._scratch, self._folder)
+        except OSError as error:
+            raise KdmosError(f"cannot write {self._folder}: {error.strerror}") from error
+        finally:
+            shutil.rmtree(f"{self._scratch}.old", ignore_errors=True)
+            self.discard()
+
+    def discard(self) -> None:
+        """See Sink."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+class MapFile:
+    """The static world as one point cloud in odom; moving and unlabelled points are left out.
+
+    Args:
+        path: .pcd or .ply file. What an unfinished map needs to go on lies beside it.
+        voxel_m: edge of a voxel; each gives the mean of its points.
+        resume: go on with an unfinished map.
+
+    Raises:
+        KdmosError: another suffix, or the unfinished map is damaged.
+    """
+
+    def __init__(self, path: Path, voxel_m: float, resume: bool) -> None:
+        check_suffix(path)
+        self._path = path
+        self._state = path.with_name(f"{path.name}.partial.npz")
+        self._map = VoxelMap.load(self._state) if resume else VoxelMap(voxel_m)
+
+    def add(self, scan: ReplayedScan) -> None:
+        """See Sink."""
+        if scan.index < self._map.scans:
+            return  # an earlier run has done it
+        self._map.scans = scan.index + 1
+        if scan.labels is None or scan.scan is None:
+            return
+        keep = (scan.labels == STATIC) | (scan.labels == MOVABLE)
+        intensity = scan.scan.intensity
+        self._map.add(
+            scan.scan.pose,
+            scan.scan.points[keep],
+            None if intensity is None else intensity[keep],
+        )
+
+    def save(self, complete: bool) -> None:
+        """See Sink."""
+        write_points(self._path, *self._map.points())
+        if complete:
+            self._state.unlink(missing_ok=True)
+        else:
+            self._map.save(self._state)
+
+    def discard(self) -> None:
+        """See Sink."""
