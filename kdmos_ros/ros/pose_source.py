@@ -13,11 +13,18 @@ Matrix = npt.NDArray[np.float64]
 
 
 class StampedCloud(NamedTuple):
-    """A decoded cloud: stamp, frame id, points (N, 3) float32 in that frame, metres."""
+    """A decoded cloud.
+
+    Attributes:
+        stamp_ns, frame: of its header.
+        points: (N, 3) float32, metres, in the sensor frame, as measured.
+        seconds: (N,) float32 time of each point after the stamp, or None.
+    """
 
     stamp_ns: int
     frame: str
     points: npt.NDArray[np.float32]
+    seconds: npt.NDArray[np.float32] | None = None
 
 
 class PoseSource(Protocol):

@@ -1,0 +1,278 @@
+"""KISS-ICP as a source of poses; most of it with a stand-in for the library."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from kdmos_ros.errors import KdmosError, PoseError
+from kdmos_ros.geometry import invert, make_transform
+from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.ros.kiss_source import KissSource, load_kiss_icp
+from kdmos_ros.ros.pose_source import StampedCloud
+from kdmos_ros.ros.throttle import ThrottledLog
+
+STEP = 100_000_000
+
+
+class Logger:
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, text):
+        self.lines.append(text)
+
+
+class Library:
+    """Stands in for KissICP: goes 1 m a cloud, or what `script` says."""
+
+    made = 0
+
+    def __init__(self, script):
+        Library.made += 1
+        self.last_pose = np.eye(4)
+        self.last_delta = np.eye(4)
+        self.script = script
+        self.position = 0.0
+        self.seen = []
+        self.guesses, self.deltas = [], []
+
+    def register_frame(self, points, times):
+        assert points.dtype == np.float64 and np.isfinite(points).all()
+        assert len(times) in (0, len(points))
+        self.seen.append((points, times))
+        guess = self.last_pose @ self.last_delta
+        self.guesses.append(guess[0, 3])
+        self.deltas.append(self.last_delta[0, 3])
+        x = self.script.pop(0) if self.script else 1.0
+        if isinstance(x, Exception):
+            raise x
+        if len(self.seen) == 1:
+            return
+        self.position += x
+        new = make_transform(np.eye(3), [self.position, 0, 0])
+        self.last_delta = invert(self.last_pose) @ new
+        self.last_pose = new
+
+
+class Bench:
+    def __init__(self, *script):
+        self.script = list(script)
+        self.logger = Logger()
+        buffer = PoseBuffer(max_seconds=5.0, max_gap_s=2.0, max_jump_m=1.0, name="KISS-ICP")
+        self.source = KissSource(
+            buffer, "base_link", lambda: Library(self.script), ThrottledLog(self.logger, 0)
+        )
+
+    @property
+    def library(self):
+        return self.source._odometry
+
+    def see(self, step, points=None, seconds=None):
+        """x of the pose of a cloud, and its generation."""
+        points = cloud() if points is None else points
+        self.source.observe(StampedCloud(round(step * STEP), "lidar", points, seconds))
+        pose, generation = self.source.wait(round(step * STEP), 10.0)
+        return pytest.approx(pose[0, 3]), generation
+
+    def reason(self, *arguments):
+        with pytest.raises(PoseError) as caught:
+            self.see(*arguments)
+        return caught.value.reason
+
+
+def cloud(n=500):
+    return np.random.default_rng(0).uniform(5, 30, (n, 3)).astype(np.float32)
+
+
+def test_missing_library_is_told_with_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "kiss_icp.kiss_icp", None)
+    monkeypatch.setitem(sys.modules, "kiss_icp.config.parser", None)
+    with pytest.raises(KdmosError, match="pip install kiss-icp"):
+        load_kiss_icp()
+
+
+def test_clouds_with_hardly_a_point_are_counted():
+    bench = Bench()
+    bench.see(0)
+    blind = np.full((5000, 3), np.nan, np.float32)
+    blind[:100] = cloud(100)
+    blind[100:] = 0.1  # on the robot
+    assert bench.reason(1, blind) == "too_few_points"
+    assert bench.source.figures()["kiss_icp.failed"] == 1
+    assert bench.see(2) == (1.0, bench.source.buffer.generation)
+
+
+def test_a_failure_of_the_library_costs_one_cloud_and_the_history():
+    bench = Bench(0.0, 1.0, RuntimeError("no luck"))
+    _, generation = bench.see(0), bench.see(1)[1]
+    assert bench.reason(2) == "failed"
+    assert "no luck" in bench.source.why
+    x, later = bench.see(3)
+    assert x == 0.0 and later > generation
+    assert bench.source.figures()["kiss_icp.restarts"] == 1
+
+
+def test_a_pose_that_is_not_finite_is_a_failure():
+    bench = Bench(0.0, np.nan)
+    bench.see(0)
+    assert bench.reason(1) == "failed"
+
+
+def test_a_step_back_in_time_is_refused_a_large_one_begins_anew():
+    bench = Bench()
+    bench.see(100)
+    generation = bench.see(101)[1]
+    assert bench.reason(100.5) == "out_of_order"
+    x, later = bench.see(0)
+    assert x == 0.0 and later > generation
+    assert "went back by 10.1 s" in bench.source.why
+
+
+def test_the_same_cloud_again_is_not_registered_again():
+    bench = Bench()
+    bench.see(0)
+    assert bench.see(1) == bench.see(1)
+    assert len(bench.library.seen) == 2
+
+
+def test_a_pause_begins_anew():
+    bench = Bench()
+    bench.see(0)
+    generation = bench.see(1)[1]
+    x, later = bench.see(31)
+    assert x == 0.0 and later > generation
+    assert "no cloud was registered for 3.0 s" in bench.source.why
+    assert bench.logger.lines
+
+
+def test_a_slip_of_the_registration_begins_anew():
+    bench = Bench(0.0, 1.0, 1.0, 1.0, 6.0)
+    before = [bench.see(i) for i in range(4)][-1][1]
+    x, after = bench.see(4)
+    assert x == 0.0 and after > before
+    assert "5.0 m off its course" in bench.source.why
+    assert bench.see(5) == (1.0, after)  # not a new generation for each cloud
+
+
+def test_reset_and_rewind_forget_map_and_poses():
+    bench = Bench()
+    generations = [bench.see(0)[1]]
+    for forget in (bench.source.reset, lambda: bench.source.rewind(0)):
+        forget()
+        assert len(bench.source.buffer) == 0
+        x, generation = bench.see(1)
+        assert x == 0.0
+        generations.append(generation)
+    assert len(set(generations)) == 3
+
+
+def test_points_without_return_leave_with_their_times():
+    points = cloud()
+    points[::10] = np.nan
+    seconds = np.linspace(-0.1, 0, len(points), dtype=np.float32)
+    seconds[3::10] = np.nan
+    bench = Bench()
+    bench.see(0, points, seconds)
+    ((seen, times),) = bench.library.seen
+    assert len(seen) == len(times) == 400
+    keep = np.isfinite(points).all(axis=1) & np.isfinite(seconds)
+    np.testing.assert_array_equal(times, seconds[keep].astype(np.float64))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_times_that_the_library_dies_of_are_kept_from_it(value):
+    bench = Bench()
+    points = cloud()
+    seconds = np.full(len(points), value, np.float32)
+    if np.isnan(value):
+        assert bench.reason(0, points, seconds) == "too_few_points"
+    else:
+        bench.see(0, points, seconds)
+        assert len(bench.library.seen[0][1]) == 0
+
+
+@pytest.mark.parametrize(("first", "x"), [(0.0, 1.0), (-0.05, 1.5), (-0.1, 2.0)])
+def test_pose_is_that_of_the_stamp_though_the_library_gives_that_of_the_sweeps_end(first, x):
+    bench = Bench()
+    seconds = np.linspace(first, first + 0.1, 500, dtype=np.float32)
+    if first > -0.1:
+        assert bench.reason(0, None, seconds) == "too_old"
+    else:
+        bench.see(0, None, seconds)
+    bench.see(1, None, seconds)
+    assert bench.see(2, None, seconds)[0] == pytest.approx(x, abs=1e-6)
+    start = bench.source.wait(round((2 + 10 * first) * STEP), 0)[0]
+    assert start[0, 3] == pytest.approx(1.0, abs=1e-6)
+    assert bench.source.buffer.generation == 0
+
+
+@pytest.mark.parametrize("times", [False, True])
+def test_lost_clouds_do_not_disturb_guess_and_deskewing(times):
+    bench = Bench(0.0, 1.0, 2.0, 1.0)
+    seconds = np.linspace(-0.1, 0, 500, dtype=np.float32) if times else None
+    found = [bench.see(step, None, seconds)[0] for step in (0, 1, 3, 4)]
+    # Where the library looks for the cloud, and how far it takes the sweep to have gone.
+    assert bench.library.guesses == pytest.approx([0, 0, 3, 4])
+    assert bench.library.deltas == pytest.approx([0, 0, 1 if times else 2, 1])
+    assert found == [0, 1, 3, 4]
+
+
+def test_memory_is_bounded():
+    bench = Bench()
+    for step in range(200):
+        bench.see(step)
+    assert len(bench.source.buffer) == 51
+
+
+# -- the library itself --------------------------------------------------------------------------
+
+
+def room(pose, n=4000, seed=0):
+    """Points on the walls and the floor of a hall, in the frame of a sensor at a pose."""
+    rng = np.random.default_rng(seed)
+    walls = rng.uniform([-20, -15, -1.7], [20, 15, 3], (n, 3))
+    axis = rng.integers(0, 3, n)
+    side = np.where(rng.random(n) < 0.5, -1, 1)
+    walls[axis == 0, 0] = 20 * side[axis == 0]
+    walls[axis == 1, 1] = 15 * side[axis == 1]
+    walls[axis == 2, 2] = -1.7
+    back = invert(pose)
+    return (walls @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
+
+
+def test_the_library_follows_a_drive_through_a_hall():
+    pytest.importorskip("kiss_icp", reason="kiss-icp is not installed")
+    buffer = PoseBuffer(max_gap_s=2.0, max_jump_m=1.0)
+    source = KissSource(buffer, "base_link", load_kiss_icp(1), ThrottledLog(Logger()))
+    for i in range(12):
+        truth = make_transform(np.eye(3), [0.3 * i, 0.05 * i, 0])
+        points = np.concatenate([room(truth, seed=i), np.full((50, 3), np.nan, np.float32)])
+        source.observe(StampedCloud(i * STEP, "lidar", points))
+    pose, generation = source.wait(11 * STEP, 0)
+    assert generation == buffer.generation == 0
+    np.testing.assert_allclose(pose[:3, 3], truth[:3, 3], atol=0.1)
+    assert source.failed == source.restarts == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kitti_0048"])
+def test_the_library_on_real_scans(real_data, name):
+    pytest.importorskip("kiss_icp", reason="kiss-icp is not installed")
+    pytest.importorskip("rosbags", reason="reads a bag")
+    from kdmos_ros.cloud import decode
+    from kdmos_ros.io.bags import BagReader
+
+    truth = np.loadtxt(real_data / name / "poses.txt").reshape(-1, 3, 4)
+    buffer = PoseBuffer(max_gap_s=2.0, max_jump_m=1.0)
+    source = KissSource(buffer, "base_link", load_kiss_icp(1), ThrottledLog(Logger()))
+    stamps = []
+    with BagReader(real_data / name / "bag") as bag:
+        for stamp, message in bag.clouds():
+            source.observe(StampedCloud(stamp, "velodyne", decode(message).points))
+            stamps.append(stamp)
+    assert buffer.generation == 0
+    found = np.stack([buffer.at(stamp) for stamp in stamps])
+    true_way = truth[-1][:, 3] - truth[0][:, 3]
+    way = found[-1][:3, 3] - found[0][:3, 3]
+    assert np.linalg.norm(way) == pytest.approx(np.linalg.norm(true_way), abs=0.3)
