@@ -24,8 +24,7 @@ class BagSink:
         path: of the new bag. An unfinished one of that name gives the answers to skipped scans.
         source: the bag that is labelled.
         cloud_topic: its clouds.
-        topic: of the answers; the cloud topic itself for clouds without moving points, which
-            replace the clouds.
+        topic: of the labelled clouds; None: the clouds are replaced by what does not move.
         resume: whether there is an unfinished bag.
 
     Raises:
@@ -33,10 +32,10 @@ class BagSink:
     """
 
     def __init__(
-        self, path: Path, source: Path, cloud_topic: str, topic: str, resume: bool
+        self, path: Path, source: Path, cloud_topic: str, topic: str | None, resume: bool
     ) -> None:
-        self._topic = topic
-        self._replaces = topic == cloud_topic
+        self._replaces = topic is None
+        self._topic = topic = cloud_topic if topic is None else topic
         self._waiting: dict[int, list[bytes | memoryview]] = {}
         with ExitStack() as stack:
             bag = stack.enter_context(BagFile(source))

@@ -151,7 +151,7 @@ def _open(bag: BagReader, target: Target, start: int, resume: bool) -> Sink:
         return LabelFiles(target.path)
     if target.kind == MAP:
         return MapFile(target.path, target.voxel_m, start > 0)
-    topic = bag.cloud_topic if target.kind == WITHOUT_MOVING else target.topic
+    topic = None if target.kind == WITHOUT_MOVING else target.topic
     return BagSink(target.path, bag.path, bag.cloud_topic, topic, resume)
 
 

@@ -13,6 +13,7 @@ from threading import Lock
 from kdmos_ros.labelling.interrupt import Interrupt
 
 _POLL_S = 0.2
+_COMMAND = (sys.executable, "-m", "kdmos_ros.cli")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def run_processes(
 
 def _run(job: Job, started: Callable[[subprocess.Popen[str]], None]) -> Result:
     process = subprocess.Popen(
-        [sys.executable, "-m", "kdmos_ros.cli", *job.arguments],
+        [*_COMMAND, *job.arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
