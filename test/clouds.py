@@ -41,6 +41,11 @@ LAYOUTS: dict[str, tuple[int, int, list[tuple[str, str, int]]]] = {
         [("x", "f4", 0), ("y", "f4", 4), ("z", "f4", 8), ("intensity", "f4", 12),
          ("tag", "u1", 16), ("line", "u1", 17), ("timestamp", "f8", 18)],
     ),
+    "livox_avia": (
+        18, 1,
+        [("x", "f4", 0), ("y", "f4", 4), ("z", "f4", 8), ("intensity", "f4", 12),
+         ("tag", "u1", 16), ("line", "u1", 17)],
+    ),
     "autoware_xyzirc": (
         16, 1,
         [("x", "f4", 0), ("y", "f4", 4), ("z", "f4", 8), ("intensity", "u1", 12),
