@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def table(heading):
     """Rows of the first table under a heading, each a list of cells."""
     section = re.split(r"\n#+ ", README.split(f"# {heading}\n", 1)[1])[0]
-    rows = [line for line in section.splitlines() if line.startswith("|")]
+    rows = [line.strip() for line in section.splitlines() if line.strip().startswith("|")]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
@@ -63,3 +63,19 @@ def test_files_that_the_documents_name_exist(name):
     linked = re.findall(r"\]\(([^)#:]+)\)", text)
     for path in linked:
         assert (ROOT / path).exists(), path
+
+
+def test_sensors_are_those_of_the_files():
+    yaml = pytest.importorskip("yaml")
+    rows = {row[0].strip("`"): row[2:] for row in table("Your own LiDAR")}
+    files = (ROOT / "config" / "sensors").glob("*.yaml")
+    shipped = {p.stem: yaml.safe_load(p.read_text())["/**"]["ros__parameters"] for p in files}
+    assert rows.keys() == shipped.keys()
+    for name, (intensity, time) in rows.items():
+        values = shipped[name]
+        if values["intensity_field"]:
+            scale = f"{values['intensity_scale']:g}"
+            assert intensity == f"`{values['intensity_field']}` / {scale}"
+        if values["time_field"]:
+            base = {"stamp": "from the stamp", "absolute": "since 1970"}[values["time_base"]]
+            assert time == f"`{values['time_field']}`, {values['time_unit']} {base}"

@@ -6,6 +6,7 @@ import yaml
 from clouds import LAYOUTS, make_cloud
 
 from kdmos_ros.errors import CloudError, KdmosError
+from kdmos_ros.resources import share_dir
 from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS, read_cloud
 from kdmos_ros.sensor_files import sensor_file, sensor_names
 
@@ -54,21 +55,21 @@ def test_names_are_those_of_the_files():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_file_sets_parameters_that_the_node_accepts(name):
+def test_every_file_goes_on_top_of_the_nodes_parameters(name):
+    """As launch does it: mos.yaml first, then the sensor's file."""
     rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    from rclpy.parameter import Parameter
+    from kdmos_ros.ros.parameters import SPECS, Parameters
 
-    from kdmos_ros.ros.parameters import Parameters
-
-    values = values_of(name)
+    files = share_dir() / "config" / "mos.yaml", sensor_file(name)
+    options = [word for path in files for word in ("--params-file", str(path))]
     context = rclpy.Context()
-    rclpy.init(context=context)
+    rclpy.init(args=["--ros-args", *options], context=context)
     try:
-        given = [Parameter(key, value=value) for key, value in values.items()]
-        node = rclpy.create_node("bench", context=context, parameter_overrides=given)
+        node = rclpy.create_node("bench", context=context)
         parameters = Parameters(node, lambda: False)
         assert parameters.unknown() == []
-        assert {key: parameters[key] for key in values} == values
+        defaults = {spec.name: spec.default for spec in SPECS}
+        assert dict(parameters) == {**defaults, **values_of(name)}
         node.destroy_node()
     finally:
         rclpy.shutdown(context=context)
