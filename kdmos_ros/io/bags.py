@@ -61,6 +61,7 @@ class BagReader:
         base_T_sensor: (4, 4) float64.
         poses: odom_T_base of the whole drive, to look up at any stamp.
         odometry: the same as (stamp in ns, pose), in the order of recording.
+        static_transforms: {(parent, child): T_parent_child} of /tf_static.
         n_scans: clouds in the bag.
 
     Raises:
@@ -84,9 +85,9 @@ class BagReader:
             self.poses = PoseBuffer(max_seconds=math.inf)
             self.odometry: list[tuple[int, npt.NDArray[np.float64]]] = []
             self.odom_frame = self.base_frame = ""
-            mounts = self._read_poses()
+            self.static_transforms = self._read_poses()
             if base_T_sensor is None:
-                base_T_sensor = self._find_mount(mounts)
+                base_T_sensor = self._find_mount(self.static_transforms)
             self.base_T_sensor = base_T_sensor
         except BaseException:
             self.close()

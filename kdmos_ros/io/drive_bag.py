@@ -12,6 +12,14 @@ from kdmos_ros import geometry
 from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, TF
 from kdmos_ros.io.bag_writer import BagWriter
 from kdmos_ros.io.bags import GROUND_TRUTH, TF_STATIC
+from kdmos_ros.io.calibration import (
+    CAMERA_FRAME,
+    CAMERA_INFO,
+    LIDAR_TO_CAMERA,
+    Calibration,
+    camera_info,
+    camera_topic,
+)
 from kdmos_ros.io.ground_truth import ground_truth_message
 from kdmos_ros.io.messages import cloud_message, odometry_message, transform_message
 from kdmos_ros.labels import to_semantickitti
@@ -47,6 +55,7 @@ class DriveWriter:
         path: directory of the new bag.
         base_T_sensor: (4, 4) mount of the sensor.
         overwrite: replace a bag of that name.
+        calibration: of cameras, see io.calibration; written too.
 
     Raises:
         BagError: as BagWriter.
@@ -58,7 +67,9 @@ class DriveWriter:
         base_T_sensor: npt.NDArray[np.float64],
         *,
         overwrite: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
+        self._calibration = dict(calibration or {})
         self._sensor_T_base = geometry.invert(base_T_sensor)
         self._base_T_sensor = base_T_sensor
         self._bag = BagWriter(path, overwrite=overwrite)
@@ -83,8 +94,7 @@ class DriveWriter:
         """Write a scan, the odometry at its stamp and its raw labels (N,) uint32."""
         stamp = scan.stamp_ns
         if not self._started:
-            mount = transform_message(stamp, BASE_FRAME, SENSOR_FRAME, self._base_T_sensor)
-            self._bag.write(TF_STATIC, stamp, mount)
+            self._start(stamp)
             self._started = True
         pose = scan.pose @ self._sensor_T_base
         self._bag.write(ODOM_TOPIC, stamp, odometry_message(stamp, ODOM_FRAME, BASE_FRAME, pose))
@@ -95,3 +105,20 @@ class DriveWriter:
         if labels is not None:
             truth = ground_truth_message(stamp, SENSOR_FRAME, labels)
             self._bag.write(GROUND_TRUTH, stamp, truth)
+
+    def _start(self, stamp_ns: int) -> None:
+        """Write what holds for the whole drive."""
+        static = transform_message(stamp_ns, BASE_FRAME, SENSOR_FRAME, self._base_T_sensor)
+        if LIDAR_TO_CAMERA in self._calibration:
+            camera_T_lidar = np.eye(4)
+            camera_T_lidar[:3] = self._calibration[LIDAR_TO_CAMERA]
+            lidar_T_camera = geometry.invert(camera_T_lidar)
+            # In one message: of a latched topic a late subscriber gets the last one only.
+            camera = transform_message(stamp_ns, SENSOR_FRAME, CAMERA_FRAME, lidar_T_camera)
+            static.transforms.extend(camera.transforms)
+        self._bag.write(TF_STATIC, stamp_ns, static)
+        for name, projection in self._calibration.items():
+            topic = camera_topic(name)
+            if topic is not None:
+                self._bag.add_topic(topic, CAMERA_INFO, latched=True)
+                self._bag.write(topic, stamp_ns, camera_info(stamp_ns, projection))

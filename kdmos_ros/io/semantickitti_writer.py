@@ -9,17 +9,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros import geometry
 from kdmos_ros.io.atomic import new_folder
+from kdmos_ros.io.calibration import LIDAR_TO_CAMERA, Calibration, write_calibration
 from kdmos_ros.scan import Scan
 
 
 class SequenceWriter:
     """Fills a sequence folder scan by scan; made by `new_sequence`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, calibration: Calibration | None = None) -> None:
         self._folder = folder
+        self._calibration = calibration or {LIDAR_TO_CAMERA: np.eye(4)[:3]}
+        self._camera_T_lidar = np.eye(4)
+        self._camera_T_lidar[:3] = self._calibration[LIDAR_TO_CAMERA]
         self._rows: list[str] = []
-        self._times: list[float] = []
+        self._stamps_ns: list[int] = []
         for name in ("velodyne", "labels"):
             (folder / name).mkdir()
 
@@ -33,31 +38,34 @@ class SequenceWriter:
         (self._folder / "velodyne" / f"{name}.bin").write_bytes(rows.tobytes())
         if labels is not None:
             _write_label(self._folder / "labels" / f"{name}.label", labels, len(rows))
-        self._rows.append(" ".join(f"{v:.9g}" for v in scan.pose[:3].ravel()))
-        self._times.append(scan.stamp_ns * 1e-9)
+        pose = self._camera_T_lidar @ scan.pose @ geometry.invert(self._camera_T_lidar)
+        self._rows.append(" ".join(f"{v:.12g}" for v in pose[:3].ravel()))
+        self._stamps_ns.append(scan.stamp_ns)
 
     def finish(self) -> None:
-        """Write poses, times and a calibration whose camera is the LiDAR itself."""
-        identity = " ".join(f"{v:g}" for v in np.eye(4)[:3].ravel())
-        start = self._times[0] if self._times else 0.0
-        times = (f"{t - start:.9f}" for t in self._times)
-        for name, lines in (
-            ("poses.txt", self._rows),
-            ("times.txt", times),
-            ("calib.txt", [f"Tr: {identity}"]),
-        ):
+        """Write poses, calibration, and times from the first scan on."""
+        # In integers: a stamp since 1970 as a float would be rounded to a quarter microsecond.
+        since_start = (stamp - self._stamps_ns[0] for stamp in self._stamps_ns)
+        times = [f"{t // 1_000_000_000}.{t % 1_000_000_000:09d}" for t in since_start]
+        for name, lines in (("poses.txt", self._rows), ("times.txt", times)):
             (self._folder / name).write_text("".join(f"{line}\n" for line in lines))
+        write_calibration(self._folder / "calib.txt", self._calibration)
 
 
 @contextmanager
-def new_sequence(folder: str | Path) -> Iterator[SequenceWriter]:
+def new_sequence(
+    folder: str | Path, calibration: Calibration | None = None
+) -> Iterator[SequenceWriter]:
     """Write a sequence folder; it appears only when complete.
+
+    Args:
+        calibration: for calib.txt; it has "Tr". None: the camera is the LiDAR itself.
 
     Raises:
         KdmosError: the folder exists already or cannot be written.
     """
     with new_folder(folder) as scratch:
-        writer = SequenceWriter(scratch)
+        writer = SequenceWriter(scratch, calibration)
         yield writer
         writer.finish()
 
