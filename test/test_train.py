@@ -103,6 +103,19 @@ def test_the_best_threshold_is_the_best():
     assert curve.summary(0.25)["iou_moving"] == pytest.approx(tp / (tp + fp + fn))
 
 
+def test_the_quiet_threshold_is_the_lowest_that_is_quiet():
+    other = np.zeros(200, np.int64)
+    other[[0, 100, 150]] = [9900, 60, 40]
+    curve = ThresholdCurve(np.zeros(200, np.int64), other)
+    assert curve.quiet_threshold(0.01) == 1 / 200
+    assert curve.quiet_threshold(0.004) == 101 / 200
+    assert curve.quiet_threshold(0.003) == 151 / 200
+    other[199] = 100
+    assert ThresholdCurve(other, other).quiet_threshold(0) == 199 / 200, "the highest there is"
+    both = curve + curve
+    assert both.other.sum() == 2 * curve.other.sum()
+
+
 @pytest.mark.parametrize(
     "text",
     [

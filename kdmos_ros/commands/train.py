@@ -32,6 +32,6 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.train.pipeline import train
     from kdmos_ros.train.recipe import load_recipe
 
-    command = f"kdmos train {args.recipe} --work {args.work.name} --out {args.out}"
+    command = f"kdmos train {args.recipe} --work {args.work} --out {args.out}"
     train(load_recipe(args.recipe), command, args.work, args.out)
     return 0

@@ -17,7 +17,7 @@ from kdmos_ros.train.package import write_model
 from kdmos_ros.train.recipe import Recipe
 from kdmos_ros.train.simulate import VALIDATION_SEED, simulate_drives
 from kdmos_ros.train.student import count_parameters
-from kdmos_ros.train.validate import threshold_curve
+from kdmos_ros.train.validate import choose_threshold
 
 
 def train(recipe: Recipe, command: str, work: Path, out: Path) -> dict[str, Any]:
@@ -35,9 +35,11 @@ def train(recipe: Recipe, command: str, work: Path, out: Path) -> dict[str, Any]
         recipe.data, work / "validation", recipe.data.validation_drives, VALIDATION_SEED
     )
     student = fit(recipe, drives, work)
-    curve = threshold_curve(student, held_out, recipe.grid, recipe.features)
-    threshold = curve.best_threshold()
-    figures: dict[str, Any] = curve.summary(threshold)
+    threshold, everything, quiet = choose_threshold(
+        student, held_out, recipe.grid, recipe.features, recipe.fit.false_alarms
+    )
+    figures: dict[str, Any] = everything.summary(threshold)
+    figures["false_alarms_without_movers"] = quiet.summary(threshold)["false_positive_share"]
     training = {
         "command": command,
         "code": _code_version(),

@@ -45,6 +45,8 @@ class FitRecipe:
         lovasz: weight of the Lovasz-softmax term.
         ema: decay of the averaged weights, which are the ones that ship.
         checkpoint_every: steps between two checkpoints.
+        false_alarms: share of points that the shipped threshold may call moving on simulated
+            drives without movers.
     """
 
     steps: int = 4000
@@ -56,6 +58,7 @@ class FitRecipe:
     lovasz: float = 1.0
     ema: float = 0.998
     checkpoint_every: int = 250
+    false_alarms: float = 0.0005
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,18 @@ class ThresholdCurve:
         thresholds = np.arange(1, N_BINS) / N_BINS
         return float(thresholds[int(np.argmax([self.iou(t) for t in thresholds]))])
 
+    def quiet_threshold(self, share: float) -> float:
+        """The lowest threshold at which at most this share of the other points is called moving.
+
+        The highest there is, if none is quiet enough.
+        """
+        called = self.other[::-1].cumsum()[::-1] / max(int(self.other.sum()), 1)
+        quiet = np.flatnonzero(called[1:] <= share)
+        return float(quiet[0] + 1 if len(quiet) else N_BINS - 1) / N_BINS
+
+    def __add__(self, more: ThresholdCurve) -> ThresholdCurve:
+        return ThresholdCurve(self.moving + more.moving, self.other + more.other)
+
     def summary(self, threshold: float) -> dict[str, float]:
         """Figures for logs and cards."""
         tp, fp, fn = self.confusion(threshold)
@@ -65,20 +77,50 @@ def moving_probability(logits: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def threshold_curve(
-    student: Student, paths: list[Path], grid: PolarGrid, features: FeatureSpec
+    student: Student, path: Path, grid: PolarGrid, features: FeatureSpec
 ) -> ThresholdCurve:
-    """Run the student over drives, unaugmented; points labelled UNLABELLED are left out."""
+    """Run the student over a drive, unaugmented; points labelled UNLABELLED are left out."""
     student.eval()
     moving = np.zeros(N_BINS, np.int64)
     other = np.zeros(N_BINS, np.int64)
-    for path in paths:
-        for sample in drive_samples(path, grid, features):
-            batch = Batch.of([sample])
-            logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
-            bins = (moving_probability(logits).numpy() * N_BINS).astype(np.int64)
-            bins = np.minimum(bins, N_BINS - 1)
-            is_moving = sample.labels == MOVING
-            is_other = ~is_moving & (sample.labels != UNLABELLED)
-            moving += np.bincount(bins[is_moving], minlength=N_BINS)
-            other += np.bincount(bins[is_other], minlength=N_BINS)
+    for sample in drive_samples(path, grid, features):
+        batch = Batch.of([sample])
+        logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
+        bins = (moving_probability(logits).numpy() * N_BINS).astype(np.int64)
+        bins = np.minimum(bins, N_BINS - 1)
+        is_moving = sample.labels == MOVING
+        is_other = ~is_moving & (sample.labels != UNLABELLED)
+        moving += np.bincount(bins[is_moving], minlength=N_BINS)
+        other += np.bincount(bins[is_other], minlength=N_BINS)
     return ThresholdCurve(moving, other)
+
+
+def choose_threshold(
+    student: Student,
+    paths: list[Path],
+    grid: PolarGrid,
+    features: FeatureSpec,
+    false_alarms: float,
+) -> tuple[float, ThresholdCurve, ThresholdCurve]:
+    """The threshold that ships: quiet where nothing moves, see `ThresholdCurve.quiet_threshold`.
+
+    The IoU over all drives is no good guide alone: it hardly changes over a wide range, and its
+    optimum moves with the share of moving points, which is far higher in simulation than on a
+    road. Never less than the threshold of the best IoU.
+
+    Args:
+        paths: simulated drives held out from training, with and without movers.
+        false_alarms: share of points that may be called moving in drives without movers.
+
+    Returns:
+        The threshold, the curve over all drives, and that over drives without movers.
+    """
+    none = np.zeros(N_BINS, np.int64)
+    everything = quiet = ThresholdCurve(none, none)
+    for path in paths:
+        curve = threshold_curve(student, path, grid, features)
+        everything += curve
+        if not curve.moving.any():
+            quiet += curve
+    threshold = max(everything.best_threshold(), quiet.quiet_threshold(false_alarms))
+    return threshold, everything, quiet
