@@ -67,13 +67,17 @@ class Sequence:
     Args:
         folder: holds velodyne/, poses.txt, calib.txt and, optionally, times.txt and labels/.
         rate_hz: scan rate for folders without times.txt.
+        poses: file of the poses, if it is not the folder's poses.txt.
 
     Raises:
         KdmosError: a file is missing, cut off, or of another length than the rest; it is named.
     """
 
-    def __init__(self, folder: str | Path, rate_hz: float | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, rate_hz: float | None = None, poses: Path | None = None
+    ) -> None:
         self.folder = Path(folder)
+        self._poses_path = poses or self.folder / "poses.txt"
         self._scans = sorted((self.folder / "velodyne").glob("*.bin"))
         if not self._scans:
             raise KdmosError(f"no scans in {self.folder / 'velodyne'}")
@@ -97,14 +101,18 @@ class Sequence:
             self._poses[index],
         )
 
+    def scan_name(self, index: int) -> str:
+        """Name of a scan's file without its suffix, e.g. 000123."""
+        return self._scans[index].stem
+
     def labels(self, index: int, n_points: int) -> npt.NDArray[np.uint32]:
         """Raw labels (N,) uint32 of a scan; raises as `read_label`."""
         name = self._scans[index].with_suffix(".label").name
         return read_label(self.folder / "labels" / name, n_points)
 
     def _read_poses(self) -> npt.NDArray[np.float64]:
-        cameras = _read_table(self.folder / "poses.txt", 12).reshape(-1, 3, 4)
-        self._check_length("poses.txt", len(cameras))
+        cameras = _read_table(self._poses_path, 12).reshape(-1, 3, 4)
+        self._check_length(self._poses_path, len(cameras))
         camera_T_lidar = np.eye(4)
         camera_T_lidar[:3] = self._read_calibration()
         lidar_T_camera = geometry.invert(camera_T_lidar)
@@ -130,14 +138,16 @@ class Sequence:
                 raise KdmosError(f"no {path}, and no scan rate given")
             return np.round(np.arange(len(self)) * 1e9 / rate_hz).astype(np.int64)
         times = _read_table(path, 1)[:, 0]
-        self._check_length("times.txt", len(times))
-        return np.round(times * 1e9).astype(np.int64)
+        self._check_length(path, len(times))
+        stamps = np.round(times * 1e9).astype(np.int64)
+        late = np.flatnonzero(np.diff(stamps) <= 0)
+        if len(late):
+            raise KdmosError(f"{path}: time {late[0] + 2} is not after the one before")
+        return stamps
 
-    def _check_length(self, name: str, count: int) -> None:
+    def _check_length(self, path: Path, count: int) -> None:
         if count != len(self):
-            raise KdmosError(
-                f"{self.folder / name}: {count} rows, but velodyne/ has {len(self)} scans"
-            )
+            raise KdmosError(f"{path}: {count} rows, but velodyne/ has {len(self)} scans")
 
 
 def _read_bytes(path: Path) -> bytes:

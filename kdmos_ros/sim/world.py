@@ -152,6 +152,14 @@ class World:
         flags[mine] = self._moving[self.owner[mine], self._motion.index(time)[0]]
         return flags
 
+    def speed_of_instance(self, time: float) -> Array:
+        """Speed (m/s) of each instance at a time (s), (instances + 1,); 0 for what stands."""
+        speed = np.zeros(int(self.instance.max(initial=0)) + 1)
+        mine = (self.owner >= 0) & (self.instance > 0)
+        now = self.speeds[:, self._motion.index(time)[0]]
+        speed[self.instance[mine]] = np.abs(now[self.owner[mine]])
+        return speed
+
     def ego_pose(self, time: float) -> Array:
         """world_T_base (4, 4) at a time (s)."""
         pose = self._ego.at(time)[0]

@@ -1,0 +1,56 @@
+"""Labelled scans: the one form in which training and evaluation get data, whatever its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.scan import Scan
+
+
+@dataclass(frozen=True)
+class LabelledScan:
+    """One scan with its truth.
+
+    Attributes:
+        scan: the sweep and its pose.
+        labels: (N,) uint8 classes of kdmos_ros.labels; UNLABELLED points do not count.
+        kind: (N,) uint8 of kdmos_ros.sim.kinds.Kind; 0 where it is not known.
+        name: what tells this scan from all others of its data set, e.g. "08/000123".
+        speed: (N,) float32 m/s of the object of each point over ground, or None: not known.
+    """
+
+    scan: Scan
+    labels: npt.NDArray[np.uint8]
+    kind: npt.NDArray[np.uint8]
+    name: str = ""
+    speed: npt.NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.scan.points)
+        if len(self.labels) != n or len(self.kind) != n:
+            raise ValueError(f"{len(self.labels)} labels, {len(self.kind)} kinds for {n} points")
+
+
+class Source(Protocol):
+    """One drive: iterate it for its scans in time order, as often as needed.
+
+    Attributes:
+        name: of the sequence, bag or drive.
+        base_T_sensor: (4, 4) mount of the sensor, or None where the data does not tell.
+        labelled: whether there are labels; without, all points are UNLABELLED.
+        where: the folder or file, for messages.
+    """
+
+    name: str
+    base_T_sensor: npt.NDArray[np.float64] | None
+    labelled: bool
+    where: str
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[LabelledScan]: ...
