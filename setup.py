@@ -22,6 +22,8 @@ EXTRAS = {
         "ros-std-srvs",
         "ros-visualization-msgs",
     ],
+    # Poses from the clouds alone: the pose source kiss_icp.
+    "kiss": ["kiss-icp>=1.2"],
     # Bags, demo, pictures.
     "tools": ["rosbags", "matplotlib", "pillow", "tqdm"],
     # `kdmos view --viewer rerun`
@@ -31,7 +33,14 @@ EXTRAS = {
     "ray": ["ray"],
     "train": ["torch", "onnx", "onnxscript", "PyYAML", "tqdm"],
     # `pytest` here is also what makes `colcon test` run pytest.
-    "test": ["pytest", "hypothesis", "packaging", "catkin_pkg", "transforms3d"],
+    "test": [
+        "pytest",
+        "hypothesis",
+        "packaging",
+        "catkin_pkg",
+        "transforms3d",
+        'kiss-icp>=1.2; platform_machine == "x86_64"',  # elsewhere its tests skip
+    ],
     "dev": ["ruff", "mypy", "types-PyYAML", "pre-commit"],
 }
 

@@ -97,6 +97,7 @@ def test_manifest_names_every_python_dependency(manifest, setup_arguments):
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "catkin_pkg": "catkin-pkg",
+    "kiss_icp": "kiss-icp",
     "rerun": "rerun-sdk",
     "yaml": "pyyaml",
 }

@@ -20,6 +20,8 @@ from kdmos_ros.ros.throttle import ThrottledLog
 
 _RANGE_M = 1.5, 100.0  # nearer is the robot itself
 _FEWEST_POINTS = 200
+_SHORTEST_SWEEP_S = 1e-4
+_ROUNDING_NS = 5_000  # of times in float32
 # The next cloud is looked for where the last speed leads: after a longer pause that is anywhere.
 MAX_PAUSE_S = 2.0
 
@@ -83,21 +85,24 @@ class KissSource(BufferedPoses):
         """
         if cloud.stamp_ns == self._last_ns:
             return
-        points, seconds = _usable(cloud)
+        points, seconds, end_ns = _usable(cloud)
         if len(points) < _FEWEST_POINTS:
             self.failed += 1
             raise PoseError("too_few_points", f"KISS-ICP cannot register {len(points)} points")
         if self._last_ns is not None:
             self._check_step(cloud.stamp_ns - self._last_ns)
         jumps = self.buffer.jumps
-        why = self._add(cloud.stamp_ns, points, seconds)
+        why = self._add(cloud.stamp_ns, end_ns, points, seconds)
         if self.buffer.jumps > jumps:
             # It lost its way, and this cloud went into its map at the wrong place.
             self._restart(why)
-            self._add(cloud.stamp_ns, points, seconds)
+            self._add(cloud.stamp_ns, end_ns, points, seconds)
 
     def wait(self, stamp_ns: int, timeout_s: float) -> tuple[Matrix, int]:
         """As PoseBuffer.wait, at once: nothing comes that is not there after `observe`."""
+        for known_ns in (self._newest_ns, self._oldest_ns):
+            if known_ns is not None and abs(stamp_ns - known_ns) <= _ROUNDING_NS:
+                stamp_ns = known_ns
         return self.buffer.wait(stamp_ns, 0.0)
 
     def rewind(self, stamp_ns: int) -> None:
@@ -123,13 +128,21 @@ class KissSource(BufferedPoses):
         elif step_ns > MAX_PAUSE_S * 1e9:
             self._restart(f"no cloud was registered for {step_ns * 1e-9:.1f} s")
 
-    def _add(self, stamp_ns: int, points: Matrix, seconds: npt.NDArray[np.float64] | None) -> str:
+    def _add(
+        self,
+        stamp_ns: int,
+        end_ns: int,
+        points: Matrix,
+        seconds: npt.NDArray[np.float64] | None,
+    ) -> str:
         """Register a cloud and buffer its pose; see PoseBuffer.add."""
         try:
             self._register(stamp_ns, points, seconds)
             pose = np.array(self._odometry.last_pose, dtype=np.float64)
-            end_ns = _end_ns(seconds)
-            return self.buffer.add(stamp_ns + end_ns, pose)
+            self._newest_ns = stamp_ns + end_ns
+            if self._oldest_ns is None:
+                self._oldest_ns = self._newest_ns
+            return self.buffer.add(self._newest_ns, pose)
         except Exception as error:  # whatever the library raises: the next cloud gets its turn
             self.failed += 1
             self._restart(f"it failed: {error}")
@@ -165,23 +178,25 @@ class KissSource(BufferedPoses):
         self._motion = np.eye(4)  # of the sensor over the last step
         self._step_ns = 0
         self._last_ns: int | None = None
+        # Of the poses since then; poses are of the sweeps' ends.
+        self._oldest_ns: int | None = None
+        self._newest_ns: int | None = None
 
 
-def _usable(cloud: StampedCloud) -> tuple[Matrix, npt.NDArray[np.float64] | None]:
-    """Points (M, 3) float64 with a return, and their times if they are of use for deskewing."""
+def _usable(cloud: StampedCloud) -> tuple[Matrix, npt.NDArray[np.float64] | None, int]:
+    """Points (M, 3) float64 to register; their times if of use for deskewing; the sweep's end, ns
+    after the stamp."""
     points = cloud.points.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         distance = np.linalg.norm(points, axis=1)
-        usable = (distance >= _RANGE_M[0]) & (distance <= _RANGE_M[1])  # NaN is neither
+        usable = (distance >= _RANGE_M[0]) & (distance < np.inf)  # NaN is neither
     if cloud.seconds is None:
-        return points[usable], None
+        return points[usable], None, 0
     # The library ends the process on times that are not finite, too few or all the same.
     seconds = cloud.seconds.astype(np.float64)
     usable &= np.isfinite(seconds)
+    known = seconds[(distance > 0) & (distance < np.inf) & np.isfinite(seconds)]
     points, seconds = points[usable], seconds[usable]
-    return points, seconds if len(seconds) and np.ptp(seconds) > 1e-4 else None
-
-
-def _end_ns(seconds: npt.NDArray[np.float64] | None) -> int:
-    """Time of the last point after the stamp, to the microsecond that float32 is good for."""
-    return round(max(0.0, float(seconds.max())) * 1e6) * 1000 if seconds is not None else 0
+    if not len(seconds) or np.ptp(seconds) < _SHORTEST_SWEEP_S:
+        return points, None, 0
+    return points, seconds, round(max(0.0, float(known.max())) * 1e9)

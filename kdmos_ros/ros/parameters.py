@@ -104,8 +104,20 @@ SPECS = (
     ),
     Spec("num_threads", 0, "Threads on the CPU; 0 uses all cores.", 0, 256, live=True),
     Spec(
+        "pose_source", "odometry",
+        "Where poses come from. odometry: a topic; tf: fixed_frame to the cloud's frame; kiss_icp: "
+        "the clouds alone.",
+        choices=("odometry", "tf", "kiss_icp"),
+    ),
+    Spec("fixed_frame", "odom", "Frame with continuous odometry, for the pose source tf."),
+    Spec(
+        "base_frame", "base_link",
+        "Frame on the ground below the LiDAR, for the pose sources tf and kiss_icp; with odometry "
+        "it is that topic's child frame.",
+    ),
+    Spec(
         "base_to_lidar", "",
-        "Pose of the LiDAR in the odometry's child frame: 'x y z', 'x y z roll pitch yaw' (m, rad) "
+        "Pose of the LiDAR in the base frame: 'x y z', 'x y z roll pitch yaw' (m, rad) "
         "or 'x y z qx qy qz qw', as text or list. Empty: taken from TF.",
         check=parse_transform, any_type=True,
     ),
@@ -133,15 +145,15 @@ SPECS = (
         1, 100_000,
     ),
     Spec(
-        "pose_timeout", 0.2, "Longest wait for the odometry around a cloud's stamp, seconds.",
+        "pose_timeout", 0.2, "Longest wait for the pose at a cloud's stamp, seconds.",
         0.0, 60.0, live=True,
     ),
-    Spec("pose_history", 30.0, "Odometry kept for clouds that come late, seconds.", 0.1, 3600.0),
+    Spec("pose_history", 30.0, "Poses kept for clouds that come late, seconds.", 0.1, 3600.0),
     Spec("pose_max_gap", 0.5, "Widest gap in the odometry to interpolate in, seconds.", 0.01, 10.0),
     Spec(
         "pose_max_jump", 1.0,
-        "Sudden change of the odometry that clears the history (relocalisation), metres; "
-        "0: never.",
+        "Sudden change of the pose that clears the history (relocalisation, loop closure), "
+        "metres; a turn by 6 degrees does too. 0: never.",
         0.0, 1000.0,
     ),
     Spec(

@@ -144,7 +144,8 @@ class Pipeline:
             return Labelled(message, np.zeros(n, np.uint8), np.zeros(n, np.float32), timings)
 
         start = time.perf_counter()
-        pose = self._pose(StampedCloud(stamp_ns, frame, cloud.points))
+        seconds = times.seconds if times is not None else None
+        pose = self._pose(StampedCloud(stamp_ns, frame, cloud.points, seconds))
         timings["pose"] = (time.perf_counter() - start) * 1e3
         points = cloud.points
         if times is not None:

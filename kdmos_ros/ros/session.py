@@ -9,7 +9,7 @@ from typing import Any
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import PointCloud2
 
-from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.ros.choose_poses import make_pose_source
 from kdmos_ros.ros.compat import SubscriptionEventCallbacks
 from kdmos_ros.ros.extrinsics import make_extrinsics
 from kdmos_ros.ros.health import Identity
@@ -54,10 +54,7 @@ class Session:
         self._log = ThrottledLog(node.get_logger())
         self._rare_log = ThrottledLog(node.get_logger(), _WARNING_PERIOD_S)
         self.identity = identity_of(segmenter)
-        buffer = PoseBuffer(
-            p["pose_history"], p["pose_max_gap"], p["pose_max_jump"] or float("inf")
-        )
-        self._poses = OdometrySource(buffer, statistics, self._log)
+        self._poses = make_pose_source(node, p, statistics, self._log)
         self._extrinsics = make_extrinsics(node, p["base_to_lidar"])
         self._outputs = Outputs(node, profile(p["output_reliability"], p["output_depth"]))
         self._latency = LatencyTopics(node)
@@ -72,20 +69,24 @@ class Session:
         p = self._parameters
         self._pipeline.reset()
         self._watch = DeliveryWatch(p["expected_rate"])
+        self._poses.reset()
         self._poses.resume()
         self._worker = Worker(
             self._pipeline, self._outputs.publish, p["queue_size"], self._statistics, self._log,
             self._labelled,
         )  # fmt: skip
         self._worker.start()
-        odom = self._subscribe(
-            Odometry, "odom", self._poses.receive, p["odom_reliability"], _ODOM_DEPTH
-        )
+        poses = p["pose_source"]
+        if isinstance(self._poses, OdometrySource):
+            receive, reliability = self._poses.receive, p["odom_reliability"]
+            odom = self._subscribe(Odometry, "odom", receive, reliability, _ODOM_DEPTH)
+            self._subscriptions.append(odom)
+            poses = odom.topic_name
         cloud = self._subscribe(
             PointCloud2, "points", self._on_cloud, p["cloud_reliability"], p["cloud_depth"]
         )
-        self._subscriptions = [odom, cloud]
-        self._node.get_logger().info(f"labelling {cloud.topic_name} with {odom.topic_name}")
+        self._subscriptions.append(cloud)
+        self._node.get_logger().info(f"labelling {cloud.topic_name} with poses from {poses}")
 
     def stop(self) -> None:
         """Unsubscribe and stop labelling; twice is fine."""
@@ -120,7 +121,7 @@ class Session:
         """Warn if clouds are published but hardly any arrive."""
         if self._worker is None:
             return
-        topic = self._subscriptions[1].topic_name
+        topic = self._subscriptions[-1].topic_name
         publishers = self._node.count_publishers(topic)
         complaint = self._watch.complaint(time.monotonic(), publishers, topic)
         if complaint:

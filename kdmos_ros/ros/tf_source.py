@@ -1,0 +1,155 @@
+"""Poses from TF: where the LiDAR is in a fixed frame, at each cloud's stamp."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from kdmos_ros.errors import KdmosError, PoseError
+from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.ros.messages import transform_matrix
+from kdmos_ros.ros.pose_source import BufferedPoses, Matrix, StampedCloud
+from kdmos_ros.ros.throttle import ThrottledLog
+
+_POLL_S = 0.01
+# A jump is told from the poses of successive clouds; after a longer pause it cannot be.
+MAX_PAUSE_S = 2.0
+
+
+class TfSource(BufferedPoses):
+    """A PoseSource that asks tf2 for `fixed_frame` -> the cloud's frame at the stamp.
+
+    The whole chain counts, moving joints between base and LiDAR included.
+
+    Args:
+        node: gets the subscriptions to /tf and /tf_static.
+        buffer: of its own, in which the poses of the clouds are watched for jumps.
+        base_frame: frame on the ground, to which the mount is looked up.
+        fixed_frame: a frame with continuous odometry.
+        gives_sensor: false asks for `base_frame`, for a LiDAR whose frame TF does not know.
+
+    Attributes:
+        timeouts: clouds for which no transform came in time.
+
+    Raises:
+        KdmosError: tf2_ros is not installed.
+    """
+
+    kind = "tf"
+
+    def __init__(
+        self,
+        node: Any,
+        buffer: PoseBuffer,
+        base_frame: str,
+        fixed_frame: str,
+        log: ThrottledLog,
+        gives_sensor: bool = True,
+    ) -> None:
+        super().__init__(buffer, base_frame)
+        try:
+            import tf2_ros
+        except ImportError as error:
+            raise KdmosError(
+                f"pose source tf needs tf2_ros, which is not installed here ({error}): install "
+                "ROS 2's tf2_ros, or set the parameter pose_source to odometry or kiss_icp"
+            ) from error
+        self._tf2 = tf2_ros
+        self._tf = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._tf, node, spin_thread=False)
+        self.gives_sensor = gives_sensor
+        self._fixed_frame = fixed_frame
+        self._frame = base_frame
+        self._cloud_ns: int | None = None
+        self._log = log
+        self._stopped = threading.Event()
+        self.timeouts = 0
+
+    def observe(self, cloud: StampedCloud) -> None:
+        """Note which frame is wanted, and when."""
+        frame = cloud.frame if self.gives_sensor else self.base_frame
+        if frame != self._frame:
+            if len(self.buffer):
+                self.buffer.clear(f"the clouds' frame is now {frame}")
+            self._frame = frame
+        self._cloud_ns = cloud.stamp_ns
+
+    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[Matrix, int]:
+        """See PoseSource.
+
+        Raises:
+            PoseError: `timeout` (it may still come), `extrapolation` (too old for TF),
+                `unknown_frame`, `not_connected` or `failed`; with "tf_" before it in the counts.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                pose = self._look_up(stamp_ns)
+                break
+            except PoseError as error:
+                # Frames appear as their publishers start: also worth a wait.
+                final = error.reason in ("extrapolation", "failed")
+                if final or time.monotonic() >= deadline or self._stopped.wait(_POLL_S):
+                    self.timeouts += error.reason == "timeout"
+                    raise
+        if stamp_ns == self._cloud_ns:
+            notice = self.buffer.add(stamp_ns, pose)
+            if notice:
+                self._log.warning("tf", notice)
+        return pose, self.buffer.generation
+
+    def rewind(self, stamp_ns: int) -> None:
+        """Forget the transforms of the time after it; static ones stay."""
+        # As tf2's own listeners do; what arrived of the new time already comes again.
+        self._tf.clear()
+        self.buffer.clear("time was set back")
+
+    def interrupt(self) -> None:
+        """See PoseSource."""
+        self._stopped.set()
+
+    def resume(self) -> None:
+        """See PoseSource."""
+        self._stopped.clear()
+
+    def figures(self) -> dict[str, int]:
+        """Counters for diagnostics."""
+        counts = self.buffer.figures()
+        names = ("gaps", "jumps", "restarts")
+        return {
+            "tf.found": counts["added"],
+            "tf.timeouts": self.timeouts,
+            **{f"tf.{name}": counts[name] for name in names},
+        }
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.unregister()
+
+    def _look_up(self, stamp_ns: int) -> Matrix:
+        from rclpy.time import Time
+
+        tf2, fixed, frame = self._tf2, self._fixed_frame, self._frame
+        what = f"transform {fixed} -> {frame}"
+        try:
+            found = self._tf.lookup_transform(fixed, frame, Time(nanoseconds=stamp_ns))
+            return transform_matrix(found.transform)
+        except tf2.ExtrapolationException as error:
+            reason = "timeout" if self._may_come(stamp_ns) else "extrapolation"
+            text = f"{what} is not known at the cloud's stamp: {error}"
+        except tf2.ConnectivityException as error:
+            reason, text = "not_connected", f"no {what}: {error}"
+        except tf2.LookupException as error:
+            reason, text = "unknown_frame", f"no {what}: {error}"
+        except (tf2.TransformException, ValueError) as error:
+            reason, text = "failed", f"no {what}: {error}"
+        raise PoseError(reason, " ".join(text.split()))
+
+    def _may_come(self, stamp_ns: int) -> bool:
+        """Whether the stamp is newer than all that TF has of the chain."""
+        try:
+            newest = self._tf.get_latest_common_time(self._fixed_frame, self._frame)
+        except self._tf2.TransformException:
+            return True
+        return stamp_ns > newest.nanoseconds

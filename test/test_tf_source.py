@@ -1,0 +1,249 @@
+"""Poses from TF, against a stand-in for tf2_ros with its rules."""
+
+import math
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+import tf_stand_in
+from clouds import make_cloud
+from test_pipeline import Logger, Recorder
+
+from kdmos_ros.errors import KdmosError, PoseError
+from kdmos_ros.geometry import from_pose, make_transform
+from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS
+from kdmos_ros.ros.extrinsics import ExtrinsicError, TfExtrinsics
+from kdmos_ros.ros.pipeline import DroppedScan, Pipeline
+from kdmos_ros.ros.pose_source import StampedCloud
+from kdmos_ros.ros.statistics import Statistics
+from kdmos_ros.ros.tf_source import TfSource
+from kdmos_ros.ros.throttle import ThrottledLog
+
+SECOND = 1_000_000_000
+STEP = SECOND // 10
+MOUNT = make_transform(np.eye(3), [0.5, 0, 1.7])
+POINTS = np.ones((5, 3), np.float32)
+
+
+def base(x, yaw=0.0):
+    return from_pose([x, 0, 0], [0, 0, math.sin(yaw / 2), math.cos(yaw / 2)])
+
+
+class Bench:
+    def __init__(self, monkeypatch, **options):
+        self.listener = tf_stand_in.install(monkeypatch)
+        self.logger = Logger()
+        self.buffer = PoseBuffer(max_gap_s=2.0, max_jump_m=1.0, name="transform")
+        self.source = TfSource(
+            None, self.buffer, "base_link", "odom", ThrottledLog(self.logger, 0), **options
+        )
+        self.tf = self.listener.buffers[0]
+        self.tf.set_static("base_link", "lidar", MOUNT)
+
+    def drive(self, *steps, offset=0.0):
+        for step in steps:
+            self.tf.set("odom", "base_link", round(step * STEP), base(step + offset))
+
+    def ask(self, step, timeout=0.0, frame="lidar"):
+        stamp = round(step * STEP)
+        self.source.observe(StampedCloud(stamp, frame, POINTS))
+        return self.source.wait(stamp, timeout)
+
+    def reason(self, *arguments, **options):
+        with pytest.raises(PoseError) as caught:
+            self.ask(*arguments, **options)
+        return caught.value.reason
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    return Bench(monkeypatch)
+
+
+def test_without_tf2_ros_there_is_one_clear_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    with pytest.raises(KdmosError, match=r"tf needs tf2_ros.*pose_source"):
+        TfSource(None, PoseBuffer(), "base_link", "odom", ThrottledLog(Logger()))
+
+
+def test_reasons_of_missing_transforms(bench):
+    assert bench.reason(1) == "unknown_frame"  # nobody spoke of odom
+    bench.drive(10, 11)
+    assert bench.reason(10, frame="no_such") == "unknown_frame"
+    assert bench.reason(12) == "timeout"
+    assert bench.reason(9) == "extrapolation"
+    bench.tf.set_static("map", "camera", np.eye(4))
+    assert bench.reason(10, frame="camera") == "not_connected"
+    assert bench.source.figures()["tf.timeouts"] == 1
+
+
+def test_a_quaternion_that_is_no_rotation_is_refused(bench):
+    bench.drive(10)
+    found = bench.tf.lookup_transform(
+        "odom", "lidar", bench.tf.get_latest_common_time("odom", "lidar")
+    )
+    found.transform.rotation.w = 0.0
+    bench.tf.lookup_transform = lambda *_: found
+    assert bench.reason(10) == "failed"
+
+
+def test_what_is_too_old_is_not_waited_for(bench):
+    bench.drive(10, 11)
+    assert bench.reason(9, timeout=3600.0) == "extrapolation"
+
+
+def test_pose_is_that_of_the_lidar_at_the_stamp(bench):
+    bench.drive(10, 11)
+    pose, _ = bench.ask(10.25)
+    np.testing.assert_allclose(pose, base(10.25) @ MOUNT, atol=1e-12)
+
+
+def test_a_transform_that_comes_late_is_waited_for(bench):
+    bench.drive(10)
+    timer = threading.Timer(0.05, lambda: bench.drive(11))
+    timer.start()
+    pose, _ = bench.ask(10.5, timeout=30.0)
+    np.testing.assert_allclose(pose[0, 3], 11.0)
+
+
+def test_interrupt_ends_waiting(bench):
+    bench.drive(10)
+    threading.Timer(0.05, bench.source.interrupt).start()
+    assert bench.reason(11, timeout=3600.0) == "timeout"
+    bench.source.resume()
+    bench.drive(11)
+    bench.ask(11)
+
+
+def test_late_and_unordered_transforms_are_as_good(bench):
+    bench.drive(10, 14, 12)
+    np.testing.assert_allclose(bench.ask(13)[0][0, 3], 13.5)
+    assert bench.buffer.generation == 0
+
+
+def test_a_moving_joint_between_base_and_lidar_counts(bench):
+    del bench.tf.static["lidar"]
+    bench.drive(10, 11)
+    for step, angle in ((10, 0.0), (11, 0.4)):
+        bench.tf.set("base_link", "lidar", step * STEP, MOUNT @ base(0, angle))
+    pose, _ = bench.ask(10.5)
+    np.testing.assert_allclose(pose, base(10.5) @ MOUNT @ base(0, 0.2), atol=1e-12)
+
+
+@pytest.mark.parametrize("change", ["relocalised", "turned"])
+def test_jumps_begin_a_generation_and_say_why(bench, change):
+    bench.drive(*range(10))
+    first = [bench.ask(step)[1] for step in range(10)][-1]
+    for step in (10, 11):
+        pose = base(step + 7.0) if change == "relocalised" else base(step, 0.5)
+        bench.tf.set("odom", "base_link", step * STEP, pose)
+    assert bench.ask(10)[1] > first
+    assert "jumped" in bench.source.why and bench.logger.lines
+    assert bench.source.figures()["tf.jumps"] == 1
+
+
+def test_a_long_pause_begins_a_generation(bench):
+    bench.drive(1, 50)
+    first = bench.ask(1)[1]
+    assert bench.ask(50)[1] > first
+    assert "gap of 4.90 s" in bench.source.why
+
+
+def test_time_set_back_forgets_the_transforms_but_not_the_mount(bench):
+    bench.drive(1000, 1001)
+    first = bench.ask(1000)[1]
+    bench.source.rewind(5 * STEP)
+    bench.drive(5, 6)
+    pose, generation = bench.ask(5.5)
+    np.testing.assert_allclose(pose, base(5.5) @ MOUNT, atol=1e-12)
+    assert generation > first
+
+
+def test_deskewing_may_ask_for_stamps_within_the_sweep(bench):
+    bench.drive(*range(12))
+    bench.ask(10)
+    for stamp in (10.5, 9.5):
+        pose, generation = bench.source.wait(round(stamp * STEP), 0.0)
+        assert pose[0, 3] == pytest.approx(stamp + 0.5)
+        assert generation == 0
+    assert bench.source.figures()["tf.found"] == 1
+
+
+def test_with_a_mount_by_parameter_tf_need_not_know_the_lidar(monkeypatch):
+    bench = Bench(monkeypatch, gives_sensor=False)
+    bench.drive(10)
+    pose, _ = bench.ask(10, frame="no_such")
+    np.testing.assert_allclose(pose, base(10), atol=1e-12)
+
+
+def test_close_stops_listening(bench):
+    assert bench.listener.listening == 1
+    bench.source.close()
+    assert bench.listener.listening == 0
+
+
+# -- in the pipeline -----------------------------------------------------------------------------
+
+
+class Way:
+    """A pipeline with poses and mount from TF."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.extrinsics = TfExtrinsics(None)
+        self.extrinsics._buffer = bench.tf
+        self.segmenter, self.statistics = Recorder(), Statistics()
+        options = {"pose_timeout": 0.0, **CLOUD_OPTIONS}
+        self.pipeline = Pipeline(
+            self.segmenter, bench.source, self.extrinsics, options, self.statistics,
+            ThrottledLog(bench.logger, 0),
+        )  # fmt: skip
+
+    def process(self, step):
+        return self.pipeline.process(make_cloud("plain_xyz")[0], round(step * STEP), "lidar")
+
+
+def test_pipeline_gets_pose_and_mount_of_the_stamp(bench):
+    del bench.tf.static["lidar"]
+    bench.drive(10, 11)
+    for step, angle in ((10, 0.0), (11, 0.4)):
+        bench.tf.set("base_link", "lidar", step * STEP, MOUNT @ base(0, angle))
+    way = Way(bench)
+    way.process(10.5)
+    np.testing.assert_allclose(
+        way.segmenter.scans[0].pose, base(10.5) @ MOUNT @ base(0, 0.2), atol=1e-12
+    )
+    np.testing.assert_allclose(way.segmenter.mount, MOUNT @ base(0, 0.2), atol=1e-12)
+    way.process(10.75)  # the joint went on
+    np.testing.assert_allclose(way.segmenter.mount, MOUNT @ base(0, 0.3), atol=1e-12)
+    assert "reset" not in way.segmenter.calls
+
+
+def test_drops_carry_the_names_of_tf(bench):
+    bench.drive(10)
+    way = Way(bench)
+    for step, reason in ((9, "tf_extrapolation"), (11, "tf_timeout")):
+        with pytest.raises(DroppedScan) as caught:
+            way.process(step)
+        assert caught.value.reason == reason
+
+
+def test_unknown_base_frame_is_an_unknown_mount(bench):
+    bench.source.base_frame = "base_footprint"
+    bench.drive(10)
+    with pytest.raises(ExtrinsicError, match="base_footprint -> lidar"):
+        Way(bench).process(10)
+
+
+def test_relocalisation_in_tf_clears_the_history(bench):
+    way = Way(bench)
+    for step in range(6):
+        bench.drive(step, offset=7.0 if step >= 4 else 0.0)
+        way.process(step)
+    assert way.segmenter.calls == ["set_mount", *["push"] * 4, "reset", "push", "push"]
+    assert any("history cleared: the transform jumped" in line for line in bench.logger.lines)
