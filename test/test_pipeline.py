@@ -150,6 +150,36 @@ def test_odometry_of_the_lidar_itself_needs_no_mount():
     np.testing.assert_array_equal(bench.segmenter.scans[0].pose, bench.poses.at(SECOND))
 
 
+class Tree:
+    """Stands in for TF: knows only base_link -> lidar."""
+
+    def look_up(self, base, lidar, stamp_ns, timeout_s):
+        if base == lidar:
+            return None
+        assert (base, lidar) == ("base_link", "lidar")
+        return MOUNT
+
+
+def test_odometry_of_the_lidar_itself_takes_height_and_tilt_from_the_base_frame():
+    bench = Bench(extrinsics=Tree(), base_frame="base_link")
+    bench.source.base_frame = "lidar"
+    bench.odometry(1.0, 1.1)
+    bench.process(1.0)
+    bench.process(1.1)
+    assert bench.segmenter.calls == ["set_mount", "push", "push"]
+    np.testing.assert_array_equal(bench.segmenter.mount, MOUNT)
+    np.testing.assert_array_equal(bench.segmenter.scans[0].pose, bench.poses.at(SECOND))
+
+
+def test_unknown_height_of_the_lidar_is_said_but_costs_no_scan():
+    bench = Bench(extrinsics=UnknownExtrinsics(), base_frame="base_link")
+    bench.source.base_frame = "lidar"
+    bench.odometry(1.0)
+    bench.process(1.0)
+    assert bench.segmenter.calls == ["push"]
+    assert "height" in bench.logger.lines[0]
+
+
 @pytest.mark.parametrize("layout", ["kitti", "plain_xyz", "ouster_organised"])
 def test_empty_and_blind_clouds_are_answered_without_a_pose(layout):
     bench = Bench()

@@ -112,8 +112,8 @@ SPECS = (
     Spec("fixed_frame", "odom", "Frame with continuous odometry, for the pose source tf."),
     Spec(
         "base_frame", "base_link",
-        "Frame on the ground below the LiDAR, for the pose sources tf and kiss_icp; with odometry "
-        "it is that topic's child frame.",
+        "Frame on the ground below the LiDAR. With the pose source odometry it is that topic's "
+        "child frame, unless that is the LiDAR itself.",
     ),
     Spec(
         "base_to_lidar", "",

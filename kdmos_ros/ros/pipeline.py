@@ -17,7 +17,7 @@ from kdmos_ros.point_time import PointTimes
 from kdmos_ros.poses import RESTART_NS
 from kdmos_ros.ros.cloud_reader import read_cloud
 from kdmos_ros.ros.deskewer import Deskewer
-from kdmos_ros.ros.extrinsics import Extrinsics
+from kdmos_ros.ros.extrinsics import ExtrinsicError, Extrinsics
 from kdmos_ros.ros.pose_source import PoseSource, StampedCloud
 from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
@@ -214,11 +214,27 @@ class Pipeline:
         self._generation = generation
         self._pose_mount = None if poses.gives_sensor else mount
         if mount is None:
-            return pose
-        if self._mount is None or not np.array_equal(mount, self._mount):
+            mount = self._height_and_tilt(cloud)
+        if mount is not None and not np.array_equal(mount, self._mount):
             self._segmenter.set_mount(mount)
             self._mount = mount
-        return pose if poses.gives_sensor else pose @ mount
+        return pose if self._pose_mount is None else pose @ self._pose_mount
+
+    def _height_and_tilt(self, cloud: StampedCloud) -> npt.NDArray[np.float64] | None:
+        """T_base_lidar (4, 4) where the poses are the LiDAR's own; None: unknown, or no base."""
+        base = self._options.get("base_frame", "")
+        if base in ("", cloud.frame):
+            return None
+        try:
+            # Not worth a wait: it is known from the next scan on.
+            return self._extrinsics.look_up(base, cloud.frame, cloud.stamp_ns, 0.0)
+        except ExtrinsicError as error:
+            self._log.warning(
+                "height_unknown",
+                "the odometry is that of the LiDAR, whose height above the ground is unknown: "
+                f"{error}; taken as level, at the height that the model was made for",
+            )
+            return None
 
     def _deskewed(
         self, points: npt.NDArray[np.float32], times: PointTimes, stamp_ns: int
