@@ -1,5 +1,6 @@
 """Starts the moving-object segmentation node; `--show-args` explains the arguments."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -7,11 +8,15 @@ from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
     OpaqueFunction,
+    RegisterEventHandler,
     SetEnvironmentVariable,
 )
-from launch_ros.actions import Node
+from launch.event_handlers import OnProcessIO
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
 from launch_ros.parameter_descriptions import ParameterValue
 
+from kdmos_ros.sensor_files import sensor_file, sensor_names
 from launch import LaunchDescription
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -27,11 +32,18 @@ ARGUMENTS = {
     ),
     "model": ("", "name of a shipped model or folder of another; empty: as in params_file"),
     "provider": ("", "auto, cpu, cuda, tensorrt or openvino; empty: as in params_file"),
+    "sensor": (
+        "",
+        f"{', '.join(sensor_names())} or a .yaml file of your own: parameters for this kind of "
+        "LiDAR, in place of those of params_file",
+    ),
+    "deskew": ("", "true deskews by the time of each point; empty: as in params_file"),
     "params_file": (str(SHARE / "config" / "mos.yaml"), "parameters of the node"),
     "namespace": ("", "namespace of the node"),
     "use_sim_time": ("", "true takes the time from /clock; empty: true if a bag is played"),
-    "bag": ("", "rosbag2 to play with `ros2 bag play --clock`"),
-    "rviz": ("false", "true opens RViz"),
+    "autostart": ("", "false leaves configuring and activating to a manager; empty: as there"),
+    "bag": ("", "rosbag2 to play, with /clock, as soon as the node is active"),
+    "rviz": ("false", "true opens RViz with config/mos.rviz"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
 
@@ -51,33 +63,83 @@ def start(context):
         for name in PROFILE_VARIABLES
         if name not in os.environ
     ]
-    actions.append(
-        Node(
-            package="kdmos_ros",
-            executable="mos_node",
-            name="mos_node",
-            namespace=value["namespace"],
-            parameters=[value["params_file"], {"use_sim_time": sim_time, **given}],
-            remappings=[("points", value["cloud"]), ("odom", value["odom"])],
-            ros_arguments=["--log-level", value["log_level"]],
-            output="screen",
-            emulate_tty=True,
-        )
+    if value["autostart"]:
+        given["autostart"] = is_true(value["autostart"])
+    if value["deskew"]:
+        given["deskew"] = is_true(value["deskew"])
+    files = [value["params_file"]]
+    if value["sensor"]:
+        files.append(str(sensor_file(value["sensor"])))
+    node = LifecycleNode(
+        package="kdmos_ros",
+        executable="mos_node",
+        name="mos_node",
+        namespace=value["namespace"],
+        parameters=[*files, {"use_sim_time": sim_time, **given}],
+        remappings=[("points", value["cloud"]), ("odom", value["odom"])],
+        ros_arguments=["--log-level", value["log_level"]],
+        output="screen",
+        emulate_tty=True,
     )
+    actions.append(node)
     if value["bag"]:
-        actions.append(
-            ExecuteProcess(cmd=["ros2", "bag", "play", value["bag"], "--clock"], output="screen")
-        )
+        actions += play_when_active(node, value["bag"])
     if is_true(value["rviz"]):
+        own = "/".join(["", *filter(None, [value["namespace"].strip("/")]), "mos_node"])
+        outputs = ("labeled", "moving", "static", "objects")
         actions.append(
             Node(
                 package="rviz2",
                 executable="rviz2",
-                arguments=["-f", "odom"],
+                arguments=["-d", str(SHARE / "config" / "mos.rviz")],
                 parameters=[{"use_sim_time": sim_time}],
+                remappings=[
+                    ("/points", value["cloud"]),
+                    ("/odom", value["odom"]),
+                    *((f"/mos_node/{name}", f"{own}/{name}") for name in outputs),
+                ],
             )
         )
     return actions
+
+
+def play_when_active(node, bag):
+    """Event handlers that start the player once.
+
+    The transition event of a model that loads fast may come before launch listens to it, and the
+    node's log line is not there at every log level; whichever is seen first counts.
+    """
+    player = ExecuteProcess(cmd=[*play_command(), bag, "--clock"], output="screen")
+    started = []
+
+    def start_player(*_):
+        if not started:
+            started.append(True)
+            return [player]
+        return None
+
+    def read(event):
+        return start_player() if b"labelling " in event.text else None
+
+    return [
+        RegisterEventHandler(OnProcessIO(target_action=node, on_stdout=read, on_stderr=read)),
+        RegisterEventHandler(
+            OnStateTransition(
+                target_lifecycle_node=node,
+                goal_state="active",
+                entities=[OpaqueFunction(function=start_player)],
+            )
+        ),
+    ]
+
+
+def play_command():
+    """What plays a bag: rosbag2 where it is installed, else this package's own player."""
+    if importlib.util.find_spec("ros2bag"):
+        return ["ros2", "bag", "play"]
+    # pip and colcon put the command beside the share folder that this file is installed in.
+    own = SHARE.parents[1] / "bin" / "kdmos"
+    return [str(own) if own.is_file() else "kdmos", "play"]
 
 
 def is_true(text):
