@@ -27,7 +27,7 @@ EXTRAS = {
     # Bags, demo, pictures.
     "tools": ["rosbags", "matplotlib", "pillow", "tqdm"],
     # `kdmos view --viewer rerun`
-    "view": ["rerun-sdk"],
+    "view": ["rerun-sdk>=0.23"],
     # `kdmos label --cluster`
     "dask": ["distributed"],
     "ray": ["ray"],
