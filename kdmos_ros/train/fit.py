@@ -67,10 +67,13 @@ def fit(recipe: Recipe, drives: list[Path], folder: Path) -> Student:
 
 
 def _rate(plan: FitRecipe, step: int) -> float:
-    """Learning-rate factor: linear warm-up, then one cosine down to 1 %."""
-    if step < plan.warm_up_steps:
+    """Learning-rate factor: linear warm-up, then in each cycle a cosine down to 1 %."""
+    length = plan.steps / plan.cycles
+    first = step < length
+    if first and step < plan.warm_up_steps:
         return (step + 1) / plan.warm_up_steps
-    done = (step - plan.warm_up_steps) / max(1, plan.steps - plan.warm_up_steps)
+    start = plan.warm_up_steps if first else length * (step // length)
+    done = (step - start) / max(1, length * (step // length + 1) - start)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 

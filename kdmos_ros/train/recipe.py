@@ -40,7 +40,9 @@ class FitRecipe:
 
     Attributes:
         steps, batch_size: optimiser steps and scans a step.
-        learning_rate, weight_decay, warm_up_steps: AdamW, one cosine.
+        learning_rate, weight_decay, warm_up_steps: AdamW.
+        cycles: cosines of equal length that the rate goes through, each from the top again (warm
+            restarts, Loshchilov and Hutter, ICLR 2017).
         class_weights: of the cross-entropy, one a class; the first is ignored.
         lovasz: weight of the Lovasz-softmax term.
         ema: decay of the averaged weights, which are the ones that ship.
@@ -54,6 +56,7 @@ class FitRecipe:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     warm_up_steps: int = 100
+    cycles: int = 1
     class_weights: tuple[float, ...] = (0.0, 1.0, 3.0, 6.0)
     lovasz: float = 1.0
     ema: float = 0.998
