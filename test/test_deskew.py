@@ -89,10 +89,8 @@ def test_a_distorted_sweep_of_a_static_world_fits_an_undistorted_one(
     sharp = make_drive(seed, **options)[1].scan.points
     frame, time = skewed[1], skewed.times[1]
     # Foliage returns at random depths, in any two sweeps.
-    points = frame.scan.points[frame.kind != Kind.VEGETATION]
-    # The head turns clockwise and starts facing backwards, see sim.sensors.make_rays.
-    fraction = (np.pi - np.arctan2(points[:, 1], points[:, 0])) / (2 * np.pi)
-    seconds = ((fraction - stamp_fraction) * skewed.sensor.sweep_s).astype(np.float32)
+    hard = frame.kind != Kind.VEGETATION
+    points, seconds = frame.scan.points[hard], frame.seconds[hard]
     knots = knot_times(float(seconds.min()), float(seconds.max()))
     poses = [skewed.world.ego_pose(time + t) @ skewed.base_T_sensor for t in knots]
     at_stamp = skewed.world.ego_pose(time) @ skewed.base_T_sensor

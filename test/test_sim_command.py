@@ -34,6 +34,19 @@ def test_a_bag_reads_back_as_the_drive(tmp_path, capsys):
     np.testing.assert_array_equal(raw >> 16, frame.instance)
 
 
+def test_a_distorted_bag_tells_the_time_of_each_point(tmp_path):
+    from kdmos_ros.cloud import decode
+    from kdmos_ros.io.bags import BagReader
+    from kdmos_ros.point_time import TimeFormat, read_point_times
+
+    assert main(["simulate", str(tmp_path / "bag"), "--sweep-distortion", *OPTIONS]) == 0
+    drive = make_drive(3, "vlp16", duration_s=1.0, rate_hz=5.0, sweep_distortion=True)
+    with BagReader(tmp_path / "bag") as bag:
+        stamp, message = list(bag.clouds())[3]
+    times = read_point_times(message, decode(message).points, stamp, TimeFormat())
+    np.testing.assert_array_equal(times.seconds, drive[3].seconds)
+
+
 def test_a_semantickitti_folder_reads_back(tmp_path):
     from kdmos_ros.io.semantickitti import Sequence
 

@@ -195,3 +195,20 @@ def test_distortion_needs_motion():
         points = [set(map(tuple, np.round(d[index].scan.points, 3).tolist())) for d in drives]
         assert len(points[0] & points[1]) < 0.1 * len(points[0])
     assert moved
+
+
+@pytest.mark.parametrize("sensor", ["vlp16", "mid360"])
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_times_of_the_points_follow_the_turning_head(sensor, fraction):
+    options = {"sensor": sensor, "duration_s": 0.1, "sweep_distortion": True}
+    drive = make_drive(2, stamp_fraction=fraction, **options)
+    frame = drive[0]
+    assert frame.seconds.shape == frame.labels.shape
+    sweep = drive.sensor.sweep_s
+    assert frame.seconds.min() == pytest.approx(-fraction * sweep, abs=0.1 * sweep)
+    assert frame.seconds.max() == pytest.approx((1 - fraction) * sweep, abs=0.1 * sweep)
+    if drive.sensor.beams:  # clockwise from the back
+        ahead = np.abs(np.arctan2(frame.scan.points[:, 1], frame.scan.points[:, 0])) < 0.01
+        middle = frame.seconds[ahead] + fraction * sweep
+        np.testing.assert_allclose(middle, sweep / 2, atol=0.01 * sweep)
+    assert not make_drive(2, sensor=sensor, duration_s=0.1)[0].seconds.any()

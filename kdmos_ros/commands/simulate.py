@@ -43,7 +43,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--sweep-distortion",
         action="store_true",
-        help="points are taken one after the other while all moves, and are not deskewed",
+        help="points are taken one after the other while all moves, and are not deskewed;"
+        " a bag has the field `time`",
     )
     parser.add_argument(
         "--exact-odometry", action="store_true", help="odometry without the errors of a real one"
@@ -92,6 +93,10 @@ def _write(drive: Drive, output: Path, semantickitti: bool) -> int:
         else:
             writer = stack.enter_context(DriveWriter(output, drive.base_T_sensor))
         for frame in progress(drive, len(drive), "simulate"):
-            writer.add(frame.scan, pack_labels(frame.labels, frame.instance, frame.kind))
+            labels = pack_labels(frame.labels, frame.instance, frame.kind)
+            if isinstance(writer, DriveWriter) and drive.sweep_distortion:
+                writer.add(frame.scan, labels, frame.seconds)
+            else:
+                writer.add(frame.scan, labels)
             points += len(frame.labels)
     return points

@@ -90,8 +90,18 @@ class DriveWriter:
     ) -> None:
         self._bag.__exit__(kind, error, trace)
 
-    def add(self, scan: Scan, labels: npt.NDArray[np.uint32] | None = None) -> None:
-        """Write a scan, the odometry at its stamp and its raw labels (N,) uint32."""
+    def add(
+        self,
+        scan: Scan,
+        labels: npt.NDArray[np.uint32] | None = None,
+        seconds: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Write a scan and the odometry at its stamp.
+
+        Args:
+            labels: (N,) uint32, raw SemanticKITTI.
+            seconds: (N,) float32 time of each point after the stamp: written as the field `time`.
+        """
         stamp = scan.stamp_ns
         if not self._started:
             self._start(stamp)
@@ -101,6 +111,8 @@ class DriveWriter:
         columns = [(name, scan.points[:, k]) for k, name in enumerate("xyz")]
         if scan.intensity is not None:
             columns.append(("intensity", scan.intensity))
+        if seconds is not None:
+            columns.append(("time", seconds.astype(np.float32)))
         self._bag.write(CLOUD_TOPIC, stamp, cloud_message(stamp, SENSOR_FRAME, columns))
         if labels is not None:
             truth = ground_truth_message(stamp, SENSOR_FRAME, labels)

@@ -36,6 +36,8 @@ class SimFrame:
         instance: (N,) int32, 1.. for traffic participants, else 0.
         kind: (N,) uint8, see `kdmos_ros.sim.kinds.Kind`.
         true_pose: (4, 4) float64, T_world_sensor at the stamp.
+        seconds: (N,) float32, when each point was taken, after the stamp; all zero without sweep
+            distortion.
     """
 
     scan: Scan
@@ -43,6 +45,7 @@ class SimFrame:
     instance: npt.NDArray[np.int32]
     kind: npt.NDArray[np.uint8]
     true_pose: npt.NDArray[np.float64]
+    seconds: npt.NDArray[np.float32]
 
 
 class Drive:
@@ -107,7 +110,10 @@ class Drive:
             pose=self.base_poses[index] @ self.base_T_sensor,
         )
         true_pose = self.true_base_poses[index] @ self.base_T_sensor
-        return SimFrame(scan, labels, returns.instance, returns.kind, true_pose)
+        seconds = (begin - time) + returns.fraction * np.float32(end - begin)
+        return SimFrame(
+            scan, labels, returns.instance, returns.kind, true_pose, seconds.astype(np.float32)
+        )
 
     def _labels(self, time: float, returns: Returns) -> npt.NDArray[np.uint8]:
         world = self.world

@@ -32,6 +32,7 @@ class Returns:
         solid: (N,) int32, index of the solid hit, or below zero a code of the ray caster.
         other: (N,) the second surface of a mixed return, else the same as solid.
         kind: (N,) uint8; instance: (N,) int32.
+        fraction: (N,) float32, when in the sweep each was taken, 0..1.
     """
 
     points: npt.NDArray[np.float32]
@@ -40,6 +41,7 @@ class Returns:
     other: npt.NDArray[np.int32]
     kind: npt.NDArray[np.uint8]
     instance: npt.NDArray[np.int32]
+    fraction: npt.NDArray[np.float32]
 
 
 class Renderer:
@@ -134,17 +136,17 @@ class Renderer:
         sensor, count = self._sensor, len(best)
         points = np.empty((count, 3), dtype=np.float32)
         intensity = np.empty(count, dtype=np.float32)
-        codes = np.empty((2, count), dtype=np.int32)
+        codes = np.empty((3, count), dtype=np.int32)
         n = sensing.measure(
             rays.directions, best, hit, cosine, self._reflectivity, self._ground_reflectivity,
             rays.stride, seed, np.float32(sensor.min_range), np.float32(sensor.max_range),
             np.float32(sensor.range_noise), self._bias,
             np.float32(sensing.reach_of(sensor.sensitivity)), _LOSS, _EDGE_CHANCE, self._gain,
-            points, intensity, codes[0], codes[1],
+            points, intensity, codes[0], codes[1], codes[2],
         )  # fmt: skip
-        solid, other = codes[:, :n].copy()
+        solid, other, ray = codes[:, :n].copy()
         return Returns(points[:n].copy(), intensity[:n].copy(), solid, other,
-                       self._kind[solid], self._instance[solid])  # fmt: skip
+                       self._kind[solid], self._instance[solid], rays.fractions[ray])  # fmt: skip
 
 
 def _yaw(pose: Array) -> float:

@@ -29,7 +29,7 @@ def _draw(state):  # type: ignore[no-untyped-def]
 def measure(  # type: ignore[no-untyped-def]
     directions, best, hit, cosine, reflectivity, ground_reflectivity, stride, seed,
     min_range, max_range, noise, bias, reach, loss, edge_chance, gain,
-    points, intensity, solid, other,
+    points, intensity, solid, other, ray,
 ):  # fmt: skip
     """Write the returns of one sweep and say how many there are.
 
@@ -40,8 +40,8 @@ def measure(  # type: ignore[no-untyped-def]
         reach: range at which a perfect surface is lost; loss: share of returns lost anyway.
         edge_chance: how often a ray at a depth edge reports a range between both surfaces.
         gain: scale of the intensities.
-        points (N, 3), intensity (N,), solid (N,), other (N,): outputs. `other` is the second
-            surface of a mixed return, else the same as `solid`.
+        points (N, 3), intensity (N,), solid (N,), other (N,), ray (N,): outputs. `other` is the
+            second surface of a mixed return, else the same as `solid`.
     """
     count, rays = 0, len(best)
     for n in range(rays):
@@ -84,7 +84,7 @@ def measure(  # type: ignore[no-untyped-def]
         if chance < _F(0.03):
             shine = _F(0)
         intensity[count] = min(max(shine, _F(0)), _F(1))
-        solid[count], other[count] = s, second
+        solid[count], other[count], ray[count] = s, second, n
         count += 1
     return count
 
