@@ -351,3 +351,21 @@ def test_labelled_bags_can_be_labelled_again_without_naming_the_cloud(bag, tmp_p
     label(bag, Target(tmp_path / "out"))
     with BagReader(tmp_path / "out", base_T_sensor=MOUNT) as reader:
         assert reader.cloud_topic == "/points"
+
+
+@pytest.mark.parametrize("when", [3, N_SCANS - 1])
+def test_a_full_disk_is_an_error_and_leaves_nothing(bag, tmp_path, monkeypatch, when):
+    from kdmos_ros.io.bag_file import BagError
+    from kdmos_ros.io.bag_writer import BagWriter
+
+    write = BagWriter.write_raw
+
+    def full(self, topic, stamp_ns, data):
+        if topic == "/chatter" and stamp_ns >= stamp(when):
+            raise BagError("cannot write bag: No space left on device")
+        write(self, topic, stamp_ns, data)
+
+    monkeypatch.setattr(BagWriter, "write_raw", full)
+    with pytest.raises(BagError, match="No space left"):
+        label(bag, Target(tmp_path / "out"))
+    assert [p.name for p in tmp_path.iterdir()] == ["bag"]

@@ -72,9 +72,9 @@ class BagSink:
 
     def save(self, complete: bool) -> None:
         """See Sink."""
-        if complete:
-            self._copy_until(None)
         with self._stack:  # whose drop of the bag does nothing once it is closed
+            if complete:
+                self._copy_until(None)
             self._writer.close()
 
     def discard(self) -> None:

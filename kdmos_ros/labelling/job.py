@@ -12,7 +12,7 @@ from kdmos_ros.io.bags import BagReader
 from kdmos_ros.labelling.bag_sink import BagSink
 from kdmos_ros.labelling.bookmark import Bookmark
 from kdmos_ros.labelling.interrupt import Interrupt
-from kdmos_ros.labelling.sinks import LabelFiles, MapFile, Sink
+from kdmos_ros.labelling.sinks import InBackground, LabelFiles, MapFile, Sink
 from kdmos_ros.progress import progress
 from kdmos_ros.replay import ReplayedScan, replay
 from kdmos_ros.ros.pipeline import Segments
@@ -108,7 +108,7 @@ def label_bag(
     resume = resume and bookmark.path.exists()
     start = bookmark.scans() if resume else 0
     outcome = Outcome(bag.n_scans)
-    sink = _open(bag, target, start, resume)
+    sink = InBackground(_open(bag, target, start, resume))
     try:
         stamps: list[int] = []
         began = time.perf_counter()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +19,9 @@ from kdmos_ros.io.semantickitti_writer import PredictionWriter
 from kdmos_ros.labels import MOVABLE, STATIC, to_semantickitti
 from kdmos_ros.replay import ReplayedScan
 from kdmos_ros.voxel_map import VoxelMap
+
+# Scans that may wait to be written; each holds its cloud in memory.
+_AHEAD = 4
 
 
 class Sink(Protocol):
@@ -34,6 +39,37 @@ class Sink(Protocol):
 
     def discard(self) -> None:
         """Drop what was taken."""
+
+
+class InBackground:
+    """Runs a sink in a thread of its own: packing and compressing overlap with labelling."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._pool = ThreadPoolExecutor(1)
+        self._pending: deque[Future[None]] = deque()
+
+    def add(self, scan: ReplayedScan) -> None:
+        """See Sink. What went wrong with an earlier scan is raised here, too."""
+        while len(self._pending) >= _AHEAD:
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(self._sink.add, scan))
+
+    def save(self, complete: bool) -> None:
+        """See Sink."""
+        try:
+            while self._pending:
+                self._pending.popleft().result()
+        except BaseException:
+            self.discard()
+            raise
+        self._pool.shutdown()
+        self._sink.save(complete)
+
+    def discard(self) -> None:
+        """See Sink."""
+        self._pool.shutdown(cancel_futures=True)
+        self._sink.discard()
 
 
 class LabelFiles:
