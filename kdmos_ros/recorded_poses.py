@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.poses import RESTART_NS, PoseBuffer
+from kdmos_ros.ros.kiss_source import MAX_PAUSE_S, KissSource, load_kiss_icp
 from kdmos_ros.ros.pose_source import BufferedPoses, StampedCloud
+from kdmos_ros.ros.throttle import ThrottledLog
 
 Recorded = Sequence[tuple[int, npt.NDArray[np.float64]]]
 # The node's defaults.
@@ -51,3 +54,14 @@ class RecordedPoses(BufferedPoses):
             self.buffer.add(stamp, pose)
             self._newest = stamp if newest is None or not in_this_run else max(newest, stamp)
             self._next += 1
+
+
+def kiss_poses(base_frame: str, num_threads: int = 0) -> KissSource:
+    """KISS-ICP on the clouds of a replay, as the node would run it.
+
+    Raises:
+        KdmosError: the library is not installed.
+    """
+    buffer = PoseBuffer(POSE_HISTORY_S, MAX_PAUSE_S, POSE_MAX_JUMP_M, name="KISS-ICP pose")
+    log = ThrottledLog(logging.getLogger(__name__))
+    return KissSource(buffer, base_frame, load_kiss_icp(num_threads), log)

@@ -45,7 +45,8 @@ def open_bag(path: Path, args: argparse.Namespace) -> BagReader:
     """The bag, read as the options say."""
     from kdmos_ros.io.bags import BagReader
 
-    return BagReader(path, args.cloud, args.odom, args.base_to_lidar)
+    needs_odometry = getattr(args, "pose_source", "odometry") == "odometry"
+    return BagReader(path, args.cloud, args.odom, args.base_to_lidar, needs_odometry)
 
 
 def make_segmenter(args: argparse.Namespace) -> Segmenter:

@@ -6,8 +6,8 @@ import argparse
 import json
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from kdmos_ros.commands._labels import bag_labels
 from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
@@ -15,12 +15,11 @@ from kdmos_ros.commands._options import (
     open_bag,
     positive,
 )
-from kdmos_ros.errors import KdmosError
-
-if TYPE_CHECKING:
-    from kdmos_ros.io.bags import BagReader
-    from kdmos_ros.io.ground_truth import BagLabels
-    from kdmos_ros.io.semantickitti import LabelFolder
+from kdmos_ros.commands._pose_options import (
+    add_error_options,
+    add_pose_source_option,
+    bag_poses,
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,6 +39,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_model_options(parser)
     add_bag_options(parser)
+    add_pose_source_option(parser)
+    add_error_options(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="first N scans only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument(
@@ -65,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         bag = stack.enter_context(open_bag(args.bag, args))
-        labels = stack.enter_context(closing(_labels(args.labels, bag)))
+        labels = stack.enter_context(closing(bag_labels(args.labels, bag)))
+        poses = bag_poses(args, bag)
         segmenter = make_segmenter(args)
         segmenter.warm_up()
         report_file = stack.enter_context(new_file(args.json)) if args.json else None
@@ -80,27 +82,10 @@ def run(args: argparse.Namespace) -> int:
                 predictions.add(scan.index, to_semantickitti(scan.labels))
 
         total = min(bag.n_scans, args.limit or bag.n_scans)
-        replayed = progress(replay(bag, segmenter, args.limit), total, "eval")
+        replayed = progress(replay(bag, segmenter, args.limit, poses=poses), total, "eval")
         report = Report(segmenter.model_name, segmenter.provider)
         evaluate_bag(replayed, labels, report, write)
         if report_file is not None:
             report_file.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
     print(report.to_text())
     return 0
-
-
-def _labels(folder: Path | None, bag: BagReader) -> LabelFolder | BagLabels:
-    from kdmos_ros.io.ground_truth import BagLabels
-    from kdmos_ros.io.semantickitti import LabelFolder
-
-    if folder is None:
-        if not bag.has_ground_truth:
-            raise KdmosError(f"{bag.path} carries no labels; give them with --labels DIR")
-        return BagLabels(bag.path)
-    labels = LabelFolder(folder)
-    if len(labels) != bag.n_scans:
-        raise KdmosError(
-            f"{folder}: {len(labels)} label files, but {bag.path} has {bag.n_scans} scans"
-            f" on {bag.cloud_topic}"
-        )
-    return labels

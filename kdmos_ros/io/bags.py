@@ -26,6 +26,7 @@ from kdmos_ros.io.messages import stamp_ns_of
 from kdmos_ros.poses import PoseBuffer
 
 TF_STATIC = "/tf_static"
+BASE_FRAME = "base_link"  # REP-105
 GROUND_TRUTH = "/ground_truth"
 # Messages may be recorded a little out of order; a step back of more than this is a restart.
 _REORDER_SCANS = 8
@@ -54,6 +55,7 @@ class BagReader:
         path: bag directory, .mcap or .db3 file.
         cloud_topic, odom_topic: names, or None to take the only topic of the type.
         base_T_sensor: (4, 4) mount of the sensor; None: from /tf_static.
+        needs_odometry: false reads none; the base is then `base_link`.
 
     Attributes:
         cloud_topic, odom_topic: topics in use.
@@ -74,17 +76,20 @@ class BagReader:
         cloud_topic: str | None = None,
         odom_topic: str | None = None,
         base_T_sensor: npt.NDArray[np.float64] | None = None,
+        needs_odometry: bool = True,
     ) -> None:
         self._bag = BagFile(path)
         self.path = self._bag.path
         try:
             self.cloud_topic = self._bag.choose_topic(POINT_CLOUD, cloud_topic, "--cloud")
-            self.odom_topic = self._bag.choose_topic(ODOMETRY, odom_topic, "--odom")
+            self.odom_topic = ""
+            if needs_odometry:
+                self.odom_topic = self._bag.choose_topic(ODOMETRY, odom_topic, "--odom")
             self.n_scans = sum(t.count for t in self._bag.topics if t.name == self.cloud_topic)
             self.sensor_frame = self._sensor_frame()
             self.poses = PoseBuffer(max_seconds=math.inf)
             self.odometry: list[tuple[int, npt.NDArray[np.float64]]] = []
-            self.odom_frame = self.base_frame = ""
+            self.odom_frame, self.base_frame = "", "" if needs_odometry else BASE_FRAME
             self.static_transforms = self._read_poses()
             if base_T_sensor is None:
                 base_T_sensor = self._find_mount(self.static_transforms)
@@ -128,7 +133,7 @@ class BagReader:
     def _read_poses(self) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
         """Fill the pose buffer; return static transforms by (parent, child)."""
         static: dict[tuple[str, str], npt.NDArray[np.float64]] = {}
-        for raw in self._bag.messages([self.odom_topic, TF_STATIC]):
+        for raw in self._bag.messages([*filter(None, [self.odom_topic]), TF_STATIC]):
             message = decode_cdr(raw)
             if raw.topic == self.odom_topic:
                 self._add_pose(raw, message)

@@ -1,0 +1,79 @@
+"""Options for where the poses of a bag come from, and for errors added to them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING
+
+from kdmos_ros.commands._options import count
+from kdmos_ros.errors import KdmosError
+
+if TYPE_CHECKING:
+    from kdmos_ros.io.bags import BagReader
+    from kdmos_ros.ros.pose_source import PoseSource
+
+
+def add_pose_source_option(parser: argparse.ArgumentParser) -> None:
+    """--pose-source."""
+    parser.add_argument(
+        "--pose-source",
+        choices=("odometry", "kiss_icp"),
+        default="odometry",
+        help="odometry of the bag, or KISS-ICP on its clouds (default: odometry)",
+    )
+
+
+def add_error_options(parser: argparse.ArgumentParser) -> None:
+    """Options that spoil the bag's odometry, named as in PoseError."""
+    group = parser.add_argument_group("errors added to the odometry")
+    for name, text in (
+        ("noise-m", "independent error of each pose, root mean square, metres"),
+        ("noise-deg", "the same in degrees"),
+        ("drift-m", "random walk: root mean square after one second, metres"),
+        ("drift-deg", "the same in degrees"),
+    ):
+        group.add_argument(f"--pose-{name}", type=_size, default=0.0, metavar="X", help=text)
+    group.add_argument(
+        "--stamp-offset-ms",
+        type=float,
+        default=0.0,
+        metavar="MS",
+        help="by which its stamps are late (with '=' before a negative number)",
+    )
+    group.add_argument("--seed", type=count, default=0, metavar="N", help="of the random errors")
+
+
+def _size(text: str) -> float:
+    """A finite number, not negative."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text!r}")
+    return value
+
+
+def bag_poses(args: argparse.Namespace, bag: BagReader) -> PoseSource:
+    """The source of poses that the options ask for, with the errors asked for.
+
+    Raises:
+        KdmosError: kiss-icp is not installed, or there is no odometry to add errors to.
+    """
+    from kdmos_ros.pose_error import PoseError
+    from kdmos_ros.recorded_poses import RecordedPoses, kiss_poses
+
+    error = PoseError(
+        noise_m=args.pose_noise_m,
+        noise_deg=args.pose_noise_deg,
+        drift_m=args.pose_drift_m,
+        drift_deg=args.pose_drift_deg,
+        offset_ms=args.stamp_offset_ms,
+        seed=args.seed,
+    )
+    if args.pose_source == "odometry":
+        return RecordedPoses(error.apply(bag.odometry, bag.base_T_sensor), bag.base_frame)
+    if error != PoseError(seed=args.seed):
+        raise KdmosError(f"there is no odometry to add errors to with {args.pose_source}")
+    return kiss_poses(bag.base_frame, args.threads)
