@@ -24,10 +24,20 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 
 ARGUMENTS = {
     "cloud": ("/points", "PointCloud2 topic of the LiDAR"),
-    "odom": ("/odom", "Odometry topic of the robot"),
+    "odom": ("/odom", "Odometry topic of the robot, for the pose source odometry"),
+    "pose_source": (
+        "",
+        "odometry (a topic), tf (fixed_frame to the cloud's frame) or kiss_icp (from the clouds; "
+        "needs pip install kiss-icp); empty: as in params_file",
+    ),
+    "fixed_frame": ("", "frame with continuous odometry, for tf; empty: as in params_file"),
+    "base_frame": (
+        "",
+        "frame on the ground below the LiDAR, for tf and kiss_icp; empty: as in params_file",
+    ),
     "base_to_lidar": (
         "",
-        "mount of the LiDAR on the odometry's child frame, 'x y z roll pitch yaw' or "
+        "mount of the LiDAR on the base frame, 'x y z roll pitch yaw' or "
         "'x y z qx qy qz qw'; empty: from TF",
     ),
     "model": ("", "name of a shipped model or folder of another; empty: as in params_file"),
@@ -55,7 +65,14 @@ def start(context):
     # What is left empty stays as the parameter file has it.
     given = {
         name: ParameterValue(value[name], value_type=str)
-        for name in ("model", "provider", "base_to_lidar")
+        for name in (
+            "model",
+            "provider",
+            "base_to_lidar",
+            "pose_source",
+            "fixed_frame",
+            "base_frame",
+        )
         if value[name]
     }
     actions = [
