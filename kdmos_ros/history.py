@@ -30,7 +30,7 @@ class ScanHistory:
     """
 
     def __init__(self, max_age_s: float) -> None:
-        self._keep_ns = int((max_age_s + _tolerance_s(max_age_s)) * 1e9)
+        self._keep_ns = int((max_age_s + lag_tolerance_s(max_age_s)) * 1e9)
         self._scans: deque[PastScan] = deque()
 
     def __len__(self) -> int:
@@ -59,10 +59,11 @@ class ScanHistory:
         wanted = stamp_ns - int(lag_s * 1e9)
         past = [s for s in self._scans if s.stamp_ns < stamp_ns]
         best = min(past, key=lambda s: abs(s.stamp_ns - wanted), default=None)
-        if best is None or abs(best.stamp_ns - wanted) > _tolerance_s(lag_s) * 1e9:
+        if best is None or abs(best.stamp_ns - wanted) > lag_tolerance_s(lag_s) * 1e9:
             return None
         return best
 
 
-def _tolerance_s(lag_s: float) -> float:
+def lag_tolerance_s(lag_s: float) -> float:
+    """How far off the wanted age lag_s a scan may be, seconds."""
     return _RELATIVE_TOLERANCE * lag_s + _ABSOLUTE_TOLERANCE_S

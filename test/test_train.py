@@ -16,7 +16,8 @@ from kdmos_ros.model import load_spec  # noqa: E402
 from kdmos_ros.scan import Scan  # noqa: E402
 from kdmos_ros.segmenter import Segmenter  # noqa: E402
 from kdmos_ros.train.drive_file import load_drive  # noqa: E402
-from kdmos_ros.train.fit import _rate, fit  # noqa: E402
+from kdmos_ros.train.fit import fit  # noqa: E402
+from kdmos_ros.train.loop import learning_rate  # noqa: E402
 from kdmos_ros.train.pipeline import train  # noqa: E402
 from kdmos_ros.train.recipe import FitRecipe, Recipe, load_recipe  # noqa: E402
 from kdmos_ros.train.samples import Batch, drive_samples  # noqa: E402
@@ -92,8 +93,8 @@ def test_training_follows_its_seed(run, tmp_path):
 def test_the_learning_rate_goes_through_its_cycles():
     one = FitRecipe(steps=200, warm_up_steps=20)
     two = FitRecipe(steps=400, warm_up_steps=20, cycles=2)
-    rates = [_rate(two, step) for step in range(400)]
-    assert rates[:200] == [_rate(one, step) for step in range(200)]
+    rates = [learning_rate(two, step) for step in range(400)]
+    assert rates[:200] == [learning_rate(one, step) for step in range(200)]
     assert rates[0] == 1 / 20 and rates[20] == 1 and rates[199] < 0.011
     assert rates[200] == 1 and rates[300] == pytest.approx(0.505) and rates[399] < 0.011
 

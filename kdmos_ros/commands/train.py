@@ -12,15 +12,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "train",
         help="make a model from a recipe",
-        description="Simulate the drives of a recipe, fit the student to them, choose the "
-        "threshold on held-out simulated drives and export the model. Run it again to go on "
-        "with a run that was stopped.",
+        description="Simulate the drives of a recipe, fit its teacher and have it judge them, fit "
+        "the student, choose the threshold on held-out simulated drives and export the model. Run "
+        "it again to go on with a run that was stopped. torchrun -m kdmos_ros.cli train ... runs "
+        "it on several GPUs or machines with a common work folder.",
     )
     parser.add_argument("recipe", type=Path, help="YAML file, see config/train/")
     parser.add_argument(
         "--work", type=Path, required=True, metavar="DIR", help="for drives, checkpoint and log"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model to write")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="model to write (the stages all and export)"
+    )
+    parser.add_argument(
+        "--stage",
+        default="all",
+        choices=("all", "simulate", "teacher", "logits", "student", "export"),
+        help="only this stage; the ones before must have run (default: all)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -29,9 +38,13 @@ def run(args: argparse.Namespace) -> int:
     # Read by OpenMP when torch is imported: waiting threads that spin make every step many times
     # slower as soon as anything else runs on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from kdmos_ros.train.distributed import join_team
     from kdmos_ros.train.pipeline import train
     from kdmos_ros.train.recipe import load_recipe
 
-    command = f"kdmos train {args.recipe} --work {args.work} --out {args.out}"
-    train(load_recipe(args.recipe), command, args.work, args.out)
+    stage = "" if args.stage == "all" else f" --stage {args.stage}"
+    command = f"kdmos train {args.recipe} --work {args.work.name} --out {args.out}{stage}"
+    recipe = load_recipe(args.recipe)
+    with join_team() as team:
+        train(recipe, command, args.work, args.out, args.stage, team)
     return 0

@@ -1,33 +1,140 @@
-"""Changes of a whole drive that keep scans, poses, mount and labels consistent.
+"""Changes of a whole drive that keep scans, poses, mount, labels and teacher logits consistent.
 
-Residuals are computed afterwards from the changed scans and poses by the shared code.
+Rows never move: a lost return becomes "no return" in its place, so that whatever is stored per
+point still fits. Residuals are computed afterwards, from the changed scans and poses, by the code
+that the node runs.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.geometry import make_transform
+from kdmos_ros.geometry import invert, make_transform
 from kdmos_ros.scan import Scan
 from kdmos_ros.train.drive_file import LabelledDrive, LabelledScan
 
+Step = Callable[[LabelledDrive], LabelledDrive]
+
 _MIRROR = np.diag([1.0, -1.0, 1.0, 1.0])
+# Elevations are told apart by 0.18 degrees when beams are dropped.
+N_ELEVATIONS = 1000
 
 
-def augment(drive: LabelledDrive, rng: np.random.Generator) -> LabelledDrive:
-    """A random view of a drive: turned sensor, mirrored world, lost returns, wrong height."""
-    if rng.random() < 0.5:
-        drive = mirror(drive)
-    drive = turn_sensor(drive, rng.uniform(-np.pi, np.pi))
-    if rng.random() < 0.2:
-        drive = drop_points(drive, rng.uniform(0.02, 0.3), rng)
+@dataclass(frozen=True)
+class AugmentRecipe:
+    """How much a drive is changed. A probability of 0 or a spread of 0 turns a change off.
+
+    Attributes:
+        mirror: probability of a mirrored world.
+        turn: whether the sensor is turned about its z axis, by any angle.
+        drop, drop_share: probability of losing returns, and the range of the share lost.
+        mount_error_m: spread of the error of the mount's height.
+        scale: the world's size is multiplied by a factor in 1 - scale .. 1 + scale.
+        range_crop, range_crop_m: probability of a shorter range, and which.
+        beam_drop, beam_drop_share: probability of losing whole beams, and the range of the share.
+        shift_m: spreads of a shift of the sensor along its x, y and z (its height).
+        tilt_deg: spread of the sensor's roll and pitch; the mount knows.
+        mount_tilt_deg: spread of roll and pitch that the mount does not know.
+        pose_noise_m, pose_noise_deg: spreads of each pose's error.
+        no_intensity: probability of a sensor without intensity.
+    """
+
+    mirror: float = 0.5
+    turn: bool = True
+    drop: float = 0.2
+    drop_share: tuple[float, float] = (0.02, 0.3)
+    mount_error_m: float = 0.05
+    scale: float = 0.0
+    range_crop: float = 0.0
+    range_crop_m: tuple[float, float] = (25.0, 60.0)
+    beam_drop: float = 0.0
+    beam_drop_share: tuple[float, float] = (0.2, 0.6)
+    shift_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    tilt_deg: float = 0.0
+    mount_tilt_deg: float = 0.0
+    pose_noise_m: float = 0.0
+    pose_noise_deg: float = 0.0
+    no_intensity: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("mirror", "drop", "range_crop", "beam_drop", "no_intensity", "scale"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"augment: {name} must be in 0..1, got {getattr(self, name)}")
+        for name in ("mount_error_m", "tilt_deg", "mount_tilt_deg", "pose_noise_m",
+                     "pose_noise_deg"):  # fmt: skip
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"augment: {name} must not be negative")
+        for name in ("drop_share", "range_crop_m", "beam_drop_share"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                raise ValueError(f"augment: {name} must be a rising range, got {low}, {high}")
+        if len(self.shift_m) != 3 or min(self.shift_m) < 0:
+            raise ValueError("augment: shift_m must be three spreads")
+
+
+def draw(
+    counts: Sequence[int], rng: np.random.Generator, recipe: AugmentRecipe | None = None
+) -> list[Step]:
+    """Draw the changes of one drive, without its content.
+
+    How many numbers are drawn depends on the arguments alone, so that a run which was stopped can
+    go through its draws again without computing anything else.
+
+    Args:
+        counts: points of each scan.
+    """
+    recipe = recipe or AugmentRecipe()
+    steps: list[Step] = []
+    if rng.random() < recipe.mirror:
+        steps.append(mirror)
+    if recipe.turn:
+        steps.append(partial(turn_sensor, angle=rng.uniform(-np.pi, np.pi)))
+    if rng.random() < recipe.drop:
+        share = rng.uniform(*recipe.drop_share)
+        steps.append(partial(remove_returns, lost=[rng.random(n) < share for n in counts]))
     # The base's z = 0 is not exactly on the road: load, tyres, a wrong extrinsic.
-    mount = drive.base_T_sensor.copy()
-    mount[2, 3] += rng.normal(0, 0.05)
-    return dataclasses.replace(drive, base_T_sensor=mount)
+    steps.append(partial(raise_mount, metres=rng.normal(0, 1) * recipe.mount_error_m))
+    steps += _draw_sensor(rng, recipe)
+    if recipe.pose_noise_m or recipe.pose_noise_deg:
+        spread = [recipe.pose_noise_m] * 3 + [np.deg2rad(recipe.pose_noise_deg)] * 3
+        steps.append(partial(disturb_poses, errors=rng.normal(0, 1, (len(counts), 6)) * spread))
+    if recipe.no_intensity and rng.random() < recipe.no_intensity:
+        steps.append(remove_intensity)
+    return steps
+
+
+def _draw_sensor(rng: np.random.Generator, recipe: AugmentRecipe) -> list[Step]:
+    steps: list[Step] = []
+    if recipe.beam_drop and rng.random() < recipe.beam_drop:
+        share = rng.uniform(*recipe.beam_drop_share)
+        steps.append(partial(drop_beams, lost=rng.random(N_ELEVATIONS) < share))
+    if recipe.range_crop and rng.random() < recipe.range_crop:
+        steps.append(partial(crop_range, metres=rng.uniform(*recipe.range_crop_m)))
+    if recipe.scale:
+        steps.append(partial(scale, factor=rng.uniform(1 - recipe.scale, 1 + recipe.scale)))
+    if recipe.tilt_deg or any(recipe.shift_m):
+        shift = rng.normal(0, 1, 3) * recipe.shift_m
+        roll, pitch = np.deg2rad(rng.normal(0, 1, 2) * recipe.tilt_deg)
+        steps.append(partial(move_sensor, old_T_new=make_transform(_tilt(roll, pitch), shift)))
+    if recipe.mount_tilt_deg:
+        roll, pitch = np.deg2rad(rng.normal(0, 1, 2) * recipe.mount_tilt_deg)
+        steps.append(partial(tilt_mount, roll=roll, pitch=pitch))
+    return steps
+
+
+def augment(
+    drive: LabelledDrive, rng: np.random.Generator, recipe: AugmentRecipe | None = None
+) -> LabelledDrive:
+    """A random view of a drive."""
+    for step in draw([len(s.labels) for s in drive.scans], rng, recipe):
+        drive = step(drive)
+    return drive
 
 
 def mirror(drive: LabelledDrive) -> LabelledDrive:
@@ -61,13 +168,112 @@ def turn_sensor(drive: LabelledDrive, angle: float) -> LabelledDrive:
 
 def drop_points(drive: LabelledDrive, share: float, rng: np.random.Generator) -> LabelledDrive:
     """Turn a random share of the returns of each scan into "no return"."""
+    return remove_returns(drive, [rng.random(len(s.labels)) < share for s in drive.scans])
 
-    def thin(labelled: LabelledScan) -> LabelledScan:
+
+def remove_returns(drive: LabelledDrive, lost: Sequence[npt.NDArray[np.bool_]]) -> LabelledDrive:
+    """Turn the rows marked in each scan's mask (N,) into "no return"."""
+
+    def thin(labelled: LabelledScan, rows: npt.NDArray[np.bool_]) -> LabelledScan:
         points = labelled.scan.points.copy()
-        points[rng.random(len(points)) < share] = 0
+        points[rows] = 0
         return _with_scan(labelled, points, labelled.scan.pose)
 
-    return dataclasses.replace(drive, scans=[thin(s) for s in drive.scans])
+    scans = [thin(s, rows) for s, rows in zip(drive.scans, lost, strict=True)]
+    return dataclasses.replace(drive, scans=scans)
+
+
+def drop_beams(drive: LabelledDrive, lost: npt.NDArray[np.bool_]) -> LabelledDrive:
+    """A sensor with fewer beams: lose the marked of N_ELEVATIONS elevations, in every scan."""
+
+    def hit(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        elevation = np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1]))
+        share = np.nan_to_num(elevation / np.pi + 0.5)
+        return lost[np.minimum((share * len(lost)).astype(np.int64), len(lost) - 1)]
+
+    return remove_returns(drive, [hit(s.scan.points) for s in drive.scans])
+
+
+def crop_range(drive: LabelledDrive, metres: float) -> LabelledDrive:
+    """A sensor that reaches less far."""
+    return remove_returns(
+        drive, [~(np.linalg.norm(s.scan.points, axis=1) <= metres) for s in drive.scans]
+    )
+
+
+def scale(drive: LabelledDrive, factor: float) -> LabelledDrive:
+    """A world of another size: points, ways and the sensor's height grow alike."""
+    scans = []
+    for labelled in drive.scans:
+        pose = labelled.scan.pose.copy()
+        pose[:3, 3] *= factor
+        scans.append(_with_scan(labelled, labelled.scan.points * np.float32(factor), pose))
+    mount = drive.base_T_sensor.copy()
+    mount[:3, 3] *= factor
+    return dataclasses.replace(drive, scans=scans, base_T_sensor=mount)
+
+
+def move_sensor(drive: LabelledDrive, old_T_new: npt.NDArray[np.float64]) -> LabelledDrive:
+    """Express the scans in a sensor frame that sits elsewhere; the world stays.
+
+    What the sensor would see from there is not known: keep shifts small.
+    """
+    back = invert(old_T_new)
+    rotation, shift = back[:3, :3].astype(np.float32), back[:3, 3].astype(np.float32)
+
+    def moved(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        result = points @ rotation.T + shift
+        result[~points.any(axis=1)] = 0  # no return stays no return
+        return result
+
+    scans = [_with_scan(s, moved(s.scan.points), s.scan.pose @ old_T_new) for s in drive.scans]
+    return dataclasses.replace(drive, scans=scans, base_T_sensor=drive.base_T_sensor @ old_T_new)
+
+
+def raise_mount(drive: LabelledDrive, metres: float) -> LabelledDrive:
+    """A mount whose height is wrong: the scans stay as they are."""
+    mount = drive.base_T_sensor.copy()
+    mount[2, 3] += metres
+    return dataclasses.replace(drive, base_T_sensor=mount)
+
+
+def tilt_mount(drive: LabelledDrive, roll: float, pitch: float) -> LabelledDrive:
+    """A mount whose roll and pitch (radians) are wrong: the scans stay as they are."""
+    mount = drive.base_T_sensor.copy()
+    mount[:3, :3] = mount[:3, :3] @ _tilt(roll, pitch)
+    return dataclasses.replace(drive, base_T_sensor=mount)
+
+
+def disturb_poses(drive: LabelledDrive, errors: npt.NDArray[np.float64]) -> LabelledDrive:
+    """Wrong odometry: errors (S, 6), metres along and radians about each scan's x, y, z."""
+    scans = []
+    for labelled, error in zip(drive.scans, errors, strict=True):
+        noise = make_transform(_rotation(error[3:]), error[:3])
+        scans.append(_with_scan(labelled, labelled.scan.points, labelled.scan.pose @ noise))
+    return dataclasses.replace(drive, scans=scans)
+
+
+def remove_intensity(drive: LabelledDrive) -> LabelledDrive:
+    """A sensor that measures no intensity."""
+    scans = [
+        dataclasses.replace(s, scan=dataclasses.replace(s.scan, intensity=None))
+        for s in drive.scans
+    ]
+    return dataclasses.replace(drive, scans=scans)
+
+
+def _tilt(roll: float, pitch: float) -> npt.NDArray[np.float64]:
+    return _rotation(np.array([roll, pitch, 0.0]))
+
+
+def _rotation(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(3, 3) rotation about `vector` by its length, radians (Rodrigues)."""
+    angle = float(np.linalg.norm(vector))
+    if angle == 0:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def _with_scan(

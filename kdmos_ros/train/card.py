@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from kdmos_ros.model import ModelSpec
 
@@ -28,7 +29,8 @@ Finds moving points in LiDAR scans; trained on simulated drives only.
 | data | {data["drives"]} simulated drives of {data["scans"]} scans, sensors: {sensors} |
 | seed | {recipe["seed"]} |
 | steps | {fit["steps"]}, {fit["batch_size"]} scans each |
-| machine | {made["cpu_cores"]} CPU cores, no GPU |
+| teacher | {_teacher(recipe)} |
+| machine | {made["cpu_cores"]} CPU cores, {made["device"]}; {made["minutes"]:g} minutes |
 | parameters | {made["parameters"]:,} |
 | size | {size:.1f} MB |
 | grid | {spec.grid.n_rho} x {spec.grid.n_phi}, {spec.grid.rho_min:g} to {spec.grid.rho_max:g} m |
@@ -54,3 +56,13 @@ movers are called moving.
 {hashes}
 """
     (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def _teacher(recipe: dict[str, Any]) -> str:
+    distil = recipe["distil"]
+    if distil is None:
+        return "none"
+    source = "logits made elsewhere"
+    if distil["external"] is None:
+        source = f"one of the same recipe, {recipe['teacher']['fit']['steps']} steps"
+    return f"{source}; {distil['weight']:g} x {distil['loss']}"

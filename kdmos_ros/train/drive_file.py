@@ -24,11 +24,15 @@ _INT16_MAX = np.iinfo(np.int16).max
 
 @dataclass(frozen=True)
 class LabelledScan:
-    """A scan with its truth: class (N,) uint8 of kdmos_ros.labels, kind (N,) uint8 of the sim."""
+    """A scan with its truth: class (N,) uint8 of kdmos_ros.labels, kind (N,) uint8 of the sim.
+
+    `logits` (N, C) float16 are a teacher's, where there is one; NaN where it has no opinion.
+    """
 
     scan: Scan
     labels: npt.NDArray[np.uint8]
     kind: npt.NDArray[np.uint8]
+    logits: npt.NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class LabelledDrive:
 def save_drive(drive: LabelledDrive, path: Path) -> None:
     """Write a drive; the file appears whole or not at all."""
     scans = drive.scans
-    temporary = path.with_suffix(".part.npz")
+    temporary = path.with_suffix(f".{os.getpid()}.part.npz")
     np.savez(
         temporary,
         points=_concatenate([_to_steps(s.scan.points) for s in scans], (0, 3), np.int16),
@@ -88,6 +92,19 @@ def load_drive(path: Path) -> LabelledDrive:
         ]
         return LabelledDrive(scans, content["base_T_sensor"], str(content["sensor"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise KdmosError(f"{path}: not a readable drive: {error}") from error
+
+
+def scan_sizes(path: Path) -> list[int]:
+    """Points of each scan of a drive, without reading the points.
+
+    Raises:
+        KdmosError: as in `load_drive`.
+    """
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return [int(n) for n in file["count"]]
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise KdmosError(f"{path}: not a readable drive: {error}") from error
 
 

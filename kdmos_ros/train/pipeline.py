@@ -1,64 +1,195 @@
-"""From a recipe to a model folder: simulate, fit, choose the threshold, export, write the card."""
+"""From a recipe to a model folder, in stages that can also run one by one.
+
+simulate: drives to learn from. teacher: fit the teacher. logits: have it judge every scan.
+student: fit the student. export: choose the threshold, write the model and its card. Teacher and
+logits are left out where the recipe does not distil. Each stage finds what the ones before left in
+the work folder; a stage that was stopped goes on where it was.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from kdmos_ros import __version__
+from kdmos_ros.errors import KdmosError
 from kdmos_ros.model import ModelSpec
 from kdmos_ros.train.card import write_card
+from kdmos_ros.train.checkpoint import CHECKPOINT
+from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.fit import fit
+from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.package import write_model
 from kdmos_ros.train.recipe import Recipe
 from kdmos_ros.train.simulate import VALIDATION_SEED, simulate_drives
 from kdmos_ros.train.student import count_parameters
-from kdmos_ros.train.validate import choose_threshold
+from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits
+from kdmos_ros.train.validate import choose_threshold, teacher_curve
+from kdmos_ros.train.weights import load_student, load_teacher, progress_of
+
+STAGES = ("simulate", "teacher", "logits", "student", "export")
 
 
-def train(recipe: Recipe, command: str, work: Path, out: Path) -> dict[str, Any]:
-    """Run every stage that is not done yet; returns the figures on simulated validation.
+class Run:
+    """One recipe in one work folder.
 
     Args:
         recipe: what to make.
         command: the command line, for the card.
-        work: drives, checkpoint and log; a run that was stopped goes on from here.
-        out: the model folder to write.
+        work: drives, teacher, logits, checkpoint and log.
+        out: the model folder to write; only the export needs it.
+        team: the processes that train together.
     """
-    started = time.monotonic()
-    drives = simulate_drives(recipe.data, work / "drives", recipe.data.drives, 0)
-    held_out = simulate_drives(
-        recipe.data, work / "validation", recipe.data.validation_drives, VALIDATION_SEED
-    )
-    student = fit(recipe, drives, work)
-    threshold, everything, quiet = choose_threshold(
-        student, held_out, recipe.grid, recipe.features, recipe.fit.false_alarms
-    )
-    figures: dict[str, Any] = everything.summary(threshold)
-    figures["false_alarms_without_movers"] = quiet.summary(threshold)["false_positive_share"]
-    training = {
-        "command": command,
-        "code": _code_version(),
-        "recipe": recipe.to_dict(),
-        "parameters": count_parameters(student),
-        "minutes_of_last_run": round((time.monotonic() - started) / 60, 1),
-        "cpu_cores": os.cpu_count(),
-        "simulated_validation": figures,
-    }
-    spec = ModelSpec(
-        name=recipe.name,
-        grid=recipe.grid,
-        features=recipe.features,
-        moving_threshold=threshold,
-        training=training,
-    )
-    write_card(write_model(student, spec, out), out)
-    print(json.dumps(figures))
-    return figures
+
+    def __init__(
+        self, recipe: Recipe, command: str, work: Path, out: Path | None, team: Team | None = None
+    ) -> None:
+        self.recipe, self.command, self.work, self.out = recipe, command, work, out
+        self.team = team or Team()
+
+    def run(self, stage: str = "all") -> dict[str, Any]:
+        """Run a stage, or all; returns the figures of the export, if it ran.
+
+        Raises:
+            KdmosError: the recipe has no such stage, or one before it has not run.
+        """
+        if stage != "all" and stage not in STAGES:
+            raise KdmosError(f"no stage {stage!r}; there are all, {', '.join(STAGES)}")
+        if stage == "teacher" and self.recipe.teacher is None:
+            raise KdmosError(f"recipe {self.recipe.name} has no teacher section")
+        if stage == "logits" and self.recipe.distil is None:
+            raise KdmosError(f"recipe {self.recipe.name} has no distil section")
+        if stage in ("all", "export") and self.out is None:
+            raise KdmosError("name the model folder to write: --out DIR")
+        figures: dict[str, Any] = {}
+        for name in STAGES if stage == "all" else (stage,):
+            figures = getattr(self, name)() or {}
+        return figures
+
+    def simulate(self) -> None:
+        """Make the drives."""
+        self.drives()
+        self.validation_drives()
+
+    def teacher(self) -> None:
+        """Fit the teacher and note how well it does."""
+        if self.recipe.teacher is None:
+            return
+        teacher = fit_teacher(self.recipe, self.drives(), self.teacher_folder, self.team)
+        held_out = self.validation_drives()
+        figures_file = self.teacher_folder / "figures.json"
+        if self.team.leads and held_out and not figures_file.exists():
+            window = self.recipe.teacher.window
+            first, *others = (teacher_curve(teacher, path, window) for path in held_out)
+            curve = sum(others, first)
+            figures = json.dumps(curve.summary(curve.best_threshold()))
+            figures_file.write_text(figures + "\n", encoding="utf-8")
+            print(f"teacher: {figures}")
+        self.team.wait()
+
+    def logits(self) -> None:
+        """Judge all drives by the teacher, or take over the logits of another one."""
+        if self.recipe.distil is not None:
+            self._logits()
+
+    def student(self) -> None:
+        """Fit the student."""
+        logits = None if self.recipe.distil is None else self._logits(make=False)
+        fit(self.recipe, self.drives(), self.work, logits, self.team)
+
+    def export(self) -> dict[str, Any]:
+        """Choose the threshold on held-out drives; write the model and its card."""
+        assert self.out is not None
+        recipe = self.recipe
+        held_out = self.validation_drives()
+        if not self.team.leads:
+            return {}
+        step, seconds = progress_of(self.work / CHECKPOINT, "student", recipe.fit.steps)
+        student = load_student(self.work / CHECKPOINT, recipe.student_config())
+        threshold, everything, quiet = choose_threshold(
+            student.to(self.team.device), held_out, recipe.grid, recipe.features,
+            recipe.fit.false_alarms,
+        )  # fmt: skip
+        figures: dict[str, Any] = everything.summary(threshold)
+        figures["false_alarms_without_movers"] = quiet.summary(threshold)["false_positive_share"]
+        training = {
+            "command": self.command,
+            "code": _code_version(),
+            "recipe": recipe.to_dict(),
+            "parameters": count_parameters(student),
+            "steps": step,
+            "minutes": round(seconds / 60, 1),
+            "cpu_cores": os.cpu_count(),
+            "device": _device_name(self.team),
+            "simulated_validation": figures,
+        }
+        spec = ModelSpec(
+            name=recipe.name,
+            grid=recipe.grid,
+            features=recipe.features,
+            moving_threshold=threshold,
+            training=training,
+        )
+        write_card(write_model(student.cpu(), spec, self.out), self.out)
+        print(json.dumps(figures))
+        return figures
+
+    @property
+    def teacher_folder(self) -> Path:
+        """Where the teacher's checkpoint and log are."""
+        return self.work / "teacher"
+
+    def drives(self) -> list[Path]:
+        """The drives to learn from, made if they are not there."""
+        return self._simulated("drives", self.recipe.data.drives, 0)
+
+    def validation_drives(self) -> list[Path]:
+        """The held-out drives, made if they are not there."""
+        return self._simulated("validation", self.recipe.data.validation_drives, VALIDATION_SEED)
+
+    def _simulated(self, folder: str, n: int, first_seed: int) -> list[Path]:
+        path = self.work / folder
+        if self.team.local_rank == 0:
+            simulate_drives(self.recipe.data, path, n, first_seed)
+        self.team.wait()
+        return simulate_drives(self.recipe.data, path, n, first_seed)
+
+    def _logits(self, make: bool = True) -> LogitsFolder:
+        recipe, folder = self.recipe, self.work / "logits"
+        assert recipe.distil is not None
+        drives = self.drives()
+        if recipe.distil.external is not None:
+            external = self.work / recipe.distil.external
+            return import_all(external, drives if make else [], folder, self.team)
+        assert recipe.teacher is not None
+        checkpoint = self.teacher_folder / CHECKPOINT
+        progress_of(checkpoint, "teacher", recipe.teacher.fit.steps)
+        teacher = load_teacher(checkpoint, recipe.teacher.config()).to(self.team.device)
+        window = recipe.teacher.window
+        return make_logits(teacher, window, drives if make else [], folder, self.team)
+
+
+def train(
+    recipe: Recipe,
+    command: str,
+    work: Path,
+    out: Path | None,
+    stage: str = "all",
+    team: Team | None = None,
+) -> dict[str, Any]:
+    """Run a stage of a recipe, or all of them; see `Run`."""
+    return Run(recipe, command, work, out, team).run(stage)
+
+
+def _device_name(team: Team) -> str:
+    if team.device.type != "cuda":
+        return "no GPU"
+    return f"{team.size} x {torch.cuda.get_device_name(team.device)}"
 
 
 def _code_version() -> str:

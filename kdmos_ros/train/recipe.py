@@ -12,8 +12,14 @@ import yaml
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.features import FeatureSpec
 from kdmos_ros.grid import PolarGrid
+from kdmos_ros.labels import CLASS_NAMES
+from kdmos_ros.train.augment import AugmentRecipe
 from kdmos_ros.train.config import StudentConfig, small_config
+from kdmos_ros.train.teacher_config import TeacherConfig, WindowSpec
 from kdmos_ros.visibility import VisibilitySpec
+
+PRECISIONS = ("32", "bf16", "fp16")
+DISTIL_LOSSES = ("wdcd", "dkd", "kl")
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,10 @@ class FitRecipe:
         checkpoint_every: steps between two checkpoints.
         false_alarms: share of points that the shipped threshold may call moving on simulated
             drives without movers.
+        precision: "32", or "bf16" or "fp16" for mixed precision on a GPU; CPUs always use 32.
+        workers: processes that prepare samples, for each process that trains. Every number of
+            them gives another, reproducible, order of the data.
+        mix: samples held back to mix the drives, for each of them.
     """
 
     steps: int = 4000
@@ -62,6 +72,69 @@ class FitRecipe:
     ema: float = 0.998
     checkpoint_every: int = 250
     false_alarms: float = 0.0005
+    precision: str = "32"
+    workers: int = 1
+    mix: int = 48
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
+        for name in ("steps", "batch_size", "cycles", "checkpoint_every", "workers", "mix"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
+
+
+@dataclass(frozen=True)
+class DistilRecipe:
+    """How the student learns from a teacher's logits.
+
+    Attributes:
+        loss: "wdcd" (KDMOS), "dkd" or "kl".
+        weight: factor of that loss beside the others.
+        temperature: of both softmaxes.
+        class_weights: of WDCD's non-target term, one a class; None: KDMOS's.
+        external: a folder of logits that another program made (see `logits.import_logits`),
+            relative to the work folder; None: the recipe's own teacher makes them.
+    """
+
+    loss: str = "wdcd"
+    weight: float = 0.3
+    temperature: float = 4.0
+    class_weights: tuple[float, ...] | None = None
+    external: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.loss not in DISTIL_LOSSES:
+            raise ValueError(f"distil: loss must be one of {DISTIL_LOSSES}, got {self.loss!r}")
+        if not self.weight > 0 or not self.temperature > 0:
+            raise ValueError("distil: weight and temperature must be above 0")
+        if self.class_weights is not None and self.loss != "wdcd":
+            raise ValueError("distil: class_weights are of wdcd only")
+        if self.class_weights is not None and (
+            len(self.class_weights) != len(CLASS_NAMES) or min(self.class_weights) < 0
+        ):
+            raise ValueError(f"distil: class_weights must be {len(CLASS_NAMES)}, none negative")
+
+    def settings(self) -> dict[str, Any]:
+        """Arguments of the loss in kdmos_ros.train.distillation."""
+        values: dict[str, Any] = {"temperature": self.temperature}
+        if self.class_weights is not None:
+            values["class_weights"] = self.class_weights
+        return values
+
+
+@dataclass(frozen=True)
+class TeacherRecipe:
+    """The teacher: what it sees, its shape, and how it is fitted."""
+
+    window: WindowSpec = field(default_factory=WindowSpec)
+    network: dict[str, Any] = field(default_factory=dict)
+    fit: FitRecipe = field(default_factory=FitRecipe)
+
+    def config(self) -> TeacherConfig:
+        """Its shape: its own settings, and the number of features that the window gives."""
+        return TeacherConfig(n_features=self.window.n_features, **_tuples(self.network))
 
 
 @dataclass(frozen=True)
@@ -75,6 +148,13 @@ class Recipe:
     features: FeatureSpec = field(default_factory=FeatureSpec)
     student: dict[str, Any] = field(default_factory=dict)
     fit: FitRecipe = field(default_factory=FitRecipe)
+    augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+    teacher: TeacherRecipe | None = None
+    distil: DistilRecipe | None = None
+
+    def __post_init__(self) -> None:
+        if self.distil is not None and self.distil.external is None and self.teacher is None:
+            raise ValueError("distil needs a teacher section, or logits made elsewhere (external)")
 
     def student_config(self) -> StudentConfig:
         """The student's shape: its own settings, and the sizes that grid and features give."""
@@ -109,14 +189,31 @@ def load_recipe(path: Path) -> Recipe:
             grid=PolarGrid(**content.pop("grid", {})),
             features=FeatureSpec(visibility=visibility, **_tuples(features)),
             fit=FitRecipe(**_tuples(content.pop("fit", {}))),
+            augment=AugmentRecipe(**_tuples(content.pop("augment", {}))),
+            teacher=_teacher(content.pop("teacher", None)),
+            distil=_distil(content.pop("distil", None)),
             **content,
         )
         recipe.student_config()
+        if recipe.teacher is not None:
+            recipe.teacher.config()
     except OSError as error:
         raise KdmosError(f"{path}: cannot read: {error.strerror}") from error
     except (ValueError, TypeError, AttributeError, yaml.YAMLError, KdmosError) as error:
         raise KdmosError(f"{path}: not a usable recipe: {error}") from error
     return recipe
+
+
+def _teacher(values: dict[str, Any] | None) -> TeacherRecipe | None:
+    if values is None:
+        return None
+    window = WindowSpec(**_tuples(values.pop("window", {})))
+    fit = FitRecipe(**_tuples(values.pop("fit", {})))
+    return TeacherRecipe(window=window, fit=fit, **values)
+
+
+def _distil(values: dict[str, Any] | None) -> DistilRecipe | None:
+    return None if values is None else DistilRecipe(**_tuples(values))
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

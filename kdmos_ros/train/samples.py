@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from kdmos_ros.features import FeatureExtractor, FeatureFrame, FeatureSpec
 from kdmos_ros.grid import PolarGrid
-from kdmos_ros.train.augment import augment
-from kdmos_ros.train.drive_file import load_drive
+from kdmos_ros.train.augment import Step
+from kdmos_ros.train.drive_file import LabelledDrive, load_drive
+from kdmos_ros.train.logits import LogitsFolder
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One scan: its frame, and for the P points in the grid the class and kind, (P,) uint8."""
+    """One scan: its frame, and for the P points in the grid the class and kind, (P,) uint8.
+
+    `teacher` (P, C) float16 are the logits of a teacher, if there is one.
+    """
 
     frame: FeatureFrame
     labels: npt.NDArray[np.uint8]
     kind: npt.NDArray[np.uint8]
+    teacher: npt.NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples as tensors for `Student.forward`; cells of sample b start at b * n_cells."""
+    """Samples as tensors for `Student.forward`; cells of sample b start at b * n_cells.
+
+    `teacher` (P, C) float16 are the logits of a teacher, if there is one.
+    """
 
     point: Tensor
     cell: Tensor
     z_bin: Tensor
     motion: Tensor
     labels: Tensor
+    teacher: Tensor | None = None
 
     @staticmethod
     def of(samples: list[Sample]) -> Batch:
@@ -45,83 +53,65 @@ class Batch:
             for b, s in enumerate(samples)
         ]
         z_bins = np.concatenate([s.frame.z_bin for s in samples]).astype(np.int64)
+        teacher = [s.teacher for s in samples if s.teacher is not None]
         return Batch(
             point=torch.from_numpy(np.concatenate([s.frame.point for s in samples])),
             cell=torch.cat(cells),
             z_bin=torch.from_numpy(z_bins),
             motion=torch.from_numpy(np.stack([s.frame.motion for s in samples])),
             labels=torch.from_numpy(np.concatenate([s.labels for s in samples]).astype(np.int64)),
+            teacher=torch.from_numpy(np.concatenate(teacher)) if teacher else None,
         )
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The same in memory that a GPU reads from directly; the loader calls it."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{k: None if v is None else change(v) for k, v in values.items()})
 
 
 def drive_samples(
-    path: Path,
+    source: Path | LabelledDrive,
     grid: PolarGrid,
     features: FeatureSpec,
-    rng: np.random.Generator | None = None,
+    steps: Sequence[Step] = (),
 ) -> Iterator[Sample]:
-    """Samples of one drive in time order; augmented if a generator is given.
+    """Samples of one drive in time order, after the given changes.
 
     The first scans have a short or no history, as after the start of the node.
     """
-    drive = load_drive(path)
-    if rng is not None:
-        drive = augment(drive, rng)
+    drive = load_drive(source) if isinstance(source, Path) else source
+    for step in steps:
+        drive = step(drive)
     extractor = FeatureExtractor(grid, features, drive.base_T_sensor)
     for labelled in drive.scans:
         frame = extractor.push(labelled.scan)
-        yield Sample(frame, labelled.labels[frame.index], labelled.kind[frame.index])
+        rows = frame.index
+        teacher = None if labelled.logits is None else labelled.logits[rows]
+        yield Sample(frame, labelled.labels[rows], labelled.kind[rows], teacher)
 
 
-class DriveSamples(IterableDataset[Batch]):
-    """Endless batches from drives in random order, mixed over a few drives at a time.
+@dataclass(frozen=True)
+class StudentReader:
+    """Samples for the student; with a teacher's logits if a folder of them is given."""
 
-    Args:
-        paths: drive files.
-        grid, features: the model's input definition.
-        batch_size: samples a batch.
-        seed: decides order and augmentation; the same seed gives the same stream.
-        mix: samples held back to mix the drives; each takes about 15 MB.
-    """
+    grid: PolarGrid
+    features: FeatureSpec
+    logits: LogitsFolder | None = None
 
-    def __init__(
-        self,
-        paths: list[Path],
-        grid: PolarGrid,
-        features: FeatureSpec,
-        batch_size: int,
-        seed: int,
-        mix: int = 48,
-    ) -> None:
-        self._paths = paths
-        self._grid = grid
-        self._features = features
-        self._batch_size = batch_size
-        self._seed = seed
-        self._mix = mix
+    def samples(self, path: Path, steps: Sequence[Step]) -> Iterator[Sample]:
+        """One sample a scan."""
+        drive = load_drive(path)
+        if self.logits is not None:
+            drive = self.logits.attach(drive, path)
+        return drive_samples(drive, self.grid, self.features, steps)
 
-    def __iter__(self) -> Iterator[Batch]:
-        torch.set_num_threads(1)
-        rng = np.random.default_rng(self._seed)
-        held: list[Sample] = []
-        batch: list[Sample] = []
-        for sample in self._endless(rng):
-            held.append(sample)
-            if len(held) < self._mix:
-                continue
-            chosen = int(rng.integers(len(held)))
-            held[chosen], held[-1] = held[-1], held[chosen]
-            batch.append(held.pop())
-            if len(batch) == self._batch_size:
-                yield Batch.of(batch)
-                batch = []
-
-    def _endless(self, rng: np.random.Generator) -> Iterator[Sample]:
-        while True:
-            for i in rng.permutation(len(self._paths)):
-                yield from drive_samples(self._paths[i], self._grid, self._features, rng)
-
-
-def loader(dataset: DriveSamples) -> DataLoader[Batch]:
-    """Batches made by one process beside the training."""
-    return DataLoader(dataset, batch_size=None, num_workers=1, prefetch_factor=4)
+    def collate(self, samples: list[Sample]) -> Batch:
+        """A batch."""
+        return Batch.of(samples)

@@ -23,6 +23,8 @@ def simulate_drives(data: DataRecipe, folder: Path, n: int, first_seed: int) -> 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"drive_{first_seed + i:07d}.npz" for i in range(n)]
     tasks = [(data, path, first_seed + i) for i, path in enumerate(paths) if not path.exists()]
+    if not tasks:
+        return paths
     # Spawned, not forked: a fork copies the locks of libraries that run threads.
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
         for _ in tqdm(pool.imap_unordered(_simulate, tasks), total=len(tasks), desc="simulate"):

@@ -1,4 +1,4 @@
-"""Scores of a student on simulated drives, and the one threshold that ships with it."""
+"""Scores of a network on simulated drives, and the one threshold that ships with it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ import torch
 from kdmos_ros.features import FeatureSpec
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import MOVING, UNLABELLED
+from kdmos_ros.train.drive_file import load_drive
 from kdmos_ros.train.samples import Batch, drive_samples
 from kdmos_ros.train.student import Student
+from kdmos_ros.train.teacher import Teacher
+from kdmos_ros.train.teacher_config import WindowSpec
+from kdmos_ros.train.window import WindowBatch, window_samples
 
 N_BINS = 200
 
@@ -70,6 +74,9 @@ class ThresholdCurve:
         }
 
 
+_NOTHING = ThresholdCurve(np.zeros(N_BINS, np.int64), np.zeros(N_BINS, np.int64))
+
+
 def moving_probability(logits: torch.Tensor) -> torch.Tensor:
     """(P,) probability of MOVING against static and movable, as `segmenter.gather` has it."""
     return torch.softmax(logits[:, UNLABELLED + 1 :], dim=1)[:, MOVING - 1]
@@ -81,18 +88,37 @@ def threshold_curve(
 ) -> ThresholdCurve:
     """Run the student over a drive, unaugmented; points labelled UNLABELLED are left out."""
     student.eval()
-    moving = np.zeros(N_BINS, np.int64)
-    other = np.zeros(N_BINS, np.int64)
+    device = next(student.parameters()).device
+    curve = _NOTHING
     for sample in drive_samples(path, grid, features):
-        batch = Batch.of([sample])
+        batch = Batch.of([sample]).to(device)
         logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
-        bins = (moving_probability(logits).numpy() * N_BINS).astype(np.int64)
-        bins = np.minimum(bins, N_BINS - 1)
-        is_moving = sample.labels == MOVING
-        is_other = ~is_moving & (sample.labels != UNLABELLED)
-        moving += np.bincount(bins[is_moving], minlength=N_BINS)
-        other += np.bincount(bins[is_other], minlength=N_BINS)
-    return ThresholdCurve(moving, other)
+        curve += _curve(logits, sample.labels)
+    return curve
+
+
+@torch.no_grad()
+def teacher_curve(teacher: Teacher, path: Path, window: WindowSpec) -> ThresholdCurve:
+    """As `threshold_curve`, over the points that the teacher sees."""
+    teacher.eval()
+    device = next(teacher.parameters()).device
+    curve = _NOTHING
+    for sample in window_samples(load_drive(path), window):
+        batch = WindowBatch.of([sample]).to(device)
+        logits = teacher(batch.points, batch.time, batch.features, batch.sample)
+        curve += _curve(logits, sample.labels)
+    return curve
+
+
+def _curve(logits: torch.Tensor, labels: npt.NDArray[np.uint8]) -> ThresholdCurve:
+    bins = (moving_probability(logits).cpu().numpy() * N_BINS).astype(np.int64)
+    bins = np.minimum(bins, N_BINS - 1)
+    is_moving = labels == MOVING
+    is_other = ~is_moving & (labels != UNLABELLED)
+    return ThresholdCurve(
+        np.bincount(bins[is_moving], minlength=N_BINS),
+        np.bincount(bins[is_other], minlength=N_BINS),
+    )
 
 
 def choose_threshold(
@@ -115,8 +141,7 @@ def choose_threshold(
     Returns:
         The threshold, the curve over all drives, and that over drives without movers.
     """
-    none = np.zeros(N_BINS, np.int64)
-    everything = quiet = ThresholdCurve(none, none)
+    everything = quiet = _NOTHING
     for path in paths:
         curve = threshold_curve(student, path, grid, features)
         everything += curve

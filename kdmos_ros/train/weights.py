@@ -1,4 +1,4 @@
-"""Reads a student's weights from a file, as weights only: nothing in the file can run code."""
+"""Reads a network's weights from a file, as weights only: nothing in the file can run code."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdmos_ros.errors import ModelError
 from kdmos_ros.train.config import StudentConfig
 from kdmos_ros.train.student import Student
+from kdmos_ros.train.teacher import Teacher
+from kdmos_ros.train.teacher_config import TeacherConfig
 
 
 def load_student(path: Path, config: StudentConfig) -> Student:
@@ -27,15 +29,45 @@ def load_student(path: Path, config: StudentConfig) -> Student:
         ModelError: the file is missing, is not such a file or does not fit the shape.
     """
     student = Student(config)
+    _fill(student, path, "student")
+    return student.eval()
+
+
+def load_teacher(path: Path, config: TeacherConfig) -> Teacher:
+    """A teacher with the weights of a file, as `load_student`."""
+    teacher = Teacher(config)
+    _fill(teacher, path, "teacher")
+    return teacher.eval()
+
+
+def progress_of(path: Path, name: str, steps: int) -> tuple[int, float]:
+    """Steps and seconds of the finished training of a network whose checkpoint is at path.
+
+    Raises:
+        ModelError: it has not been trained, or not to the end.
+    """
+    if not path.exists():
+        raise ModelError(f"{path}: there is no trained {name} yet; run the stage {name} first")
+    state = _load(path)
+    if not isinstance(state, dict) or name not in state:
+        raise ModelError(f"{path}: not a checkpoint of a {name}")
+    step = int(state.get("step", 0))
+    if step < steps:
+        raise ModelError(
+            f"{path}: the {name} has done {step} of {steps} steps; run the stage {name} again"
+        )
+    return step, float(state.get("seconds", 0.0))
+
+
+def _fill(model: nn.Module, path: Path, name: str) -> None:
     state = _state_dict(_load(path), path)
     try:
-        student.load_state_dict(state)
+        model.load_state_dict(state)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]]
         detail = lines[0] if lines else str(error)
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
-        raise ModelError(f"{path}: weights do not fit the student: {detail}{more}") from error
-    return student.eval()
+        raise ModelError(f"{path}: weights do not fit the {name}: {detail}{more}") from error
 
 
 def _load(path: Path) -> Any:

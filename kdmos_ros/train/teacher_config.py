@@ -1,0 +1,70 @@
+"""What the teacher sees and its shape, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdmos_ros.errors import ModelError
+from kdmos_ros.labels import CLASS_NAMES
+
+KERNELS = ("cube", "cross")
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """The scans around the labelled one that the teacher sees at once.
+
+    Attributes:
+        lags_s: ages of past scans, seconds; negative ones are scans of the future. The teacher
+            only makes logits for training, so it may know what the student cannot yet see.
+        range_m: points farther than this from the sensor, horizontally, are left out.
+        margin_m, margin_per_m: of the see-through features, as in the student's.
+    """
+
+    lags_s: tuple[float, ...] = (0.2, 0.4, 0.8, 1.6)
+    range_m: float = 52.0
+    margin_m: float = 0.25
+    margin_per_m: float = 0.012
+
+    def __post_init__(self) -> None:
+        if not self.lags_s or 0 in self.lags_s or len(set(self.lags_s)) != len(self.lags_s):
+            raise ValueError(f"window: lags_s must be different and not 0, got {self.lags_s}")
+        if not self.range_m > 0 or self.margin_m < 0 or self.margin_per_m < 0:
+            raise ValueError("window: range_m must be above 0 and no margin negative")
+
+    @property
+    def n_features(self) -> int:
+        """Columns a point: rho, height, and near and far against each scan of the window."""
+        return 2 + 2 * (len(self.lags_s) + 1)
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """Shape of the teacher: a U-Net of sparse convolutions over voxels of all its scans.
+
+    Attributes:
+        n_features: F, features of a point beside its place and time.
+        voxel_m: side of the finest voxels, metres; each level below doubles it.
+        point_width: width of the point encoder.
+        widths: channels, finest level first.
+        blocks: residual blocks of a level, on the way down.
+        kernel: "cube", 27 neighbours, or "cross", the 7 that share a face.
+        n_classes: classes.
+    """
+
+    n_features: int
+    voxel_m: float = 0.25
+    point_width: int = 32
+    widths: tuple[int, ...] = (32, 48, 64, 96)
+    blocks: int = 1
+    kernel: str = "cube"
+    n_classes: int = len(CLASS_NAMES)
+
+    def __post_init__(self) -> None:
+        numbers = (self.n_features, self.point_width, self.blocks, self.n_classes, *self.widths)
+        if not self.widths or not all(isinstance(n, int) and n > 0 for n in numbers):
+            raise ModelError(f"teacher: sizes must be whole numbers above 0, got {numbers}")
+        if not self.voxel_m > 0:
+            raise ModelError(f"teacher: voxel_m must be above 0, got {self.voxel_m}")
+        if self.kernel not in KERNELS:
+            raise ModelError(f"teacher: kernel must be one of {KERNELS}, got {self.kernel!r}")

@@ -1,0 +1,104 @@
+"""Trains the teacher, and has it judge every scan once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from kdmos_ros.train.distributed import Team
+from kdmos_ros.train.drive_file import LabelledDrive, load_drive
+from kdmos_ros.train.fit import segmentation_terms
+from kdmos_ros.train.logits import N_CLASSES, LogitsFolder, import_logits
+from kdmos_ros.train.loop import run_steps
+from kdmos_ros.train.recipe import Recipe, TeacherRecipe
+from kdmos_ros.train.stream import DriveStream
+from kdmos_ros.train.teacher import Teacher
+from kdmos_ros.train.teacher_config import WindowSpec
+from kdmos_ros.train.window import WindowBatch, WindowReader, window_samples
+
+
+def fit_teacher(
+    recipe: Recipe, drives: Sequence[Path], folder: Path, team: Team | None = None
+) -> Teacher:
+    """Train the recipe's teacher and return the one with averaged weights.
+
+    Args: as in `fit.fit`.
+    """
+    team = team or Team()
+    plan = _teacher_recipe(recipe)
+    torch.manual_seed(recipe.seed)
+
+    def stream(start: int) -> DriveStream:
+        return DriveStream(
+            drives, WindowReader(plan.window), plan.fit.batch_size, recipe.seed,
+            augment=recipe.augment, start=start, rank=team.rank, ranks=team.size,
+            mix=plan.fit.mix,
+        )  # fmt: skip
+
+    def loss(teacher: nn.Module, batch: WindowBatch) -> dict[str, torch.Tensor]:
+        logits = teacher(batch.points, batch.time, batch.features, batch.sample)
+        return segmentation_terms(logits, batch.labels, plan.fit)
+
+    teacher = run_steps("teacher", Teacher(plan.config()), loss, stream, plan.fit, folder, team)
+    assert isinstance(teacher, Teacher)
+    return teacher
+
+
+@torch.no_grad()
+def judge(teacher: Teacher, drive: LabelledDrive, window: WindowSpec) -> list[np.ndarray]:
+    """The teacher's logits of each scan, (N, C) float32; NaN for points that it does not see."""
+    teacher.eval()
+    device = teacher.times.device
+    result = []
+    for labelled, sample in zip(drive.scans, window_samples(drive, window), strict=True):
+        batch = WindowBatch.of([sample]).to(device)
+        logits = teacher(batch.points, batch.time, batch.features, batch.sample)
+        rows = np.full((len(labelled.labels), N_CLASSES), np.nan, np.float32)
+        rows[sample.index] = logits.float().cpu().numpy()
+        result.append(rows)
+    return result
+
+
+def make_logits(
+    teacher: Teacher, window: WindowSpec, drives: Sequence[Path], folder: Path, team: Team
+) -> LogitsFolder:
+    """Judge the drives that are not judged yet, shared out over the team."""
+    logits = LogitsFolder(folder, _fingerprint(teacher))
+    todo = [path for path in drives if not logits.has(path)][team.rank :: team.size]
+    for path in tqdm(todo, desc="logits", disable=not team.leads):
+        drive = load_drive(path)
+        logits.write(drive, path, judge(teacher, drive, window))
+    team.wait()
+    return logits
+
+
+def import_all(external: Path, drives: Sequence[Path], folder: Path, team: Team) -> LogitsFolder:
+    """Take over logits that another program made (`logits.import_logits`)."""
+    logits = LogitsFolder(folder, f"imported from {external.name}")
+    todo = [path for path in drives if not logits.has(path)][team.rank :: team.size]
+    for path in todo:
+        drive = load_drive(path)
+        logits.write(drive, path, list(import_logits(external, drive, path)))
+    team.wait()
+    return logits
+
+
+def _teacher_recipe(recipe: Recipe) -> TeacherRecipe:
+    if recipe.teacher is None:
+        raise ValueError(f"recipe {recipe.name} has no teacher section")
+    return recipe.teacher
+
+
+def _fingerprint(teacher: Teacher) -> str:
+    """A hash of the weights: logits of another teacher, or of its older self, are not these."""
+    content = hashlib.sha256()
+    for name, value in sorted(teacher.state_dict().items()):
+        content.update(name.encode())
+        content.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return f"teacher {content.hexdigest()[:16]}"
