@@ -14,11 +14,13 @@ from ros_bench import Client, stamps  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from std_msgs.msg import Float64  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
+from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from kdmos_ros.cloud_layout import read_layout  # noqa: E402
 from kdmos_ros.errors import KdmosError  # noqa: E402
 from kdmos_ros.ros import outputs, session  # noqa: E402
 from kdmos_ros.ros.compat import try_shutdown  # noqa: E402
+from kdmos_ros.ros.messages import stamp_ns  # noqa: E402
 from kdmos_ros.ros.node import MosNode  # noqa: E402
 from kdmos_ros.ros.qos import profile  # noqa: E402
 from kdmos_ros.segmenter import Segmentation  # noqa: E402
@@ -211,6 +213,49 @@ def test_latency_topics_and_late_clouds(bench):
     late = client.status["late"]
     label()
     client.until_status(labelled=len(client.labelled), late=late)
+
+
+def test_moving_objects_are_shown_with_their_speed(bench):
+    _, client, segmenter = bench(base_to_lidar="0.5 0 1.7 0 0 1.5708")
+    everything = lambda scan: Segmentation(  # noqa: E731
+        np.full(len(scan.points), 3, np.uint8), np.ones(len(scan.points), np.float32),
+        scan.stamp_ns, {},
+    )  # fmt: skip
+    segmenter.push = everything
+    arrays = []
+    client.node.create_subscription(MarkerArray, "/mos_node/objects", arrays.append, 10)
+    client.until(lambda: client.node.count_subscribers("/mos_node/objects"), "the subscription")
+    rng = np.random.default_rng(0)
+    box = rng.uniform(-1, 1, (200, 3)) * [0.9, 2.0, 0.7]
+
+    def label(i):
+        # The robot drives at 5 m/s along odom's x, the car at 9 m/s ahead of it: in the frame of
+        # the LiDAR, turned by 90 degrees, it moves along -y.
+        points = box + np.array([0, -10 - 0.4 * i, 0])
+        values = {axis: points[:, k] for k, axis in enumerate("xyz")}
+        client.send_odometry(START + i * STEP, pose(0.5 * i))
+        client.send_cloud(START + i * STEP, make_cloud("plain_xyz", 200, values=values)[0])
+        client.until(lambda: len(client.labelled) == i + 1, "the labelled cloud")
+
+    i = 0
+    while len(arrays) < 10:  # those before the subscription is known are not sent
+        label(i)
+        i += 1
+    markers = {marker.ns: marker for marker in arrays[-1].markers}
+    assert arrays[-1].markers[0].action == Marker.DELETEALL
+    assert set(markers) == {"", "box", "velocity", "speed"}
+    (newest,) = {stamp_ns(m.header.stamp) for m in arrays[-1].markers}
+    age = (newest - START) // STEP
+    box_marker, arrow = markers["box"], markers["velocity"]
+    assert box_marker.header.frame_id == "lidar"
+    place = box_marker.pose.position
+    np.testing.assert_allclose([place.x, place.y], [0, -10 - 0.4 * age], atol=0.1)
+    # Length along the heading, then width, then height.
+    scale = box_marker.scale
+    np.testing.assert_allclose([scale.x, scale.y, scale.z], [4, 1.8, 1.4], atol=0.2)
+    ends = np.array([[p.x, p.y, p.z] for p in arrow.points])
+    np.testing.assert_allclose(ends[1] - ends[0], [0, -9, 0], atol=0.6)
+    assert abs(float(markers["speed"].text.split()[0]) - 9) < 0.6
 
 
 def test_life_cycle(bench):

@@ -1,4 +1,4 @@
-"""The node's cloud publishers: computed only for topics that somebody listens to."""
+"""The node's publishers: computed only for topics that somebody listens to."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from sensor_msgs.msg import PointCloud2
 from kdmos_ros.cloud import PackedCloud, append_label, subset
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC
 from kdmos_ros.ros.messages import cloud_message
+from kdmos_ros.ros.object_markers import ObjectMarkers
 from kdmos_ros.ros.pipeline import Labelled
 
 
 class Outputs:
-    """Publishes `~/labeled`, `~/moving` and `~/static` (labels 1 and 2), empty ones too."""
+    """Publishes `~/labeled`, `~/moving`, `~/static` (labels 1, 2; also empty) and `~/objects`."""
 
     def __init__(self, node: Any, qos: QoSProfile) -> None:
         self._node = node
         self._labelled = node.create_publisher(PointCloud2, "~/labeled", qos)
         self._moving = node.create_publisher(PointCloud2, "~/moving", qos)
         self._static = node.create_publisher(PointCloud2, "~/static", qos)
+        self._objects = ObjectMarkers(node)
 
     def publish(self, result: Labelled) -> dict[str, float]:
-        """Publish what is subscribed; returns the milliseconds of `encode` and `publish`."""
+        """Publish what is subscribed; returns the milliseconds of its stages."""
         timings = {"encode": 0.0, "publish": 0.0}
         try:
             self._publish(result, timings)
+            timings.update(self._objects.publish(result))
         except Exception:
             if self._node.context.ok():
                 raise  # else the node was told to stop meanwhile: nobody to publish to
@@ -52,6 +55,7 @@ class Outputs:
         """Take the publishers down."""
         for publisher in (self._labelled, self._moving, self._static):
             self._node.destroy_publisher(publisher)
+        self._objects.destroy()
 
     @staticmethod
     def _send(
