@@ -79,9 +79,9 @@ def replay(
     log = ThrottledLog(logging.getLogger(__name__))
     poses = poses or RecordedPoses(bag.odometry, bag.base_frame)
     gate = _Gate(segmenter)
-    pipeline = Pipeline(
-        gate, poses, FixedExtrinsics(bag.base_T_sensor), _OPTIONS, Statistics(), log
-    )
+    options = {**_OPTIONS, **bag.cloud_options}
+    mount = FixedExtrinsics(bag.base_T_sensor)
+    pipeline = Pipeline(gate, poses, mount, options, Statistics(), log)
     pipeline.reset()
     for index, (stamp_ns, message, recorded_ns) in enumerate(bag.recorded_clouds()):
         if limit is not None and index >= limit:

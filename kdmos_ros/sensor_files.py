@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.resources import share_dir
@@ -36,3 +37,31 @@ def sensor_file(name: str) -> Path:
     raise KdmosError(
         f"no sensor '{name}'; there are {', '.join(names)} (or give the path of a .yaml file)"
     )
+
+
+def sensor_options(name: str) -> dict[str, Any]:
+    """How the clouds of a sensor are read: its values of `cloud_reader.CLOUD_OPTIONS`.
+
+    Raises:
+        KdmosError: there is no such sensor, or its file is not a parameter file.
+    """
+    import yaml
+
+    from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS
+
+    path = sensor_file(name)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        (node,) = content.values()
+        values = dict(node["ros__parameters"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise KdmosError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise KdmosError(f"{path}: needs one node with ros__parameters") from error
+    options = {}
+    for key in CLOUD_OPTIONS.keys() & values.keys():
+        kind = type(CLOUD_OPTIONS[key])
+        if type(values[key]) is not kind:
+            raise KdmosError(f"{path}: {key} must be {kind.__name__}, got {values[key]!r}")
+        options[key] = values[key]
+    return options

@@ -180,3 +180,25 @@ def test_scans_come_with_what_was_pushed_and_when_they_were_recorded(tmp_path):
     assert [s.recorded_ns for s in scans] == [stamp(i) + 5 for i in range(3)]
     assert [s.scan for s in scans[:2]] == pushed(segmenter)
     assert scans[2].dropped and scans[2].scan is None
+
+
+def test_clouds_are_read_as_the_bag_is_opened(tmp_path):
+    """Deskewing needs poses around the whole sweep, so the first and last scan are lost."""
+    from kdmos_ros.io.drive_bag import DriveWriter
+    from kdmos_ros.sim import make_drive
+
+    drive = make_drive(
+        5, "vlp16", duration_s=0.5, ego="driving", sweep_distortion=True, odometry_noise=False
+    )
+    with DriveWriter(tmp_path / "bag", MOUNT) as writer:
+        for frame in drive:
+            writer.add(frame.scan, seconds=frame.seconds)
+    segmenter = Recorder()
+    with BagReader(tmp_path / "bag") as bag:
+        bag.cloud_options.update(deskew=True, max_range=20.0)
+        scans = list(replay(bag, segmenter))
+    assert [s.dropped for s in scans] == ["pose_too_old", "", "", "", "pose_timeout"]
+    raw, moved = drive[2].scan.points, pushed(segmenter)[1].points
+    far = np.linalg.norm(raw, axis=1) > 20
+    np.testing.assert_array_equal(np.isnan(moved).any(1), far)
+    assert 0.1 < np.abs(moved - raw)[~far].max() < 1.0, "half a sweep at some m/s"

@@ -1,5 +1,7 @@
 """The shipped parameter files of sensors: all apply to the node, and read their drivers' clouds."""
 
+import re
+
 import numpy as np
 import pytest
 import yaml
@@ -8,7 +10,7 @@ from clouds import LAYOUTS, make_cloud
 from kdmos_ros.errors import CloudError, KdmosError
 from kdmos_ros.resources import share_dir
 from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS, read_cloud
-from kdmos_ros.sensor_files import sensor_file, sensor_names
+from kdmos_ros.sensor_files import sensor_file, sensor_names, sensor_options
 
 NAMES = ["autoware", "generic", "hesai", "livox", "ouster", "robosense", "velodyne"]
 STAMP_NS = 1_700_000_123_400_000_000
@@ -73,6 +75,33 @@ def test_every_file_goes_on_top_of_the_nodes_parameters(name):
         node.destroy_node()
     finally:
         rclpy.shutdown(context=context)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_are_those_of_reading_a_cloud(name):
+    values = values_of(name)
+    assert sensor_options(name) == {k: v for k, v in values.items() if k in CLOUD_OPTIONS}
+    assert "expected_rate" not in sensor_options(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "cannot be read"),
+        ("", "ros__parameters"),
+        ("[1]", "ros__parameters"),
+        ("/**: {parameters: {}}", "ros__parameters"),
+        ("/**: {ros__parameters: {min_range: 1}}", "min_range must be float, got 1"),
+        ("/**: {ros__parameters: {deskew: 'yes'}}", "deskew must be bool, got 'yes'"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(KdmosError, match=re.escape(message)) as caught:
+        sensor_options(str(path))
+    assert "mine.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 # layout of the driver, time as it writes it, field that intensity is read from

@@ -92,6 +92,11 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
     for option, topic in (("--cloud", args.cloud), ("--odom", args.odom)):
         if topic:
             arguments += [option, topic]
+    if args.lidar:
+        own = Path(args.lidar).expanduser()
+        arguments += ["--lidar", str(own.resolve()) if own.exists() else args.lidar]
+    if args.deskew:
+        arguments.append("--deskew")
     if args.base_to_lidar is not None:
         arguments.append(f"--base-to-lidar={_mount_text(args.base_to_lidar)}")
     return (*arguments, "--provider", args.provider, "--threads", str(_threads(args)))

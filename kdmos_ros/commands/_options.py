@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,18 @@ def add_bag_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """--lidar and --deskew."""
+    parser.add_argument(
+        "--lidar",
+        metavar="NAME",
+        help="kind of LiDAR, as the launch argument sensor: velodyne, ouster ... or a .yaml file",
+    )
+    parser.add_argument(
+        "--deskew", action="store_true", help="deskew the clouds by the time of each point"
+    )
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """--model, --provider and --threads."""
     parser.add_argument("--model", help="model folder, or name of a shipped model")
@@ -46,7 +58,20 @@ def open_bag(path: Path, args: argparse.Namespace) -> BagReader:
     from kdmos_ros.io.bags import BagReader
 
     needs_odometry = getattr(args, "pose_source", "odometry") == "odometry"
-    return BagReader(path, args.cloud, args.odom, args.base_to_lidar, needs_odometry)
+    options = _reading_options(args)
+    bag = BagReader(path, args.cloud, args.odom, args.base_to_lidar, needs_odometry)
+    bag.cloud_options.update(options)
+    return bag
+
+
+def _reading_options(args: argparse.Namespace) -> dict[str, Any]:
+    from kdmos_ros.sensor_files import sensor_options
+
+    lidar = getattr(args, "lidar", None)
+    options = sensor_options(lidar) if lidar else {}
+    if getattr(args, "deskew", False):
+        options["deskew"] = True
+    return options
 
 
 def make_segmenter(args: argparse.Namespace) -> Segmenter:

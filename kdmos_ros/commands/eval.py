@@ -11,6 +11,7 @@ from kdmos_ros.commands._labels import bag_labels
 from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
+    add_reading_options,
     make_segmenter,
     open_bag,
     positive,
@@ -39,6 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_model_options(parser)
     add_bag_options(parser)
+    add_reading_options(parser)
     add_pose_source_option(parser)
     add_error_options(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="first N scans only")

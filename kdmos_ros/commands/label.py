@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
+    add_reading_options,
     make_segmenter,
     open_bag,
     positive,
@@ -84,6 +85,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_model_options(parser)
     add_bag_options(parser)
+    add_reading_options(parser)
     parser.set_defaults(run=run)
 
 

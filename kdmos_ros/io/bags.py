@@ -65,6 +65,8 @@ class BagReader:
         odometry: the same as (stamp in ns, pose), in the order of recording.
         static_transforms: {(parent, child): T_parent_child} of /tf_static.
         n_scans: clouds in the bag.
+        cloud_options: how its clouds are to be read, see `ros.cloud_reader.CLOUD_OPTIONS`; what is
+            not set has its default.
 
     Raises:
         BagError: see BagFile; no such topic, no messages, no mount, or a broken message.
@@ -80,6 +82,7 @@ class BagReader:
     ) -> None:
         self._bag = BagFile(path)
         self.path = self._bag.path
+        self.cloud_options: dict[str, Any] = {}
         try:
             self.cloud_topic = self._bag.choose_topic(POINT_CLOUD, cloud_topic, "--cloud")
             self.odom_topic = ""

@@ -162,6 +162,7 @@ def _identity(bag: BagReader, made_by: str, target: Target) -> dict[str, object]
         "cloud topic": bag.cloud_topic,
         "odometry topic": bag.odom_topic,
         "mount": bag.base_T_sensor.tolist(),
+        "reading": dict(sorted(bag.cloud_options.items())),
         "model": made_by,
         **options,
     }
