@@ -51,7 +51,8 @@ class LogitsFolder:
     def has(self, drive_file: Path) -> bool:
         """Whether there is a readable file of this source. Its scans are not checked."""
         try:
-            with np.load(self.file(drive_file), allow_pickle=False) as file:
+            path = self.file(drive_file)
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return str(file["source"]) == self.source
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return False
