@@ -15,7 +15,7 @@ from test_labelling import content
 from kdmos_ros import cli
 from kdmos_ros.labelling import many
 from kdmos_ros.labelling.interrupt import Interrupt
-from kdmos_ros.labelling.many import Job, run_job, run_processes
+from kdmos_ros.labelling.many import Job, Result, run_job, run_processes
 
 
 def kdmos(*arguments):
@@ -204,6 +204,34 @@ def test_on_a_dask_cluster(capsys, three, tiny_model, tmp_path):
     assert captured.out.count("3 of 3 scans labelled") == 2
     assert "kdmos: error: 1 of 3 bags failed: broken" in captured.err
     check_two_of_three(tmp_path / "out")
+
+
+def test_no_cluster_at_the_address(capsys, monkeypatch, tmp_path):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    monkeypatch.setattr("kdmos_ros.labelling.cluster._TIMEOUT_S", 0.5)
+    bag, address = write_drive(tmp_path / "bag", 1), "tcp://127.0.0.1:9"
+    arguments = ["label", bag, "--out-dir", tmp_path / "out", "--cluster", "dask"]
+    assert f"no Dask cluster at {address}" in failure(capsys, *arguments, "--scheduler", address)
+
+
+def test_a_job_that_the_cluster_loses_is_a_failed_one(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    from kdmos_ros.labelling import cluster
+
+    def lost(job):
+        if job.name == "b":
+            raise MemoryError("worker died")
+        return Result(job.name, 0, "well")
+
+    monkeypatch.setattr(cluster, "run_job", lost)
+    results = []
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as local:
+        jobs = [Job(name, ()) for name in "abc"]
+        cluster.run_on_cluster("dask", local.scheduler_address, jobs, results.append)
+    assert sorted((r.name, r.status) for r in results) == [("a", 0), ("b", 1), ("c", 0)]
+    assert "lost by the cluster: worker died" in {r.text for r in results}
 
 
 @pytest.mark.slow

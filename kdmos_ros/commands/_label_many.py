@@ -29,12 +29,12 @@ def label_many(args: argparse.Namespace) -> int:
         stream = sys.stdout if result.status == 0 else sys.stderr
         print(f"[{len(results)}/{len(jobs)}] {text}", file=stream, flush=True)
 
-    with Interrupt() as interrupt:
-        if args.cluster:
-            from kdmos_ros.labelling.cluster import run_on_cluster
+    if args.cluster:
+        from kdmos_ros.labelling.cluster import run_on_cluster
 
-            run_on_cluster(args.cluster, args.scheduler, jobs, on_result)
-        else:
+        run_on_cluster(args.cluster, args.scheduler, jobs, on_result)
+    else:
+        with Interrupt() as interrupt:
             run_processes(jobs, args.jobs, interrupt, on_result)
         if interrupt.signal:
             print("kdmos: interrupted; --resume goes on", file=sys.stderr)

@@ -11,12 +11,15 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.labelling.many import Job, OnResult, Result, run_job
 
 ENGINES = ("dask", "ray")
+_TIMEOUT_S = 20
 
 
 def run_on_cluster(
     engine: str, address: str | None, jobs: Sequence[Job], on_result: OnResult
 ) -> None:
     """Run jobs on a cluster; jobs that it loses (dead machines) count as failed.
+
+    Stopped by a signal, it leaves at once; bags that are in work are finished where they are.
 
     Args:
         engine: one of ENGINES.
@@ -38,13 +41,11 @@ def _run_on_dask(address: str | None, jobs: Sequence[Job], on_result: OnResult) 
     from distributed import Client, as_completed
 
     try:
-        client = Client(address, timeout="20s") if address else Client(threads_per_worker=1)
+        client = Client(address, timeout=_TIMEOUT_S) if address else Client(threads_per_worker=1)
     except (OSError, ValueError) as error:
         raise KdmosError(f"no Dask cluster at {address}: {_line(error)}") from error
     with client:
-        names = {}
-        for job in jobs:
-            names[client.submit(run_job, job, pure=False)] = job.name
+        names = {client.submit(run_job, job, pure=False): job.name for job in jobs}
         for future in as_completed(list(names)):
             lost = future.exception()
             on_result(future.result() if lost is None else _lost(names[future], lost))
