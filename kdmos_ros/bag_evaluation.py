@@ -1,4 +1,4 @@
-"""Scores a model on a labelled bag: the segmenter of the node, the figures of the benchmark."""
+"""Scores a model on labelled drives: the segmenter of the node, the figures of the benchmark."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.breakdown import Breakdown
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.evaluate import ConfusionAccumulator, Latency
+from kdmos_ros.labels import from_semantickitti
+from kdmos_ros.object_kinds import kinds_of
 from kdmos_ros.replay import ReplayedScan
 
 
@@ -34,6 +37,8 @@ class Report:
         scans, points: scans labelled by the model, and their points.
         dropped: scans not labelled, by reason.
         lookahead: scans of the future that a label may use: none yet.
+        breakdown: figures of parts of the points.
+        sequences: the confusion of each sequence of a split, by name.
     """
 
     model: str
@@ -44,6 +49,8 @@ class Report:
     points: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     lookahead: int = 0
+    breakdown: Breakdown = field(default_factory=Breakdown)
+    sequences: dict[str, ConfusionAccumulator] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Content of the JSON file; figures that do not exist are None."""
@@ -66,10 +73,15 @@ class Report:
             "provider": self.provider,
             "model": self.model,
             "lookahead": self.lookahead,
+            "sequences": {
+                name: {"iou_moving": part.iou, "precision": part.precision, "recall": part.recall}
+                for name, part in self.sequences.items()
+            },
+            **self.breakdown.to_dict(),
         }
 
-    def to_text(self) -> str:
-        """The same for people."""
+    def to_text(self, by_range: bool = False) -> str:
+        """The same for people, on request with the breakdown."""
         c = self.confusion
         lines = [
             f"model {self.model}, {self.provider}, {self.scans} scans, {self.points} points",
@@ -83,6 +95,10 @@ class Report:
         if self.dropped:
             dropped = ", ".join(f"{n} {reason}" for reason, n in sorted(self.dropped.items()))
             lines.append(f"scans dropped: {dropped}")
+        if len(self.sequences) > 1:
+            lines += [f"sequence {n}: IoU {_figure(p.iou)}" for n, p in self.sequences.items()]
+        if by_range:
+            lines.append(self.breakdown.to_text())
         lines.append(latency_table(self.latency))
         return "\n".join(lines)
 
@@ -107,6 +123,10 @@ def evaluate_bag(
             report.dropped[scan.dropped] += 1
             continue
         report.confusion.add(truth, scan.labels)
+        if scan.scan is not None:
+            classes, kinds = from_semantickitti(truth), kinds_of(truth)
+            name = f"{scan.index:06d}"
+            report.breakdown.add(name, scan.scan.points, classes, scan.labels, kinds)
         report.latency.add(scan.timings_ms)
         report.scans += 1
         report.points += scan.n_points

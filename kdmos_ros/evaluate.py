@@ -42,8 +42,8 @@ class ConfusionAccumulator:
         """Count one scan.
 
         Args:
-            truth: (N,) uint32 SemanticKITTI labels; the lower 16 bits count: 0 is ignored,
-                251..259 are moving, everything else is static.
+            truth: (N,) uint32 SemanticKITTI labels; the lower 16 bits count: 0 and 1 (outlier)
+                are ignored, 251..259 are moving, everything else is static.
             predicted: (N,) uint8 classes; all but MOVING mean static, unlabelled too, since a
                 point that was not called moving is a miss if it moves.
             where: (N,) bool, points to count (e.g. one band of ranges); default all.
@@ -51,9 +51,18 @@ class ConfusionAccumulator:
         Raises:
             ValueError: the lengths differ.
         """
-        if truth.shape != predicted.shape:
-            raise ValueError(f"{truth.shape} labels for {predicted.shape} predictions")
-        classes, moving = from_semantickitti(truth), predicted == MOVING
+        self.add_classes(from_semantickitti(truth), predicted, where)
+
+    def add_classes(
+        self,
+        classes: npt.NDArray[np.uint8],
+        predicted: npt.NDArray[np.uint8],
+        where: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        """As `add`, with the truth as classes (N,) uint8."""
+        if classes.shape != predicted.shape:
+            raise ValueError(f"{classes.shape} labels for {predicted.shape} predictions")
+        moving = predicted == MOVING
         if where is not None:
             classes, moving = classes[where], moving[where]
         is_moving, counts = classes == MOVING, classes != UNLABELLED

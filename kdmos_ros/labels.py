@@ -50,3 +50,8 @@ def to_semantickitti(classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
         IndexError: a class is above 3.
     """
     return _TO_SEMANTICKITTI[np.asarray(classes)]
+
+
+def to_benchmark(classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+    """Map classes (N,) uint8 to what the MOS benchmark knows (N,) uint32: 9 static, 251 moving."""
+    return np.where(np.asarray(classes) == MOVING, np.uint32(251), np.uint32(9))

@@ -1,4 +1,4 @@
-"""`kdmos eval`: score a model on a labelled bag."""
+"""`kdmos eval`: score a model on labelled bags and data sets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import argparse
 import json
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kdmos_ros.commands._eval_sources import (
+    add_source_options,
+    find_sources,
+    is_bag,
+    run_sources,
+)
 from kdmos_ros.commands._labels import bag_labels
 from kdmos_ros.commands._options import (
     add_bag_options,
@@ -22,72 +29,117 @@ from kdmos_ros.commands._pose_options import (
     bag_poses,
 )
 
+if TYPE_CHECKING:
+    from kdmos_ros.bag_evaluation import Report
+    from kdmos_ros.io.bags import BagReader
+    from kdmos_ros.io.ground_truth import BagLabels
+    from kdmos_ros.io.semantickitti import LabelFolder
+    from kdmos_ros.ros.pose_source import PoseSource
+    from kdmos_ros.segmenter import Segmenter
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
     parser = subparsers.add_parser(
         "eval",
-        help="score a model on a labelled bag",
-        description="Run the node's segmenter over a rosbag2, without ROS, and print the moving"
-        " IoU, precision and recall of the SemanticKITTI-MOS protocol and the time of each stage.",
+        help="score a model on a labelled bag or data set",
+        description="Run the node's segmenter without ROS and print the moving IoU, precision and"
+        " recall of the SemanticKITTI-MOS protocol and the time of each stage. Unlabelled points"
+        " do not count; all scans of a split go into one confusion matrix.",
     )
-    parser.add_argument("bag", type=Path, help="bag directory, .mcap or .db3 file")
+    parser.add_argument(
+        "bag",
+        metavar="DATA",
+        type=Path,
+        help="bag directory, .mcap or .db3 file; folder in SemanticKITTI layout (a data set with"
+        " sequences/, HeLiMOS, or one sequence); sim:SEED or sim:FIRST-LAST for simulated drives",
+    )
     parser.add_argument(
         "--labels",
         type=Path,
         metavar="DIR",
-        help="folder of NNNNNN.label files, one a scan (default: the bag's own ground truth)",
+        help="of a bag: folder of NNNNNN.label files, one a scan (default: the bag's own ground"
+        " truth)",
     )
     add_model_options(parser)
     add_bag_options(parser)
     add_reading_options(parser)
     add_pose_source_option(parser)
     add_error_options(parser)
+    add_source_options(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="first N scans only")
+    parser.add_argument(
+        "--by-range", action="store_true", help="print figures by range, object class and speed too"
+    )
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw pictures of them there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument(
         "--predictions",
         type=Path,
         metavar="DIR",
-        help="write labels to DIR/sequences/XX/predictions, the benchmark's layout",
-    )
-    parser.add_argument(
-        "--sequence", default="00", metavar="XX", help="XX in that path (default: 00)"
+        help="write labels to DIR/sequences/XX/predictions, the benchmark's layout; to hand in:"
+        " cd DIR && zip -r submission.zip sequences",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; returns the exit status."""
-    from kdmos_ros.bag_evaluation import Report, evaluate_bag
+    from kdmos_ros.bag_evaluation import Report
     from kdmos_ros.io.atomic import new_file
+
+    with ExitStack() as stack:
+        # All data is opened before the model is loaded: what is wrong with it is said at once.
+        bag = stack.enter_context(open_bag(args.bag, args)) if is_bag(args) else None
+        if bag is not None:
+            labels = stack.enter_context(closing(bag_labels(args.labels, bag)))
+            poses = bag_poses(args, bag)
+        else:
+            sources = find_sources(args)
+        report_file = stack.enter_context(new_file(args.json)) if args.json else None
+        if args.plot:
+            from kdmos_ros.eval_plots import draw  # now: it may lack matplotlib
+
+            args.plot.mkdir(parents=True, exist_ok=True)
+        segmenter = make_segmenter(args)
+        segmenter.warm_up()
+        report = Report(segmenter.model_name, segmenter.provider)
+        if bag is not None:
+            _run_bag(args, bag, labels, poses, segmenter, report, stack)
+        else:
+            run_sources(args, sources, segmenter, report, stack)
+        if report_file is not None:
+            report_file.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+        if args.plot:
+            draw(report, args.plot)
+    print(report.to_text(args.by_range))
+    return 0
+
+
+def _run_bag(
+    args: argparse.Namespace,
+    bag: BagReader,
+    labels: LabelFolder | BagLabels,
+    poses: PoseSource,
+    segmenter: Segmenter,
+    report: Report,
+    stack: ExitStack,
+) -> None:
+    from kdmos_ros.bag_evaluation import evaluate_bag
     from kdmos_ros.io.semantickitti_writer import new_predictions
-    from kdmos_ros.labels import to_semantickitti
+    from kdmos_ros.labels import to_benchmark
     from kdmos_ros.progress import progress
     from kdmos_ros.replay import ReplayedScan, replay
 
-    with ExitStack() as stack:
-        bag = stack.enter_context(open_bag(args.bag, args))
-        labels = stack.enter_context(closing(bag_labels(args.labels, bag)))
-        poses = bag_poses(args, bag)
-        segmenter = make_segmenter(args)
-        segmenter.warm_up()
-        report_file = stack.enter_context(new_file(args.json)) if args.json else None
-        predictions = (
-            stack.enter_context(new_predictions(args.predictions, args.sequence))
-            if args.predictions
-            else None
-        )
+    predictions = None
+    if args.predictions:
+        name = args.sequence[0] if args.sequence else "00"
+        predictions = stack.enter_context(new_predictions(args.predictions, name))
 
-        def write(scan: ReplayedScan) -> None:
-            if predictions is not None and scan.labels is not None:
-                predictions.add(scan.index, to_semantickitti(scan.labels))
+    def write(scan: ReplayedScan) -> None:
+        if predictions is not None and scan.labels is not None:
+            predictions.add(scan.index, to_benchmark(scan.labels))
 
-        total = min(bag.n_scans, args.limit or bag.n_scans)
-        replayed = progress(replay(bag, segmenter, args.limit, poses=poses), total, "eval")
-        report = Report(segmenter.model_name, segmenter.provider)
-        evaluate_bag(replayed, labels, report, write)
-        if report_file is not None:
-            report_file.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
-    print(report.to_text())
-    return 0
+    total = min(bag.n_scans, args.limit or bag.n_scans)
+    replayed = progress(replay(bag, segmenter, args.limit, poses=poses), total, "eval")
+    evaluate_bag(replayed, labels, report, write)

@@ -76,9 +76,10 @@ class PredictionWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, index: int, labels: npt.NDArray[np.uint32]) -> None:
-        """Write raw labels (N,) uint32 of a scan."""
-        _write_label(self._folder / f"{index:06d}.label", labels, len(labels))
+    def add(self, index: int | str, labels: npt.NDArray[np.uint32]) -> None:
+        """Write raw labels (N,) uint32 of a scan, by number or by the name of its file."""
+        name = index if isinstance(index, str) else f"{index:06d}"
+        _write_label(self._folder / f"{name}.label", labels, len(labels))
 
 
 @contextmanager

@@ -1,0 +1,158 @@
+"""The part of `kdmos eval` for data that is no bag: folders in SemanticKITTI layout, simulation."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdmos_ros.errors import KdmosError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from kdmos_ros.bag_evaluation import Report
+    from kdmos_ros.io.samples import LabelledScan, Source
+    from kdmos_ros.segmenter import Segmenter
+
+# io.sources.FOLDER_DATASETS, repeated since importing it takes a second.
+DATASETS = ("apollo", "helimos", "semantickitti")
+# Options that make sense for bags only, and for all but bags.
+_BAG_OPTIONS = (
+    *("labels", "cloud", "odom", "stamp_offset_ms"),
+    *(f"pose_{name}" for name in ("noise_m", "noise_deg", "drift_m", "drift_deg")),
+)
+_OWN_OPTIONS = ("dataset", "split", "rate", "sensor", "duration")
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Options that choose and describe what is no bag, and --sequence."""
+    folders = parser.add_argument_group("data sets")
+    folders.add_argument("--dataset", choices=DATASETS, help="(default: by what is in the folder)")
+    folders.add_argument(
+        "--split",
+        metavar="NAME[,NAME]",
+        type=_names,
+        default=[],
+        help="train (00-07,09,10), val (08), test (11-21); with KITTI-road: road-train (30-34,40),"
+        " road-val (35-39,41); HeLiMOS: train, val, test (default: val; apollo: test, 02 and 03)",
+    )
+    folders.add_argument(
+        "--sequence",
+        metavar="XX[,YY]",
+        type=_names,
+        default=[],
+        help="score these (HeLiMOS: sensors) instead of a split; of a bag: its number in the path"
+        " of the predictions (default: 00)",
+    )
+    folders.add_argument(
+        "--rate",
+        type=_rate,
+        metavar="HZ",
+        help="scan rate without times.txt (default: 10), or of simulated drives",
+    )
+    simulated = parser.add_argument_group("simulated drives")
+    simulated.add_argument("--sensor", metavar="NAME", help="(default: hdl64e)")
+    simulated.add_argument("--duration", type=float, metavar="S", help="seconds (default: 20)")
+
+
+def is_bag(args: argparse.Namespace) -> bool:
+    """Whether the data is a bag.
+
+    Raises:
+        KdmosError: it is one, but options are given that bags do not have.
+    """
+    from kdmos_ros.io.sources import SIMULATED, folder_kind
+
+    where: Path = args.bag
+    if args.dataset or str(where).startswith(SIMULATED) or folder_kind(where) is not None:
+        return False
+    _refuse(args, _OWN_OPTIONS, "a bag")
+    if len(args.sequence) > 1:
+        raise KdmosError("a bag is one sequence; give one name to --sequence")
+    return True
+
+
+def find_sources(args: argparse.Namespace) -> list[Source]:
+    """The drives that the options ask for, all opened before the first is run."""
+    from kdmos_ros.io.sources import SIMULATED, open_sources
+
+    simulated = str(args.bag).startswith(SIMULATED)
+    what = "simulated drives" if simulated else "a folder"
+    _refuse(args, _BAG_OPTIONS, what)
+    _refuse(args, ("split", "sequence") if simulated else ("sensor", "duration"), what)
+    if args.pose_source != "odometry":
+        raise KdmosError(f"--pose-source {args.pose_source} does not apply to {what}")
+    if simulated and args.base_to_lidar is not None:
+        raise KdmosError(f"--base-to-lidar does not apply to {what}")
+    options = {"sensor": args.sensor, "duration_s": args.duration}
+    sources = open_sources(
+        args.bag,
+        args.dataset,
+        args.split,
+        args.sequence,
+        args.rate,
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    for source in sources:
+        if not source.labelled and not args.predictions:
+            raise KdmosError(f"{source.where} has no labels; --predictions DIR writes results")
+    return sources
+
+
+def run_sources(
+    args: argparse.Namespace,
+    sources: list[Source],
+    segmenter: Segmenter,
+    report: Report,
+    stack: ExitStack,
+) -> None:
+    """Score the drives one after the other into one report; write the predictions asked for."""
+    from kdmos_ros.io.semantickitti_writer import PredictionWriter, new_predictions
+    from kdmos_ros.labels import to_benchmark
+    from kdmos_ros.progress import progress
+    from kdmos_ros.source_evaluation import evaluate_source
+
+    writers: dict[str, PredictionWriter] = {}
+    for source in sources if args.predictions else []:
+        name = source.name.replace(":", "_")
+        writers[source.name] = stack.enter_context(new_predictions(args.predictions, name))
+    if args.base_to_lidar is not None:
+        segmenter.set_mount(args.base_to_lidar)
+
+    def write(sample: LabelledScan, labels: npt.NDArray[np.uint8]) -> None:
+        sequence, _, scan = sample.name.rpartition("/")
+        if writers:
+            writers[sequence].add(scan, to_benchmark(labels))
+
+    def watch(scans: Iterable[LabelledScan]) -> Iterable[LabelledScan]:
+        return progress(scans, min(len(source), args.limit or len(source)), source.name)
+
+    for source in sources:
+        evaluate_source(source, segmenter, report, write, args.limit, watch)
+
+
+def _refuse(args: argparse.Namespace, names: tuple[str, ...], what: str) -> None:
+    for name in names:
+        if getattr(args, name):
+            raise KdmosError(f"--{name.replace('_', '-')} does not apply to {what}")
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(name and "/" not in name and not name.startswith(".") for name in names):
+        raise argparse.ArgumentTypeError(f"expected names with commas between, got {text!r}")
+    return names
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"expected a rate of 0 to 100 Hz, got {text!r}")
+    return value

@@ -1,0 +1,75 @@
+"""Scores a model on the drives of a data set: one confusion over all of them, as the benchmark."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.bag_evaluation import Report
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.evaluate import ConfusionAccumulator
+from kdmos_ros.io.samples import LabelledScan, Source
+from kdmos_ros.scan import Scan
+from kdmos_ros.segmenter import Segmentation
+
+
+class Segments(Protocol):
+    """What is needed of a Segmenter."""
+
+    def reset(self) -> None: ...
+
+    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None: ...
+
+    def push(self, scan: Scan) -> Segmentation: ...
+
+
+def evaluate_source(
+    source: Source,
+    segmenter: Segments,
+    report: Report,
+    on_scan: Callable[[LabelledScan, npt.NDArray[np.uint8]], None] = lambda scan, labels: None,
+    limit: int | None = None,
+    watch: Callable[[Iterable[LabelledScan]], Iterable[LabelledScan]] = lambda scans: scans,
+) -> None:
+    """Label a drive from its start and add the results to the report.
+
+    Args:
+        segmenter: is reset first, and gets the source's mount if the source knows one.
+        on_scan: called with every scan and its predicted classes (N,) uint8.
+        limit: first scans only.
+        watch: passes the scans on, e.g. `progress`.
+
+    Raises:
+        KdmosError: a file is missing or broken.
+    """
+    segmenter.reset()
+    if source.base_T_sensor is not None:
+        segmenter.set_mount(source.base_T_sensor)
+    part = ConfusionAccumulator()
+    for sample in watch(islice(source, limit)):
+        start = time.perf_counter()
+        try:
+            result = segmenter.push(sample.scan)
+        except ValueError as error:
+            raise KdmosError(f"{source.where}: {error}") from error
+        total = (time.perf_counter() - start) * 1e3
+        report.latency.add({**result.timings_ms, "total": total})
+        report.scans += 1
+        report.points += len(sample.labels)
+        part.add_classes(sample.labels, result.labels)
+        report.breakdown.add(
+            sample.name,
+            sample.scan.points,
+            sample.labels,
+            result.labels,
+            sample.kind,
+            sample.speed,
+        )
+        on_scan(sample, result.labels)
+    report.sequences[source.name] = part
+    report.confusion.merge(part)

@@ -1,0 +1,240 @@
+"""`kdmos eval` on folders and simulated drives, and where it says the errors are."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kdmos_ros import cli
+from kdmos_ros.bag_evaluation import Report
+from kdmos_ros.breakdown import RANGE_EDGES_M, SPEED_EDGES_MPS, Breakdown
+from kdmos_ros.geometry import from_pose
+from kdmos_ros.io.semantickitti_writer import new_sequence
+from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED, to_benchmark
+from kdmos_ros.scan import Scan
+from kdmos_ros.segmenter import Segmentation
+from kdmos_ros.sim import Kind
+
+N_SCANS, N_POINTS = 3, 60
+
+
+class ForwardSegmenter:
+    """Calls everything in front of the sensor moving; stands in for a model."""
+
+    model_name, provider = "forward", "CPUExecutionProvider"
+
+    def __init__(self):
+        self.resets, self.stamp = 0, -1
+
+    def set_mount(self, mount):
+        pass
+
+    def warm_up(self):
+        pass
+
+    def reset(self):
+        self.resets, self.stamp = self.resets + 1, -1
+
+    def push(self, scan):
+        assert scan.stamp_ns > self.stamp, "stamps rise within a drive"
+        self.stamp = scan.stamp_ns
+        moving = scan.points[:, 0] > 0
+        labels = np.where(moving, MOVING, MOVABLE).astype(np.uint8)
+        return Segmentation(labels, moving.astype(np.float32), scan.stamp_ns, {"bev": 1.0})
+
+
+def points(sequence, index):
+    rng = np.random.default_rng([int(sequence), index])
+    return rng.uniform(-40, 40, (N_POINTS, 3)).astype(np.float32)
+
+
+def truth(sequence, index):
+    raw = np.where(points(sequence, index)[:, 1] > 0, 252, 70).astype(np.uint32)
+    raw[::7] = 0
+    return raw
+
+
+@pytest.fixture
+def root(tmp_path):
+    for sequence in ("08", "30", "31"):
+        with new_sequence(tmp_path / "kitti" / "sequences" / sequence) as writer:
+            for i in range(N_SCANS):
+                scan = Scan(
+                    points(sequence, i), None, i * 10**8, from_pose([i, 0, 0], [0, 0, 0, 1])
+                )
+                writer.add(scan, truth(sequence, i))
+    return tmp_path / "kitti"
+
+
+@pytest.fixture
+def segmenter(monkeypatch):
+    forward = ForwardSegmenter()
+    monkeypatch.setattr("kdmos_ros.commands.eval.make_segmenter", lambda args: forward)
+    return forward
+
+
+def evaluate(tmp_path, *arguments):
+    out = tmp_path / "out.json"
+    assert cli.main(["eval", *map(str, arguments), "--json", str(out)]) == 0
+    return json.loads(out.read_text())
+
+
+def failure(capsys, *arguments):
+    try:
+        status = cli.main(["eval", *map(str, arguments)])
+    except SystemExit as error:
+        status = error.code
+    captured = capsys.readouterr()
+    assert status == 2 and captured.out == "" and len(captured.err.splitlines()) == 1
+    return captured.err
+
+
+def test_one_confusion_over_the_split(root, segmenter, tmp_path):
+    content = evaluate(tmp_path, root, "--sequence", "30,31")
+    tp = fp = fn = 0
+    for sequence in ("30", "31"):
+        for i in range(N_SCANS):
+            raw, called = truth(sequence, i), points(sequence, i)[:, 0] > 0
+            tp += int(((raw == 252) & called).sum())
+            fp += int(((raw == 70) & called).sum())
+            fn += int(((raw == 252) & ~called).sum())
+    assert (content["tp"], content["fp"], content["fn"]) == (tp, fp, fn)
+    assert content["iou_moving"] == pytest.approx(tp / (tp + fp + fn))
+    assert set(content["sequences"]) == {"30", "31"}
+    assert content["scans"] == 2 * N_SCANS and content["model"] == "forward"
+    assert segmenter.resets == 2, "a history must not reach from one drive into the next"
+
+
+def test_parts_add_up_to_the_whole(root, segmenter, tmp_path):
+    content = evaluate(tmp_path, root)
+    for name in ("tp", "fp", "fn", "tn"):
+        assert sum(band[name] for band in content["by_range"]) == content[name]
+    assert [band["to_m"] for band in content["by_range"]] == [20, 35, 50, None]
+    car, plants = content["by_class"]["car"], content["by_class"]["vegetation"]
+    assert car["points_moving"] == content["tp"] + content["fn"]
+    assert car["recall"] == content["recall"] and car["false_positive_share"] is None
+    assert plants["false_positive_share"] == content["false_positive_share"]
+    assert content["by_speed"] == []
+
+
+def test_predictions_in_the_submission_layout(root, segmenter, tmp_path):
+    evaluate(tmp_path, root, "--sequence", "30,31", "--predictions", tmp_path / "out")
+    for sequence in ("30", "31"):
+        folder = tmp_path / "out" / "sequences" / sequence / "predictions"
+        assert [f.name for f in sorted(folder.iterdir())] == [
+            f"{i:06d}.label" for i in range(N_SCANS)
+        ]
+        expected = np.where(points(sequence, 1)[:, 0] > 0, 251, 9)
+        np.testing.assert_array_equal(np.fromfile(folder / "000001.label", "<u4"), expected)
+
+
+def test_hidden_labels_give_predictions_only(root, segmenter, tmp_path, capsys):
+    labels = root / "sequences" / "08" / "labels"
+    for path in labels.iterdir():
+        path.unlink()
+    labels.rmdir()
+    assert "08 has no labels; --predictions" in failure(capsys, root)
+    content = evaluate(tmp_path, root, "--predictions", tmp_path / "out")
+    assert content["iou_moving"] is None and content["points_labelled"] == 0
+    assert len(list((tmp_path / "out/sequences/08/predictions").iterdir())) == N_SCANS
+
+
+def test_one_sequence_folder(root, segmenter, tmp_path):
+    content = evaluate(tmp_path, root / "sequences" / "30", "--limit", "2")
+    assert content["scans"] == 2 and list(content["sequences"]) == ["30"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--split", "road-train"], "no such sequence"),
+        (["--split", "dev"], "no split 'dev'"),
+        (["--sequence", "99"], "sequences/99"),
+        (["--sequence", "../30"], "names with commas"),
+        (["--rate", "0"], "rate"),
+        (["--labels", "x"], "--labels does not apply to a folder"),
+        (["--sensor", "vlp16"], "--sensor does not apply to a folder"),
+        (["--pose-noise-m", "0.1"], "--pose-noise-m does not apply to a folder"),
+        (["--pose-source", "kiss_icp"], "kiss_icp does not apply to a folder"),
+        (["--dataset", "helimos"], "val.txt"),
+    ],
+)
+def test_what_does_not_fit_is_said(root, segmenter, capsys, arguments, message):
+    assert message in failure(capsys, root, *arguments)
+
+
+def test_options_of_data_sets_do_not_apply_to_bags(tmp_path, capsys):
+    assert "--split does not apply to a bag" in failure(capsys, tmp_path, "--split", "val")
+    assert "one sequence" in failure(capsys, tmp_path, "--sequence", "1,2")
+
+
+@pytest.mark.parametrize("name", ["velodyne/000001.bin", "labels/000001.label"])
+def test_a_truncated_file_is_named_and_leaves_nothing(root, segmenter, capsys, tmp_path, name):
+    path = root / "sequences" / "08" / name
+    path.write_bytes(path.read_bytes()[:-8])
+    out = tmp_path / "out"
+    text = failure(capsys, root, "--predictions", out, "--json", tmp_path / "x.json")
+    assert name in text
+    assert not [p for p in out.rglob("*") if p.is_file()] and not (tmp_path / "x.json").exists()
+
+
+def test_simulated_drives_know_kinds_and_speeds(segmenter, tmp_path, capsys):
+    content = evaluate(
+        tmp_path, "sim:5", "--sensor", "vlp16", "--duration", "1", "--rate", "3", "--by-range"
+    )
+    assert content["scans"] == 3 and content["by_class"]["road"]["points_still"] > 0
+    moving = sum(band["tp"] + band["fn"] for band in content["by_speed"])
+    assert moving == content["tp"] + content["fn"] > 0
+    printed = capsys.readouterr().out
+    assert "0-20 m" in printed and "road" in printed and "speed" in printed
+
+
+def test_breakdown_by_hand():
+    parts = Breakdown()
+    xyz = np.array([[5, 0, 9], [0, 20, 0], [30, 30, 0], [60, 0, 0], [np.nan] * 3, [1, 1, 1]])
+    classes = np.uint8([MOVING, MOVING, STATIC, STATIC, UNLABELLED, MOVABLE])
+    called = np.uint8([MOVING, STATIC, MOVING, STATIC, UNLABELLED, STATIC])
+    kind = np.uint8([Kind.CAR, Kind.PEDESTRIAN, Kind.WALL, 0, 0, Kind.CAR])
+    speed = np.float32([5, 1.5, 0, 0, 0, 0])
+    parts.add("a", xyz.astype(np.float32), classes, called, kind, speed)
+    assert [(c.tp, c.fp, c.fn, c.tn) for c in parts.by_range] == [
+        (1, 0, 0, 1), (0, 0, 1, 0), (0, 1, 0, 0), (0, 0, 0, 1),
+    ]  # fmt: skip
+    assert parts.by_kind[Kind.CAR].recall == 1 and parts.by_kind[Kind.PEDESTRIAN].recall == 0
+    assert parts.by_kind[Kind.WALL].false_positive_share == 1 and 0 not in parts.by_kind
+    assert [c.tp + c.fn for c in parts.by_speed] == [0, 1, 0, 1, 0, 0]
+    assert len(RANGE_EDGES_M) == 4 and len(SPEED_EDGES_MPS) == 6
+    assert (parts.worst.name, parts.worst.errors) == ("a", 2)
+    json.dumps(parts.to_dict())
+
+
+def test_the_worst_scan_is_one_with_a_history():
+    parts = Breakdown()
+    xyz, kind = np.ones((3, 3), np.float32), np.zeros(3, np.uint8)
+    moving, static = np.full(3, MOVING, np.uint8), np.full(3, STATIC, np.uint8)
+    parts.add("start", xyz, moving, static, kind)
+    parts.add("later", xyz, moving, np.uint8([MOVING, MOVING, STATIC]), kind)
+    parts.add("good", xyz, moving, moving, kind)
+    assert parts.worst.name == "later"
+
+
+def test_benchmark_ids():
+    assert to_benchmark(np.uint8([0, 1, 2, 3])).tolist() == [9, 9, 9, 251]
+
+
+def test_pictures(tmp_path, root, segmenter):
+    pytest.importorskip("matplotlib", reason="pictures are drawn with matplotlib")
+    from matplotlib.image import imread
+
+    evaluate(tmp_path, root, "--plot", tmp_path / "plots")
+    names = {p.name for p in (tmp_path / "plots").iterdir()}
+    assert names == {"confusion.png", "by_range.png", "by_class.png"}
+    for name in names:
+        assert imread(tmp_path / "plots" / name)[..., :3].std() > 0.01, name
+
+
+def test_pictures_of_nothing(tmp_path):
+    pytest.importorskip("matplotlib", reason="pictures are drawn with matplotlib")
+    from kdmos_ros.eval_plots import draw
+
+    assert [p.name for p in draw(Report("m", "p"), tmp_path)] == ["confusion.png", "by_range.png"]
