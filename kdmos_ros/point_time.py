@@ -73,7 +73,7 @@ def read_point_times(
     layout = read_layout(msg, len(points))
     field = _find(layout, form.field)
     values = layout.column(field).astype(np.float64).reshape(-1)
-    first, last, count = _extent(points, values)
+    first, last, count = extent(points, values)
     if not count:
         return PointTimes(np.zeros(len(points), np.float32), 0.0, 0.0)
     unit = _unit(field, first) if form.unit == "auto" else form.unit
@@ -138,8 +138,12 @@ def _check(name: str, unit: str, base: str, first: float, last: float, count: in
 
 
 @njit(cache=True, nogil=True)
-def _extent(points, values):  # type: ignore[no-untyped-def]
-    """Smallest and largest finite value of the points with a return, and their number."""
+def extent(points, values):  # type: ignore[no-untyped-def]
+    """Smallest and largest finite value of the points with a return, and their number.
+
+    Args:
+        points: (N, 3) float32; values: (N,) float64.
+    """
     first, last, count = np.inf, -np.inf, 0
     for i in range(len(points)):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]

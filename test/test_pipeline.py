@@ -406,3 +406,15 @@ def test_recorded_poses_reach_the_end_of_the_sweep():
     assert poses.wait(SECOND // 2, 0.0)[0][0, 3] == pytest.approx(2.5)
     with pytest.raises(PoseError, match="within"):
         poses.wait(9 * SECOND, 0.0)
+
+
+def test_nothing_is_compiled_for_the_first_cloud():
+    from kdmos_ros.deskew import _move
+    from kdmos_ros.point_time import extent
+
+    bench = Bench(deskew=True)
+    compiled = len(_move.signatures), len(extent.signatures)
+    assert min(compiled) >= 1
+    bench.odometry(1.0, 1.3)
+    bench.process(1.1, sweep(0.0, 0.1)[0])
+    assert (len(_move.signatures), len(extent.signatures)) == compiled

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from kdmos_ros.deskew import deskew, knot_times, sensor_motion
 from kdmos_ros.errors import PoseError
-from kdmos_ros.point_time import PointTimes
+from kdmos_ros.point_time import PointTimes, extent
 from kdmos_ros.ros.pose_source import PoseSource
 
 Matrix = npt.NDArray[np.float64]
@@ -24,6 +24,13 @@ class Deskewer:
 
     def __init__(self, poses: PoseSource) -> None:
         self._poses = poses
+
+    @staticmethod
+    def warm_up() -> None:
+        """Compile what deskewing needs now, so that the first cloud is not late."""
+        points, knots = np.ones((2, 3), np.float32), knot_times(0.0, 0.01)
+        extent(points, np.zeros(2))
+        deskew(points, np.zeros(2, np.float32), knots, sensor_motion([np.eye(4)] * 2, np.eye(4)))
 
     def deskew(
         self,

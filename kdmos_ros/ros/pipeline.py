@@ -87,6 +87,8 @@ class Pipeline:
         self._segmenter = segmenter
         self._poses = poses
         self._deskewer = Deskewer(poses)
+        if options["deskew"]:
+            self._deskewer.warm_up()
         self._extrinsics = extrinsics
         self._options = options
         self._statistics = statistics
