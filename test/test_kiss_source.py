@@ -4,12 +4,18 @@ import sys
 
 import numpy as np
 import pytest
+from clouds import make_cloud
+from test_pipeline import Recorder
 
 from kdmos_ros.errors import KdmosError, PoseError
 from kdmos_ros.geometry import invert, make_transform
 from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS
+from kdmos_ros.ros.extrinsics import FixedExtrinsics
 from kdmos_ros.ros.kiss_source import KissSource, load_kiss_icp
+from kdmos_ros.ros.pipeline import DroppedScan, Pipeline
 from kdmos_ros.ros.pose_source import StampedCloud
+from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
 
 STEP = 100_000_000
@@ -223,6 +229,35 @@ def test_memory_is_bounded():
     for step in range(200):
         bench.see(step)
     assert len(bench.source.buffer) == 51
+
+
+@pytest.mark.parametrize("first", [0.0, -0.1])
+def test_pipeline_deskews_by_what_the_registration_says(first):
+    """The sensor goes 1 m a sweep; one wall point is seen at each time of the sweep."""
+    bench = Bench()
+    segmenter = Recorder()
+    options = {"pose_timeout": 0.0, **CLOUD_OPTIONS, "deskew": True}
+    pipeline = Pipeline(
+        segmenter, bench.source, FixedExtrinsics(np.eye(4)), options, Statistics(),
+        ThrottledLog(bench.logger, 0),
+    )  # fmt: skip
+    n = 500
+    seconds = np.linspace(first, first + 0.1, n)
+    reasons = []
+    for step in range(1, 6):
+        values = {"x": 30.0 - 10.0 * (seconds - first), "time": seconds}
+        values |= {axis: np.full(n, 1.0) for axis in ("y", "z")}
+        message, _ = make_cloud("velodyne", n, values=values)
+        try:
+            pipeline.process(message, step * STEP, "lidar")
+        except DroppedScan as error:
+            reasons.append(error.reason)
+    # The first sweep begins, or ends, where there is no pose yet.
+    assert reasons == ["kiss_too_old"]
+    assert len(segmenter.scans) == 4
+    for scan in segmenter.scans[1:]:
+        x = scan.points[:, 0]
+        np.testing.assert_allclose(x, 30.0 if first == 0 else 29.0, atol=1e-3)
 
 
 # -- the library itself --------------------------------------------------------------------------

@@ -59,7 +59,8 @@ def judge(snapshot: Snapshot, identity: Identity | None, state: str) -> tuple[by
 
 def is_pose_reason(reason: str) -> bool:
     """Whether a cloud dropped for this reason lacked a pose, or the LiDAR's mount."""
-    return reason.startswith("pose_") or reason == "no_extrinsic"
+    # The kinds of PoseSource.
+    return reason.startswith(("pose_", "tf_", "kiss_")) or reason == "no_extrinsic"
 
 
 def diagnostics(
