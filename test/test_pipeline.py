@@ -180,6 +180,15 @@ def test_unknown_height_of_the_lidar_is_said_but_costs_no_scan():
     assert "height" in bench.logger.lines[0]
 
 
+def test_clouds_in_the_base_frame_are_pointed_out():
+    bench = Bench(extrinsics=UnknownExtrinsics(), base_frame="lidar")
+    bench.source.base_frame = "lidar"
+    bench.odometry(1.0)
+    bench.process(1.0)
+    assert bench.segmenter.calls == ["push"]
+    assert "own frame" in bench.logger.lines[0]
+
+
 @pytest.mark.parametrize("layout", ["kitti", "plain_xyz", "ouster_organised"])
 def test_empty_and_blind_clouds_are_answered_without_a_pose(layout):
     bench = Bench()

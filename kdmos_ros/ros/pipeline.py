@@ -225,6 +225,12 @@ class Pipeline:
     def _height_and_tilt(self, cloud: StampedCloud) -> npt.NDArray[np.float64] | None:
         """T_base_lidar (4, 4) where the poses are the LiDAR's own; None: unknown, or no base."""
         base = self._options.get("base_frame", "")
+        if base == cloud.frame:
+            self._log.warning(
+                "cloud_in_base",
+                f"the clouds are in the base frame, {base}: history and ground are seen from the "
+                "LiDAR, so give its cloud in its own frame, or the parameter base_to_lidar",
+            )
         if base in ("", cloud.frame):
             return None
         try:
