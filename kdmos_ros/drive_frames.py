@@ -14,6 +14,7 @@ from kdmos_ros.labelled_bag import LabelledClouds
 from kdmos_ros.pictures import LabelledFrame
 from kdmos_ros.replay import replay
 from kdmos_ros.ros.pipeline import Segments
+from kdmos_ros.ros.pose_source import PoseSource
 
 
 def recorded_frames(bag: BagReader, topic: str, step: int = 1) -> Iterator[LabelledFrame]:
@@ -30,9 +31,11 @@ def recorded_frames(bag: BagReader, topic: str, step: int = 1) -> Iterator[Label
             yield LabelledFrame(points, labels, pose, bag.base_T_sensor, stamp_ns)
 
 
-def labelled_frames(bag: BagReader, segmenter: Segments, step: int = 1) -> Iterator[LabelledFrame]:
-    """Every `step`-th cloud, labelled with the history that all of them give."""
-    for replayed in replay(bag, segmenter):
+def labelled_frames(
+    bag: BagReader, segmenter: Segments, step: int = 1, poses: PoseSource | None = None
+) -> Iterator[LabelledFrame]:
+    """Every `step`-th cloud, labelled with the history that all of them give; see `replay`."""
+    for replayed in replay(bag, segmenter, poses=poses):
         scan = replayed.scan
         if replayed.labels is None or scan is None or replayed.index % step:
             continue
@@ -42,5 +45,5 @@ def labelled_frames(bag: BagReader, segmenter: Segments, step: int = 1) -> Itera
 
 
 def ego_path(bag: BagReader) -> np.ndarray:
-    """Positions (K, 3) of the base in odom."""
+    """Positions (K, 3) of the base in odom; none without odometry."""
     return np.array([pose[:3, 3] for _, pose in bag.odometry]).reshape(-1, 3)

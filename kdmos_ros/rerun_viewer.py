@@ -49,7 +49,8 @@ def _log(
         else:
             stream.save(file)
         rerun.log("odom", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
-        rerun.log("odom/path", rerun.LineStrips3D([path]), static=True)
+        if len(path):
+            rerun.log("odom/path", rerun.LineStrips3D([path]), static=True)
         for frame in frames:
             rerun.set_time("time", timestamp=np.datetime64(frame.stamp_ns, "ns"))
             rerun.log(

@@ -235,6 +235,33 @@ def test_a_job_that_the_cluster_loses_is_a_failed_one(monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_bag_without_odometry(capsys, real_data, tiny_model, tmp_path):
+    """KISS-ICP gives the poses, for the labels and for the pictures."""
+    pytest.importorskip("kiss_icp", reason="kiss-icp is not installed")
+    from kdmos_ros.io.bag_file import BagFile
+    from kdmos_ros.io.bag_writer import BagWriter
+
+    with (
+        BagFile(real_data / "kitti_0048" / "bag") as bag,
+        BagWriter(tmp_path / "bag", compress=False) as writer,
+    ):
+        topics = ("/velodyne_points", "/tf_static")
+        for connection in bag.connections:
+            if connection.topic in topics:
+                writer.copy_topic(connection)
+        for number, message in enumerate(bag.messages(topics)):
+            if number < 8:
+                writer.write_raw(message.topic, message.stamp_ns, message.data)
+    model = ["--model", str(tiny_model), "--pose-source", "kiss_icp"]
+    assert "Odometry" in failure(capsys, "label", tmp_path / "bag", "--model", tiny_model)
+    assert cli.main(["label", str(tmp_path / "bag"), str(tmp_path / "out"), *model]) == 0
+    assert len(content(tmp_path / "out")["/mos_node/labeled"]) >= 6
+    picture = tmp_path / "a.png"
+    assert cli.main(["view", str(tmp_path / "out"), "--out", str(picture), *model]) == 0
+    assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.slow
 def test_real_clip_goes_on_with_equal_labels(real_data, tiny_model):
     """The real segmenter on real scans: labels after a stop are those of a whole run."""
     from kdmos_ros.io.bags import BagReader

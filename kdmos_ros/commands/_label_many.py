@@ -95,6 +95,8 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
     if args.lidar:
         own = Path(args.lidar).expanduser()
         arguments += ["--lidar", str(own.resolve()) if own.exists() else args.lidar]
+    if args.pose_source != "odometry":
+        arguments += ["--pose-source", args.pose_source]
     if args.deskew:
         arguments.append("--deskew")
     if args.base_to_lidar is not None:

@@ -24,6 +24,17 @@ def add_pose_source_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def pose_source(args: argparse.Namespace, bag: BagReader) -> PoseSource | None:
+    """The source of poses that the option asks for; None: the bag's odometry.
+
+    Raises:
+        KdmosError: kiss-icp is not installed.
+    """
+    from kdmos_ros.recorded_poses import kiss_poses
+
+    return None if args.pose_source == "odometry" else kiss_poses(bag.base_frame, args.threads)
+
+
 def add_error_options(parser: argparse.ArgumentParser) -> None:
     """Options that spoil the bag's odometry, named as in PoseError."""
     group = parser.add_argument_group("errors added to the odometry")

@@ -16,6 +16,7 @@ from kdmos_ros.commands._options import (
     open_bag,
     positive,
 )
+from kdmos_ros.commands._pose_options import add_pose_source_option, pose_source
 from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_model_options(parser)
     add_bag_options(parser)
     add_reading_options(parser)
+    add_pose_source_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -112,7 +114,8 @@ def _label_one(args: argparse.Namespace) -> int:
         segmenter = make_segmenter(args)
         segmenter.warm_up()
         made_by = f"{segmenter.model_name} {segmenter.spec.digest} on {segmenter.provider}"
-        outcome = label_bag(bag, segmenter, made_by, target, interrupt, args.resume)
+        poses = pose_source(args, bag)
+        outcome = label_bag(bag, segmenter, made_by, target, interrupt, args.resume, poses)
     _report(target.path, outcome)
     return 128 + outcome.signal if outcome.signal else 0
 

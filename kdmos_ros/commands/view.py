@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
+    add_reading_options,
     make_segmenter,
     open_bag,
 )
+from kdmos_ros.commands._pose_options import add_pose_source_option, pose_source
 from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
@@ -49,10 +51,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--viewer", choices=("rerun",), help="open this viewer, where there is a screen"
     )
     parser.add_argument(
-        "--topic", help="topic of the labelled clouds, if there are several; '' labels anew"
+        "--topic",
+        help="topic of the labelled clouds, if there are several; '' (and --cloud, --pose-source"
+        " kiss_icp) labels anew",
     )
     add_model_options(parser)
     add_bag_options(parser)
+    add_reading_options(parser)
+    add_pose_source_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -102,7 +108,8 @@ def _frames(
     from kdmos_ros.labelled_bag import labelled_topic
     from kdmos_ros.progress import progress
 
-    topic = None if args.topic == "" or args.cloud else labelled_topic(args.bag, args.topic)
+    anew = args.topic == "" or args.cloud or args.pose_source != "odometry"
+    topic = None if anew else labelled_topic(args.bag, args.topic)
     if args.topic and topic is None:
         raise KdmosError(f"{args.bag}: no labelled clouds on {args.topic}")
     if topic is not None:
@@ -114,7 +121,7 @@ def _frames(
         step = 1 if args.viewer else _step(bag)
         segmenter = make_segmenter(args)
         segmenter.warm_up()
-        frames = labelled_frames(bag, segmenter, step)
+        frames = labelled_frames(bag, segmenter, step, pose_source(args, bag))
     return bag, progress(frames, -(-bag.n_scans // step), "view")
 
 

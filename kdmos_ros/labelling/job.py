@@ -16,6 +16,7 @@ from kdmos_ros.labelling.sinks import InBackground, LabelFiles, MapFile, Sink
 from kdmos_ros.progress import progress
 from kdmos_ros.replay import ReplayedScan, replay
 from kdmos_ros.ros.pipeline import Segments
+from kdmos_ros.ros.pose_source import PoseSource
 
 BAG, WITHOUT_MOVING, LABEL_FILES, MAP = "bag", "without_moving", "label_files", "map"
 
@@ -92,6 +93,7 @@ def label_bag(
     target: Target,
     interrupt: Interrupt,
     resume: bool = False,
+    poses: PoseSource | None = None,
 ) -> Outcome:
     """Label a bag; call `unfinished` first.
 
@@ -99,6 +101,7 @@ def label_bag(
         made_by: identity of the segmenter.
         interrupt: when it has a signal, the output is saved unfinished with a bookmark beside it.
         resume: go on with an unfinished output, if there is one.
+        poses: where poses come from; None: the bag's odometry.
 
     Raises:
         KdmosError: not one cloud could be labelled, the bag is damaged, the output cannot be
@@ -112,7 +115,8 @@ def label_bag(
     try:
         stamps: list[int] = []
         began = time.perf_counter()
-        for scan in progress(replay(bag, segmenter, start=start), bag.n_scans, "label"):
+        replayed = replay(bag, segmenter, start=start, poses=poses)
+        for scan in progress(replayed, bag.n_scans, "label"):
             sink.add(scan)
             outcome.count(scan)
             if scan.labels is not None:
