@@ -247,3 +247,23 @@ def test_relocalisation_in_tf_clears_the_history(bench):
         way.process(step)
     assert way.segmenter.calls == ["set_mount", *["push"] * 4, "reset", "push", "push"]
     assert any("history cleared: the transform jumped" in line for line in bench.logger.lines)
+
+
+def test_a_bag_that_loops_finds_its_moving_joint_again(bench):
+    del bench.tf.static["lidar"]
+    way = Way(bench)
+    own = way.extrinsics._buffer = tf_stand_in.Buffer()  # as the node has it: one for each user
+    for first in (1000, 0):
+        for step in range(first, first + 3):
+            for tf in (bench.tf, own):
+                tf.set("odom", "base_link", step * STEP, base(step))
+                tf.set("base_link", "lidar", step * STEP, MOUNT @ base(0, 0.1 * (step - first)))
+            if step == first:
+                continue
+            try:
+                way.process(step)
+            except (DroppedScan, ExtrinsicError):
+                assert (first, step) == (0, 1)  # this one tells that the time went back
+    assert [s.stamp_ns for s in way.segmenter.scans] == [
+        1001 * STEP, 1002 * STEP, 2 * STEP
+    ]  # fmt: skip

@@ -31,6 +31,9 @@ class Extrinsics(Protocol):
             ExtrinsicError: it is not known (yet).
         """
 
+    def rewind(self) -> None:
+        """The clouds' time was set back: forget moving transforms of the time after it."""
+
     def close(self) -> None:
         """Stop listening."""
 
@@ -44,6 +47,9 @@ class FixedExtrinsics:
     def look_up(self, base: str, lidar: str, stamp_ns: int, timeout_s: float) -> Matrix | None:
         """See Extrinsics."""
         return self._matrix
+
+    def rewind(self) -> None:
+        """Nothing to do."""
 
     def close(self) -> None:
         """Nothing to do."""
@@ -61,6 +67,9 @@ class UnknownExtrinsics:
             f"transform {base or '(odometry without child frame)'} -> {lidar} is unknown: tf2_ros "
             "is not installed here, so set the parameter base_to_lidar",
         )
+
+    def rewind(self) -> None:
+        """Nothing to do."""
 
     def close(self) -> None:
         """Nothing to do."""
@@ -101,6 +110,10 @@ class TfExtrinsics:
             raise ExtrinsicError(
                 "no_extrinsic", f"no transform {base} -> {lidar}: {text}"
             ) from None
+
+    def rewind(self) -> None:
+        """See Extrinsics."""
+        self._buffer.clear()  # tf2 refuses what is older than its cache; static ones stay
 
     def close(self) -> None:
         """Stop listening."""

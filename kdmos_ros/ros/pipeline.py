@@ -173,6 +173,7 @@ class Pipeline:
             self._forget(f"no cloud was labelled for {step_s:.1f} s")
         elif last - stamp_ns > RESTART_NS:
             self._poses.rewind(stamp_ns)
+            self._extrinsics.rewind()
             self._forget(f"the clouds' time went back by {-step_s:.1f} s")
         else:
             raise DroppedScan(
