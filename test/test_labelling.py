@@ -1,6 +1,7 @@
 """Whole bags labelled: what is written, and that stopping and going on changes nothing."""
 
 import os
+import re
 import signal
 from collections import defaultdict
 
@@ -146,6 +147,48 @@ def test_a_type_that_nobody_knows_is_copied(tmp_path):
             writer.write(poses, stamp(i), store.serialize_cdr(odometry(i), ODOMETRY))
     label(tmp_path / "bag", Target(tmp_path / "out"))
     assert content(tmp_path / "out")["/own"] == content(tmp_path / "bag")["/own"]
+
+
+@pytest.mark.parametrize(
+    ("storage", "compression"),
+    [("SQLITE3", "NONE"), ("SQLITE3", "FILE"), ("SQLITE3", "MESSAGE"), ("MCAP", "STORAGE")],
+)
+def test_bags_of_every_kind_are_copied(tmp_path, storage, compression):
+    path = write_bag(
+        tmp_path / "bag",
+        {
+            "/points": (POINT_CLOUD, [(stamp(i), cloud(i)) for i in range(3)]),
+            "/odom": (ODOMETRY, [(stamp(i), odometry(i)) for i in range(3)]),
+        },
+        storage,
+        compression,
+    )
+    label(path, Target(tmp_path / "out"))
+    after = content(tmp_path / "out")
+    assert len(after.pop("/mos_node/labeled")) == 3
+    assert after == content(path)
+
+
+def test_a_recording_from_before_hashes_is_copied(tmp_path):
+    """Humble's bags know neither hashes nor, in sqlite3, definitions."""
+    import sqlite3
+
+    path = write_bag(
+        tmp_path / "bag",
+        {
+            "/points": (POINT_CLOUD, [(stamp(i), cloud(i)) for i in range(3)]),
+            "/odom": (ODOMETRY, [(stamp(i), odometry(i)) for i in range(3)]),
+        },
+        "SQLITE3",
+    )
+    with sqlite3.connect(path / "bag.db3") as database:
+        database.execute("UPDATE topics SET type_description_hash = ''")
+        database.execute("DELETE FROM message_definitions")
+    text = (path / "metadata.yaml").read_text()
+    text = re.sub(r"\n *type_description_hash:\s*\S+", "", text)
+    (path / "metadata.yaml").write_text(text)
+    label(path, Target(tmp_path / "out"))
+    assert content(tmp_path / "out")["/points"] == content(path)["/points"]
 
 
 def test_a_bag_without_moving_points(bag, tmp_path):
