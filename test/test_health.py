@@ -37,6 +37,7 @@ def counted(received=0, labelled=0, late=0, **dropped):
         ),
         (counted(10, 0, tf_timeout=10), DiagnosticStatus.ERROR, "no pose: tf_timeout 10"),
         (counted(10, 0, kiss_failed=10), DiagnosticStatus.ERROR, "no pose: kiss_failed 10"),
+        (counted(10, 0, tf_timeout=5, kiss_failed=5), DiagnosticStatus.ERROR, "no pose: "),
         (counted(10, 0, short_data=10), DiagnosticStatus.ERROR, "no cloud is labelled"),
         (counted(10, 10, late=4), DiagnosticStatus.WARN, "late: 40% of the clouds, median delay 5"),
         (counted(10, 10, late=1), DiagnosticStatus.OK, "labelling"),

@@ -1,0 +1,94 @@
+"""The launch files, run by the real launch where it is installed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("launch_ros", reason="launch_ros is not installed")
+pytest.importorskip("launch_testing", reason="launch_testing is not installed")
+packages = pytest.importorskip("ament_index_python.packages")
+
+try:
+    packages.get_package_prefix("kdmos_ros")
+except LookupError:
+    pytest.skip("kdmos_ros is not in the ament index: build it with colcon first",
+                allow_module_level=True)  # fmt: skip
+
+from drives import write_drive  # noqa: E402
+from ros_bench import PATIENCE_S, environment  # noqa: E402
+
+pytestmark = pytest.mark.ros
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def arguments_of(name):
+    """Declared launch arguments: name -> DeclareLaunchArgument."""
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    file = ROOT / "launch" / name
+    description = get_launch_description_from_python_launch_file(str(file))
+    return {argument.name: argument for argument in description.get_launch_arguments()}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "mos.launch.py",
+            {"cloud", "odom", "sensor", "model", "provider", "pose_source", "bag", "rviz",
+             "use_sim_time", "namespace", "params_file", "log_level", "autostart"},
+        ),
+        ("train.launch.py", {"recipe", "work", "out"}),
+    ],
+)  # fmt: skip
+def test_every_argument_is_documented(name, expected):
+    found = arguments_of(name)
+    assert set(found) >= expected
+    assert all(len(argument.description) > 10 for argument in found.values())
+
+
+def run(*command, **variables):
+    result = subprocess.run(
+        [sys.executable, *command], env={**environment(), **variables}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=3 * PATIENCE_S,
+    )  # fmt: skip
+    return result.returncode, result.stdout
+
+
+def test_node_labels_a_bag(tiny_model, tmp_path):
+    bag = write_drive(tmp_path / "bag", n_scans=60, n_points=2000)
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text(
+        "/**:\n  ros__parameters:\n    queue_size: 100\n    diagnostics_period: 0.2\n"
+    )
+    code, output = run(
+        "-m", "launch_testing.launch_test", str(ROOT / "test" / "launch" / "mos_launch_test.py"),
+        KDMOS_TEST_BAG=str(bag), KDMOS_TEST_MODEL=str(tiny_model),
+        KDMOS_TEST_PARAMETERS=str(parameters), PYTHONUNBUFFERED="1",
+    )  # fmt: skip
+    assert code == 0, output
+
+
+def test_training_says_what_is_wrong_and_ends(tmp_path):
+    script = (
+        "import sys\n"
+        "from launch import LaunchDescription, LaunchService\n"
+        "from launch.actions import IncludeLaunchDescription\n"
+        "from launch.launch_description_sources import PythonLaunchDescriptionSource\n"
+        "source = PythonLaunchDescriptionSource(sys.argv[1])\n"
+        "values = [('recipe', sys.argv[2]), ('work', sys.argv[3]), ('out', sys.argv[3])]\n"
+        "service = LaunchService()\n"
+        "service.include_launch_description(LaunchDescription([\n"
+        "    IncludeLaunchDescription(source, launch_arguments=values)]))\n"
+        "sys.exit(service.run())\n"
+    )
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    _, output = run(
+        "-c", script, str(ROOT / "launch" / "train.launch.py"), str(tmp_path / "none.yaml"),
+        str(tmp_path / "work"), PATH=path,
+    )  # fmt: skip
+    assert "none.yaml" in output
+    assert "kdmos: error:" in output
