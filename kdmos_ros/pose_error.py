@@ -37,6 +37,11 @@ class PoseError:
         if min(self.noise_m, self.noise_deg, self.drift_m, self.drift_deg, self.seed) < 0:
             raise ValueError("noise, drift and seed must not be negative")
 
+    @property
+    def any(self) -> bool:
+        """Whether there is an error at all."""
+        return self != PoseError(seed=self.seed)
+
     def apply(self, odometry: Recorded, base_T_sensor: Matrix) -> list[tuple[int, Matrix]]:
         """The same odometry, (stamp in ns, T_odom_base (4, 4)) each, with the error."""
         rng = np.random.default_rng(self.seed)

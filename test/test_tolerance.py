@@ -112,7 +112,17 @@ def test_eval_with_late_stamps_loses_the_scan_before_the_first_pose(drive, nears
 
 @pytest.mark.parametrize("bad", ["-1", "nan", "inf", "much"])
 def test_eval_refuses_sizes_that_are_none(drive, capsys, bad):
-    assert "from 0 on" in failure(capsys, "eval", drive[0], f"--pose-noise-m={bad}")
+    assert "expected a number" in failure(capsys, "eval", drive[0], f"--pose-noise-m={bad}")
+
+
+@pytest.mark.parametrize("bad", ["nan", "-inf", "soon"])
+def test_eval_refuses_offsets_that_are_none(drive, capsys, bad):
+    assert "expected a number" in failure(capsys, "eval", drive[0], f"--stamp-offset-ms={bad}")
+
+
+@pytest.mark.parametrize("option", ["--pose-noise-m=0.1", "--pose-source=kiss_icp"])
+def test_eval_of_simulated_drives_has_poses_of_its_own(capsys, option):
+    assert "bags only" in failure(capsys, "eval", "sim:1", option)
 
 
 def test_eval_has_no_odometry_to_spoil_with_kiss_icp(drive, nearsighted, capsys):

@@ -11,6 +11,7 @@ from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
     from kdmos_ros.io.bags import BagReader
+    from kdmos_ros.pose_error import PoseError
     from kdmos_ros.ros.pose_source import PoseSource
 
 
@@ -47,7 +48,7 @@ def add_error_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--pose-{name}", type=_size, default=0.0, metavar="X", help=text)
     group.add_argument(
         "--stamp-offset-ms",
-        type=float,
+        type=_finite,
         default=0.0,
         metavar="MS",
         help="by which its stamps are late (with '=' before a negative number)",
@@ -55,13 +56,20 @@ def add_error_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=count, default=0, metavar="N", help="of the random errors")
 
 
-def _size(text: str) -> float:
-    """A finite number, not negative."""
+def _finite(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+    return value
+
+
+def _size(text: str) -> float:
+    """A finite number, not negative."""
+    value = _finite(text)
+    if value < 0:
         raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text!r}")
     return value
 
@@ -72,10 +80,30 @@ def bag_poses(args: argparse.Namespace, bag: BagReader) -> PoseSource:
     Raises:
         KdmosError: kiss-icp is not installed, or there is no odometry to add errors to.
     """
-    from kdmos_ros.pose_error import PoseError
     from kdmos_ros.recorded_poses import RecordedPoses, kiss_poses
 
-    error = PoseError(
+    error = _error(args)
+    if args.pose_source == "odometry":
+        return RecordedPoses(error.apply(bag.odometry, bag.base_T_sensor), bag.base_frame)
+    if error.any:
+        raise KdmosError(f"there is no odometry to add errors to with {args.pose_source}")
+    return kiss_poses(bag.base_frame, args.threads)
+
+
+def refuse_pose_options(args: argparse.Namespace) -> None:
+    """For what carries its own poses.
+
+    Raises:
+        KdmosError: one of the options was given.
+    """
+    if args.pose_source != "odometry" or _error(args).any:
+        raise KdmosError("--pose-source and errors of the poses apply to bags only")
+
+
+def _error(args: argparse.Namespace) -> PoseError:
+    from kdmos_ros.pose_error import PoseError
+
+    return PoseError(
         noise_m=args.pose_noise_m,
         noise_deg=args.pose_noise_deg,
         drift_m=args.pose_drift_m,
@@ -83,8 +111,3 @@ def bag_poses(args: argparse.Namespace, bag: BagReader) -> PoseSource:
         offset_ms=args.stamp_offset_ms,
         seed=args.seed,
     )
-    if args.pose_source == "odometry":
-        return RecordedPoses(error.apply(bag.odometry, bag.base_T_sensor), bag.base_frame)
-    if error != PoseError(seed=args.seed):
-        raise KdmosError(f"there is no odometry to add errors to with {args.pose_source}")
-    return kiss_poses(bag.base_frame, args.threads)

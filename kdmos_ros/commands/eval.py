@@ -27,6 +27,7 @@ from kdmos_ros.commands._pose_options import (
     add_error_options,
     add_pose_source_option,
     bag_poses,
+    refuse_pose_options,
 )
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
             labels = stack.enter_context(closing(bag_labels(args.labels, bag)))
             poses = bag_poses(args, bag)
         else:
+            refuse_pose_options(args)
             sources = find_sources(args)
         report_file = stack.enter_context(new_file(args.json)) if args.json else None
         if args.plot:
