@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from kdmos_ros.resources import share_dir
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
+from kdmos_ros.cli import main  # noqa: E402
 from kdmos_ros.model import load_spec  # noqa: E402
 from kdmos_ros.scan import Scan  # noqa: E402
 from kdmos_ros.segmenter import Segmenter  # noqa: E402
@@ -19,7 +21,7 @@ from kdmos_ros.train.drive_file import load_drive  # noqa: E402
 from kdmos_ros.train.fit import fit  # noqa: E402
 from kdmos_ros.train.loop import learning_rate  # noqa: E402
 from kdmos_ros.train.pipeline import train  # noqa: E402
-from kdmos_ros.train.recipe import FitRecipe, Recipe, load_recipe  # noqa: E402
+from kdmos_ros.train.recipe import FitRecipe, load_recipe  # noqa: E402
 from kdmos_ros.train.samples import Batch, drive_samples  # noqa: E402
 from kdmos_ros.train.validate import ThresholdCurve, moving_probability  # noqa: E402
 from kdmos_ros.train.weights import load_student  # noqa: E402
@@ -44,6 +46,65 @@ def test_the_model_says_how_it_was_made(run):
     card = (folder / "CARD.md").read_text()
     for fact in (spec.sha256["bev.onnx"], "kdmos train toy.yaml", f"{spec.moving_threshold:g}"):
         assert fact in card
+
+
+def test_the_student_learned_from_the_teacher(run):
+    _, work, folder = run
+    drives = sorted((work / "drives").glob("*.npz"))
+    assert sorted(p.name for p in (work / "logits").iterdir()) == [p.name for p in drives]
+    last = json.loads((work / "log.jsonl").read_text().splitlines()[-1])
+    assert last["distil"] > 0
+    assert last["loss"] == pytest.approx(
+        last["cross_entropy"] + last["lovasz"] + last["distil"], rel=1e-4
+    )
+    figures = json.loads((work / "teacher" / "figures.json").read_text())
+    assert 0 <= figures["iou_moving"] <= 1
+    assert "0.3 x wdcd" in (folder / "CARD.md").read_text()
+
+
+def test_the_model_can_be_evaluated(run, tmp_path, capsys):
+    _, _, folder = run
+    bag = tmp_path / "drive"
+    assert (
+        main(["simulate", str(bag), "--sensor", "vlp16", "--duration", "0.6", "--seed", "4"]) == 0
+    )
+    report = tmp_path / "figures.json"
+    assert main(["eval", str(bag), "--model", str(folder), "--json", str(report)]) == 0
+    assert json.loads(report.read_text())
+
+
+def test_stages_run_one_by_one_or_say_what_is_missing(run, tmp_path):
+    recipe, work, folder = run
+    for name in ("drives", "validation"):
+        shutil.copytree(work / name, tmp_path / name)
+    with pytest.raises(KdmosError, match="no trained teacher yet; run the stage teacher first"):
+        train(recipe, "", tmp_path, None, "student")
+    train(recipe, "", tmp_path, None, "teacher")
+    with pytest.raises(KdmosError, match=r"no teacher logits of drive_\d+\.npz scan 0"):
+        train(recipe, "", tmp_path, None, "student")
+    train(recipe, "", tmp_path, None, "logits")
+    with pytest.raises(KdmosError, match="no trained student yet; run the stage student first"):
+        train(recipe, "", tmp_path, tmp_path / "model", "export")
+    train(recipe, "", tmp_path, None, "student")
+    with pytest.raises(KdmosError, match="--out"):
+        train(recipe, "", tmp_path, None, "export")
+    train(recipe, "", tmp_path, tmp_path / "model", "export")
+    assert load_spec(tmp_path / "model").sha256 == load_spec(folder).sha256, "not the same model"
+
+
+def test_an_unfinished_student_is_not_exported(run, tmp_path):
+    recipe, work, _ = run
+    shutil.copytree(work, tmp_path / "work")
+    longer = replace(recipe, fit=replace(recipe.fit, steps=9))
+    with pytest.raises(KdmosError, match="has done 6 of 9 steps; run the stage student again"):
+        train(longer, "", tmp_path / "work", tmp_path / "model", "export")
+
+
+def test_stages_that_a_recipe_does_not_have(run, tmp_path):
+    plain = replace(run[0], teacher=None, distil=None)
+    for stage, message in (("teacher", "no teacher"), ("logits", "no distil"), ("x", "no stage")):
+        with pytest.raises(KdmosError, match=message):
+            train(plain, "", tmp_path, None, stage)
 
 
 def test_the_node_sees_what_training_saw(run):
@@ -71,7 +132,7 @@ def test_a_stopped_run_goes_on(run, tmp_path):
     recipe, work, _ = run
     shutil.copy(work / "checkpoint.pt", tmp_path)
     drives = sorted((work / "drives").glob("*.npz"))
-    longer = Recipe(**{**vars(recipe), "fit": FitRecipe(steps=8, checkpoint_every=1)})
+    longer = replace(recipe, distil=None, fit=FitRecipe(steps=8, checkpoint_every=1, mix=4))
     fit(longer, drives, tmp_path)
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines]
@@ -81,7 +142,7 @@ def test_a_stopped_run_goes_on(run, tmp_path):
 def test_training_follows_its_seed(run, tmp_path):
     recipe, work, _ = run
     drives = sorted((work / "drives").glob("*.npz"))
-    short = Recipe(**{**vars(recipe), "fit": FitRecipe(steps=2, warm_up_steps=1)})
+    short = replace(recipe, distil=None, fit=FitRecipe(steps=2, warm_up_steps=1, mix=4))
     weights = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -137,6 +198,22 @@ def test_the_quiet_threshold_is_the_lowest_that_is_quiet():
         "name: x\nfeatures: {point: [colour]}",
         "name: x\nstudent: {width: 0.5, halo: 3}",
         "name: x\nfit: {speed: 3}",
+        "name: x\nfit: {precision: half}",
+        "name: x\nfit: {steps: 0}",
+        "name: x\naugment: {mirror: 2}",
+        "name: x\naugment: {drop_share: [0.3, 0.1]}",
+        "name: x\naugment: {tilt_deg: -1}",
+        "name: x\naugment: {shift_m: [1, 1]}",
+        "name: x\ndistil: {loss: wdcd}",
+        "name: x\nteacher: {}\ndistil: {loss: mse}",
+        "name: x\nteacher: {}\ndistil: {weight: 0}",
+        "name: x\nteacher: {}\ndistil: {class_weights: [1, 2]}",
+        "name: x\nteacher: {}\ndistil: {loss: kl, class_weights: [0, 1, 1, 1]}",
+        "name: x\nteacher: {window: {lags_s: [0]}}",
+        "name: x\nteacher: {network: {kernel: ball}}",
+        "name: x\nteacher: {speed: 3}",
+        "name: x\nteacher: 3",
+        "name: x\ndistil: [wdcd]",
     ],
 )
 def test_a_recipe_that_cannot_be_names_its_file(tmp_path, text):

@@ -70,34 +70,36 @@ def run_steps(
         record = Record(folder, name, step, plan.steps) if team.leads else Silent()
         shared = team.share(model, unused=unused_parameters)
         model.train()
-        batches = loader(stream(step), plan.workers)
-        restore_random(random, device)  # after whatever was drawn to get here
-        started = time.monotonic() - seconds
-        for batch in batches:
-            batch = batch.to(device)
-            with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                terms = loss(shared, batch)
-                total = torch.stack(list(terms.values())).sum()
-            optimizer.zero_grad()
-            scaler.scale(total).backward()
-            scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            scaler.step(optimizer)
-            scaler.update()
-            schedule.step()
-            averaged.update_parameters(model)
-            step += 1
-            record.step()
-            seconds = time.monotonic() - started
-            if step % LOG_EVERY == 0 or step == plan.steps:
-                values = {k: team.mean(v) for k, v in {"loss": total, **terms}.items()}
-                rate = schedule.get_last_lr()[0]
-                record.scalars(step, plan.steps, {**values, "rate": rate, "s": seconds})
-            if step % plan.checkpoint_every == 0 or step == plan.steps:
-                save_checkpoint(folder / CHECKPOINT, step, seconds, parts, team)
-            if step == plan.steps:
-                break
-        record.close()
+        try:
+            batches = loader(stream(step), plan.workers)
+            restore_random(random, device)  # after whatever was drawn to get here
+            started = time.monotonic() - seconds
+            for batch in batches:
+                batch = batch.to(device)
+                with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+                    terms = loss(shared, batch)
+                    total = torch.stack(list(terms.values())).sum()
+                optimizer.zero_grad()
+                scaler.scale(total).backward()
+                scaler.unscale_(optimizer)
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+                scaler.step(optimizer)
+                scaler.update()
+                schedule.step()
+                averaged.update_parameters(model)
+                step += 1
+                record.step()
+                seconds = time.monotonic() - started
+                if step % LOG_EVERY == 0 or step == plan.steps:
+                    values = {k: team.mean(v) for k, v in {"loss": total, **terms}.items()}
+                    rate = schedule.get_last_lr()[0]
+                    record.scalars(step, plan.steps, {**values, "rate": rate, "s": seconds})
+                if step % plan.checkpoint_every == 0 or step == plan.steps:
+                    save_checkpoint(folder / CHECKPOINT, step, seconds, parts, team)
+                if step == plan.steps:
+                    break
+        finally:
+            record.close()
         team.wait()
     result: nn.Module = averaged.module
     return result.eval()
