@@ -103,7 +103,9 @@ DISTRIBUTIONS = {
 }
 # Extras that `make` does not install.
 LEFT_TO_USERS = {"gpu", "dask", "ray", "view"}
-ROS_MODULE = re.compile(r"rclpy|launch(_ros)?|\w+_(interfaces|msgs|msgs_py|srvs)|ament_\w+|tf2_\w+")
+ROS_MODULE = re.compile(
+    r"rclpy|launch(_\w+)?|tf_transformations|\w+_(interfaces|msgs|msgs_py|srvs)|ament_\w+|tf2_\w+"
+)
 
 
 def imported_modules(*folders: str) -> set[str]:

@@ -11,9 +11,10 @@ from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point
 from visualization_msgs.msg import Marker, MarkerArray
 
-from kdmos_ros.geometry import invert, make_transform, matrix_to_quaternion
+from kdmos_ros.geometry import invert, make_transform
 from kdmos_ros.labels import MOVING
 from kdmos_ros.objects import MovingObject, ObjectTracker
+from kdmos_ros.ros.compat import quaternion_from_matrix
 from kdmos_ros.ros.pipeline import Labelled
 
 _DEPTH = 5
@@ -80,7 +81,7 @@ def _box(header: Any, found: MovingObject, sensor_T_odom: npt.NDArray[np.float64
     marker = _marker(header, "box", found.id, Marker.CUBE, _BOX_COLOUR)
     marker.pose.position = _point(pose[:3, 3])
     orientation = marker.pose.orientation
-    q = matrix_to_quaternion(pose[:3, :3])
+    q = quaternion_from_matrix(pose)
     orientation.x, orientation.y, orientation.z, orientation.w = (float(v) for v in q)
     _scale(marker, *np.maximum(found.size, _LEAST_SIZE_M))
     return marker
