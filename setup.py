@@ -31,7 +31,7 @@ EXTRAS = {
     # `kdmos label --cluster`
     "dask": ["distributed"],
     "ray": ["ray"],
-    "train": ["torch", "onnx", "onnxscript", "PyYAML", "tqdm"],
+    "train": ["torch", "onnx", "onnxscript", "PyYAML", "tensorboard", "tqdm"],
     # `pytest` here is also what makes `colcon test` run pytest.
     "test": [
         "pytest",
