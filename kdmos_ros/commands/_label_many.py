@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from pathlib import Path
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.labelling.interrupt import Interrupt
 from kdmos_ros.labelling.many import Job, Result, run_processes
+
+_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def label_many(args: argparse.Namespace) -> int:
@@ -25,7 +28,11 @@ def label_many(args: argparse.Namespace) -> int:
 
     def on_result(result: Result) -> None:
         results.append(result)
-        text = result.text if result.status == 0 else f"{result.name}: failed: {result.text}"
+        text = result.text
+        if result.status in _STOPPED:
+            text = f"{result.name}: {text}"
+        elif result.status != 0:
+            text = f"{result.name}: failed: {text}"
         stream = sys.stdout if result.status == 0 else sys.stderr
         print(f"[{len(results)}/{len(jobs)}] {text}", file=stream, flush=True)
 

@@ -97,4 +97,4 @@ def _run(job: Job, started: Callable[[subprocess.Popen[str]], None]) -> Result:
         err += f"\nended by signal {-status}"
     lines = (out if status == 0 else err).strip().splitlines()
     text = "; ".join(lines) if status == 0 else (lines[-1] if lines else "no message")
-    return Result(job.name, status, text.removeprefix("kdmos: error: "))
+    return Result(job.name, status, text.removeprefix("kdmos: ").removeprefix("error: "))
