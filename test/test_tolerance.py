@@ -1,13 +1,18 @@
 """The table of IoU against errors of the poses."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+from drives import MOUNT, cloud, stamp, write_bag
 from test_cli import ForwardSegmenter, drive, failure
+from test_kiss_source import Library
 
 from kdmos_ros import cli
 from kdmos_ros.bag_evaluation import Report
+from kdmos_ros.io.bag_file import POINT_CLOUD, TF
+from kdmos_ros.io.messages import transform_message
 from kdmos_ros.labels import MOVING, STATIC
 from kdmos_ros.tolerance import cases, measure, to_dict, to_markdown
 
@@ -131,3 +136,38 @@ def test_eval_has_no_odometry_to_spoil_with_kiss_icp(drive, nearsighted, capsys)
     assert "no odometry" in failure(
         capsys, *arguments, "--pose-noise-m", "0.1", "--base-to-lidar", "0,0,1.8"
     )
+
+
+# -- poses from the clouds -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_odometry(drive, tmp_path):
+    """(bag, labels): the clouds of the drive and its mount, nothing else."""
+    messages = [(stamp(i), cloud(i, 500)) for i in range(4)]
+    mount = transform_message(stamp(0), "base_link", "lidar", MOUNT)
+    topics = {"/points": (POINT_CLOUD, messages), "/tf_static": (TF, [(stamp(0), mount)])}
+    labels = tmp_path / "truth"
+    labels.mkdir()
+    for i in range(4):
+        np.full(500, 9 if i else 251, "<u4").tofile(labels / f"{i:06d}.label")
+    return write_bag(tmp_path / "clouds", topics), labels
+
+
+def test_bag_without_odometry_is_refused_unless_kiss_icp_gives_the_poses(
+    without_odometry, nearsighted, monkeypatch, tmp_path, capsys
+):
+    bag, labels = without_odometry
+    assert "Odometry" in failure(capsys, "eval", bag, "--labels", labels)
+    monkeypatch.setattr(
+        "kdmos_ros.recorded_poses.load_kiss_icp", lambda threads: lambda: Library([])
+    )
+    found = evaluated(without_odometry, tmp_path, "--pose-source", "kiss_icp")
+    assert (found["scans"], found["dropped"]) == (4, {})
+
+
+def test_missing_kiss_icp_is_one_line(without_odometry, nearsighted, monkeypatch, capsys):
+    bag, labels = without_odometry
+    monkeypatch.setitem(sys.modules, "kiss_icp.kiss_icp", None)
+    line = failure(capsys, "eval", bag, "--labels", labels, "--pose-source", "kiss_icp")
+    assert "pip install kiss-icp" in line
