@@ -65,7 +65,7 @@ def test_node_labels_a_bag(tiny_model, tmp_path):
         "/**:\n  ros__parameters:\n    queue_size: 100\n    diagnostics_period: 0.2\n"
     )
     code, output = run(
-        "-m", "launch_testing.launch_test", str(ROOT / "test" / "launch" / "mos_launch_test.py"),
+        "-m", "launch_testing.launch_test", str(ROOT / "test" / "launch" / "labels_a_bag.py"),
         KDMOS_TEST_BAG=str(bag), KDMOS_TEST_MODEL=str(tiny_model),
         KDMOS_TEST_PARAMETERS=str(parameters), PYTHONUNBUFFERED="1",
     )  # fmt: skip
