@@ -16,7 +16,7 @@ import numpy.typing as npt
 from kdmos_ros.breakdown import labels_of
 from kdmos_ros.geometry import invert, make_transform
 from kdmos_ros.grid import to_level, to_polar
-from kdmos_ros.ground import height_above_ground
+from kdmos_ros.ground import ground_map, height_above
 from kdmos_ros.history import PastScan, ScanHistory
 from kdmos_ros.io.samples import LabelledScan, Source
 from kdmos_ros.labels import MOVING
@@ -30,6 +30,7 @@ from kdmos_ros.visibility import (
     look_up,
 )
 
+Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 DENSITY_EDGES_M = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0)
@@ -44,6 +45,10 @@ _SECTORS, _RINGS_M = 360, (4, 40)
 # Cells of a metre and a degree with at least so many points above the ground can flicker.
 _CELL_POINTS, _CELL_LAG = 5, 2
 _DEFAULT_HEIGHT_M = 1.73
+# More scans than any history holds, up to 40 Hz.
+_MAX_PAST = 100
+# Where the ground of now and of then are compared.
+_OVERLAP_M = (5.0, 20.0)
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class _Counts:
     offset: Float64 = field(default_factory=lambda: np.zeros((len(SPEC.lags_s), 2)))
     rings: Float64 = field(default_factory=lambda: np.zeros((_RINGS_M[1] - _RINGS_M[0], 2)))
     cells: Float64 = field(default_factory=lambda: np.zeros((len(RANGE_EDGES_M) - 1, 3)))
+    ground_then: Float64 = field(default_factory=lambda: np.zeros((len(SPEC.lags_s), 3)))
 
 
 def drive_statistics(source: Source, every: int = 1, limit: int | None = None) -> list[Curve]:
@@ -84,24 +90,47 @@ def drive_statistics(source: Source, every: int = 1, limit: int | None = None) -
     mount = source.base_T_sensor
     if mount is None:
         mount = make_transform(np.eye(3), [0, 0, _DEFAULT_HEIGHT_M])
-    rotation, height_m = mount[:3, :3].astype(np.float32), np.float32(mount[2, 3])
     history, counts = ScanHistory(max(SPEC.lags_s)), _Counts()
+    grounds: dict[int, Float32] = {}
     for index, sample in enumerate(islice(source, limit)):
+        view = _View(sample, mount)
         if index % every == 0:
-            _count(counts, sample, history, to_level(sample.scan.points, rotation, height_m))
-        image = build_range_image(sample.scan.points)
-        history.add(PastScan(sample.scan.stamp_ns, sample.scan.pose, image))
+            _count(counts, view, history, grounds)
+        scan = sample.scan
+        history.add(PastScan(scan.stamp_ns, scan.pose, build_range_image(scan.points)))
+        grounds[scan.stamp_ns] = view.ground
+        while len(grounds) > _MAX_PAST:
+            del grounds[next(iter(grounds))]
     return _curves(counts)
 
 
-def _count(
-    counts: _Counts, sample: LabelledScan, history: ScanHistory, level: npt.NDArray[np.float32]
-) -> None:
-    rho, phi = to_polar(level)
-    height = height_above_ground(level[:, 2], rho, phi)
-    keep = np.isfinite(rho) & (sample.labels != MOVING)
-    points = np.ascontiguousarray(sample.scan.points[keep])
-    rho, phi, height = rho[keep], phi[keep], height[keep]
+class _View:
+    """A scan without its moving points, on the ground: rho, phi, height (N,) of points (N, 3).
+
+    Attributes:
+        ground: the ground map; mount: (4, 4) T_base_sensor.
+    """
+
+    def __init__(self, sample: LabelledScan, mount: Float64) -> None:
+        self.scan, self.mount = sample.scan, mount
+        level = self.to_level(sample.scan.points)
+        rho, phi = to_polar(level)
+        self.ground = ground_map(level[:, 2], rho, phi)
+        keep = np.isfinite(rho) & (sample.labels != MOVING)
+        self.points = np.ascontiguousarray(sample.scan.points[keep])
+        self.rho, self.phi = rho[keep], phi[keep]
+        self.height = height_above(self.ground, level[keep, 2], self.rho, self.phi)
+
+    def to_level(self, points: Float32) -> Float32:
+        """Level-frame points (N, 3)."""
+        levelled: Float32 = to_level(
+            points, self.mount[:3, :3].astype(np.float32), np.float32(self.mount[2, 3])
+        )
+        return levelled
+
+
+def _count(counts: _Counts, view: _View, history: ScanHistory, grounds: dict[int, Float32]) -> None:
+    rho, phi, height, points = view.rho, view.phi, view.height, view.points
     counts.scans += 1
     counts.density += np.bincount(
         np.digitize(rho, DENSITY_EDGES_M) - 1, minlength=len(DENSITY_EDGES_M)
@@ -115,18 +144,47 @@ def _count(
     inside = (band >= 0) & (band < len(RANGE_EDGES_M) - 1)
     inside &= (slab >= 0) & (slab < len(HEIGHT_EDGES_M) - 1)
     for lag, lag_s in enumerate(SPEC.lags_s):
-        past = history.at_lag(sample.scan.stamp_ns, lag_s)
+        past = history.at_lag(view.scan.stamp_ns, lag_s)
         if past is None:
             continue
         state = np.empty(len(points), np.uint8)
         near, far = np.empty(len(points), np.float32), np.empty(len(points), np.float32)
-        move = (invert(past.pose) @ sample.scan.pose).astype(np.float32)
-        look_up(past.image, move, points, SPEC.margin_m, SPEC.margin_per_m, state, near, far)
+        move = invert(past.pose) @ view.scan.pose
+        look_up(
+            past.image,
+            move.astype(np.float32),
+            points,
+            SPEC.margin_m,
+            SPEC.margin_per_m,
+            state,
+            near,
+            far,
+        )
         np.add.at(counts.states[lag], (band[inside], slab[inside], state[inside]), 1)
         matched = state == MATCHED
         counts.offset[lag] += (matched.sum(), np.square(near[matched]).sum())
+        _count_ground_then(counts.ground_then[lag], view, move, grounds[past.stamp_ns])
         if lag == _CELL_LAG:
             _count_cells(counts, state, rho, phi, band, inside & (slab >= 2))
+
+
+def _count_ground_then(sums: Float64, view: _View, then_from_now: Float64, ground: Float32) -> None:
+    """Ground points of now against the ground of then: where poses err, they leave it.
+
+    Adds 1, the spread of their heights (m) and the size of their slope along x (degrees).
+    """
+    flat = np.abs(view.height) < 0.12
+    moved = view.points[flat] @ then_from_now[:3, :3].T + then_from_now[:3, 3]
+    level = view.to_level(moved.astype(np.float32))
+    rho, phi = to_polar(level)
+    height = height_above(ground, level[:, 2], rho, phi)
+    use = (rho > _OVERLAP_M[0]) & (rho < _OVERLAP_M[1]) & (np.abs(height) < 0.5)
+    if np.count_nonzero(use) < 100:
+        return
+    height, forward = height[use], level[use, 0]
+    spread = 1.48 * np.median(np.abs(height - np.median(height)))
+    slope = np.polyfit(forward, height, 1)[0]
+    sums += (1, spread, abs(np.degrees(np.arctan(slope))))
 
 
 def _count_shadows(counts: _Counts, rho: npt.NDArray[np.float32], phi: Float64) -> None:
@@ -198,6 +256,8 @@ def _curves(c: _Counts) -> list[Curve]:
         Curve("porous cells", ranges, _ratio(c.cells[:, 1], c.cells[:, 0])),
         Curve("cells wholly seen through", ranges, _ratio(c.cells[:, 2], c.cells[:, 0])),
         Curve("range difference where matched, margins", lags, _rms(c.offset)),
+        Curve("spread above the ground of then, m", lags, _mean(c.ground_then, 1)),
+        Curve("pitch against the ground of then, degrees", lags, _mean(c.ground_then, 2)),
     ]
     for name, state in STATES.items():
         part = c.states[..., state].sum(axis=(1, 2))
@@ -207,6 +267,10 @@ def _curves(c: _Counts) -> list[Curve]:
 
 def _ratio(part: Float64, whole: Float64) -> Float64:
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def _mean(sums: Float64, column: int) -> Float64:
+    return _ratio(sums[:, column], sums[:, 0])
 
 
 def _rms(offset: Float64) -> Float64:

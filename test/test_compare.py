@@ -6,7 +6,7 @@ import pytest
 from kdmos_ros import cli
 from kdmos_ros.comparison import outside_share, show, spans, table
 from kdmos_ros.drive_statistics import Curve, drive_statistics
-from kdmos_ros.geometry import make_transform
+from kdmos_ros.geometry import from_pose, make_transform
 from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.labels import MOVING, STATIC
 from kdmos_ros.scan import Scan
@@ -68,6 +68,24 @@ def test_a_wall_that_appears_is_seen_through():
     curves = drive_statistics(FlatGround(wall_until=9))
     assert curve(curves, "seen through 0.2 s ago, above 0.4 m").values[1] > 0.3
     assert curve(curves, "cells wholly seen through").values[1] > 0.5
+
+
+class Pitching(FlatGround):
+    """The odometry pitches by 0.1 degrees a scan; the sensor does not."""
+
+    def __iter__(self):
+        for i, sample in enumerate(super().__iter__()):
+            angle = np.deg2rad(0.1 * i)
+            pose = from_pose([0, 0, 0], [0, np.sin(angle / 2), 0, np.cos(angle / 2)])
+            scan = Scan(sample.scan.points, None, sample.scan.stamp_ns, pose)
+            yield LabelledScan(scan, sample.labels, sample.kind)
+
+
+def test_pitch_of_the_odometry_shows_by_lag():
+    title = "pitch against the ground of then, degrees"
+    still, pitching = (curve(drive_statistics(s), title).values for s in (FlatGround(), Pitching()))
+    np.testing.assert_allclose(still[:3], 0, atol=0.02)
+    np.testing.assert_allclose(pitching[:3], [0.2, 0.4, 0.8], rtol=0.15)
 
 
 def test_moving_points_are_left_out():
