@@ -19,6 +19,7 @@ ARGUMENTS = {
         "folder for drives, checkpoints and log; a run goes on where it stopped",
     ),
     "out": ("kdmos_model", "folder of the model to write"),
+    "stage": ("all", "all, simulate, teacher, logits, student or export"),
 }
 
 
@@ -32,7 +33,17 @@ def generate_launch_description():
     """Entry point of launch."""
     value = {name: LaunchConfiguration(name) for name in ARGUMENTS}
     train = ExecuteProcess(
-        cmd=[command(), "train", value["recipe"], "--work", value["work"], "--out", value["out"]],
+        cmd=[
+            command(),
+            "train",
+            value["recipe"],
+            "--work",
+            value["work"],
+            "--out",
+            value["out"],
+            "--stage",
+            value["stage"],
+        ],
         output="screen",
         # A training that stops by itself is over; what it said is on the screen.
         on_exit=Shutdown(reason="training ended"),
