@@ -380,6 +380,13 @@ def test_clean_up_frees_the_model(bench):
     assert [reference() for reference in held] == [None, None]
 
 
+def test_reports_come_as_often_as_asked_for(bench):
+    node, client, _ = bench(diagnostics_period=60.0)
+    assert client.status == {}
+    assert node.set_parameters([Parameter("diagnostics_period", value=0.1)])[0].successful
+    client.until_status(state="active")
+
+
 def test_reset_service(bench):
     node, client, segmenter = bench()
     caller = client.node.create_client(Trigger, "/mos_node/reset")

@@ -73,7 +73,9 @@ class MosNode(LifecycleNode):
         self._status = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady: diagnostics and watchdog must work when simulated time stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(self.parameters["diagnostics_period"], self._report, clock=steady)
+        self._reports = self.create_timer(
+            self.parameters["diagnostics_period"], self._report, clock=steady
+        )
         self.create_timer(_WATCH_PERIOD_S, self._watch, clock=steady)
         self.create_service(Trigger, "~/reset", self._on_reset)
         backwards = JumpThreshold(
@@ -161,6 +163,10 @@ class MosNode(LifecycleNode):
             self._session.reset()
 
     def _watch(self) -> None:
+        period_ns = round(self.parameters["diagnostics_period"] * 1e9)
+        if self._reports.timer_period_ns != period_ns:
+            self._reports.timer_period_ns = period_ns
+            self._reports.reset()
         if self._session is not None and self._reloader is not None:
             self._session.watch_delivery()
             self._reloader.check()

@@ -201,7 +201,7 @@ SPECS = (
     Spec(
         "expected_rate", 0.0,
         "Rate of the LiDAR in Hz, to notice lost clouds by. 0: learned from the stamps.",
-        0.0, 1000.0,
+        0.0, 1000.0, live=True,
     ),
     Spec(
         "late_after", 0.3,
@@ -209,7 +209,7 @@ SPECS = (
         0.001, 3600.0, live=True,
     ),
     Spec("diagnostics_period", 1.0, "Time between two messages on /diagnostics, seconds.",
-         0.05, 60.0),
+         0.05, 60.0, live=True),
 )  # fmt: skip
 
 

@@ -121,6 +121,7 @@ class Session:
         """Warn if clouds are published but hardly any arrive."""
         if self._worker is None:
             return
+        self._watch.expected_rate_hz = self._parameters["expected_rate"]
         topic = self._subscriptions[-1].topic_name
         publishers = self._node.count_publishers(topic)
         complaint = self._watch.complaint(time.monotonic(), publishers, topic)
