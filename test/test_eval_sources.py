@@ -153,9 +153,10 @@ def test_one_sequence_folder(root, segmenter, tmp_path):
         (["--sequence", "../30"], "names with commas"),
         (["--rate", "0"], "rate"),
         (["--labels", "x"], "--labels does not apply to a folder"),
+        (["--deskew"], "--deskew does not apply to a folder"),
         (["--sensor", "vlp16"], "--sensor does not apply to a folder"),
-        (["--pose-noise-m", "0.1"], "--pose-noise-m does not apply to a folder"),
-        (["--pose-source", "kiss_icp"], "kiss_icp does not apply to a folder"),
+        (["--pose-noise-m", "0.1"], "errors of the poses apply to bags only"),
+        (["--pose-source", "kiss_icp"], "--pose-source and errors"),
         (["--dataset", "helimos"], "val.txt"),
     ],
 )
@@ -238,3 +239,23 @@ def test_pictures_of_nothing(tmp_path):
     from kdmos_ros.eval_plots import draw
 
     assert [p.name for p in draw(Report("m", "p"), tmp_path)] == ["confusion.png", "by_range.png"]
+
+
+def test_a_bag_and_a_folder_of_the_same_drive_score_alike(tiny_model, tmp_path):
+    """Poses by odometry and mount on one side, poses of the LiDAR on the other."""
+    pytest.importorskip("rosbags", reason="bags are written with rosbags")
+    from kdmos_ros.geometry import matrix_to_quaternion
+    from kdmos_ros.sim import make_drive
+
+    options = ["--seed", "5", "--sensor", "vlp16", "--duration", "2", "--rate", "5"]
+    for name, kind in (("bag", []), ("00", ["--semantickitti"])):
+        assert cli.main(["simulate", str(tmp_path / name), *options, *kind]) == 0
+    mount = make_drive(5, "vlp16", duration_s=2.0, rate_hz=5.0).base_T_sensor
+    numbers = ",".join(map(str, [*mount[:3, 3], *matrix_to_quaternion(mount[:3, :3])]))
+    model = ["--model", tiny_model]
+    bag = evaluate(tmp_path, tmp_path / "bag", *model)
+    folder = evaluate(tmp_path, tmp_path / "00", *model, f"--base-to-lidar={numbers}")
+    assert bag["scans"] == folder["scans"] == 10 and bag["tp"] + bag["fn"] > 0
+    for name in ("tp", "fp", "fn", "tn"):
+        assert folder[name] == pytest.approx(bag[name], rel=1e-3, abs=20), name
+    assert folder["by_class"].keys() == bag["by_class"].keys()

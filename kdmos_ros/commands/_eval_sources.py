@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 # io.sources.FOLDER_DATASETS, repeated since importing it takes a second.
 DATASETS = ("apollo", "helimos", "semantickitti")
 # Options that make sense for bags only, and for all but bags.
-_BAG_OPTIONS = (
-    *("labels", "cloud", "odom", "stamp_offset_ms"),
-    *(f"pose_{name}" for name in ("noise_m", "noise_deg", "drift_m", "drift_deg")),
-)
+_BAG_OPTIONS = ("labels", "cloud", "odom", "lidar", "deskew")
 _OWN_OPTIONS = ("dataset", "split", "rate", "sensor", "duration")
 
 
@@ -84,8 +81,6 @@ def find_sources(args: argparse.Namespace) -> list[Source]:
     what = "simulated drives" if simulated else "a folder"
     _refuse(args, _BAG_OPTIONS, what)
     _refuse(args, ("split", "sequence") if simulated else ("sensor", "duration"), what)
-    if args.pose_source != "odometry":
-        raise KdmosError(f"--pose-source {args.pose_source} does not apply to {what}")
     if simulated and args.base_to_lidar is not None:
         raise KdmosError(f"--base-to-lidar does not apply to {what}")
     options = {"sensor": args.sensor, "duration_s": args.duration}
