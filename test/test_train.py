@@ -59,6 +59,8 @@ def test_the_student_learned_from_the_teacher(run):
     )
     figures = json.loads((work / "teacher" / "figures.json").read_text())
     assert 0 <= figures["iou_moving"] <= 1
+    for parts in (figures["by_range"], figures["by_class"]):
+        assert sum(part["points"] for part in parts.values()) == figures["points"] > 0
     assert "0.3 x wdcd" in (folder / "CARD.md").read_text()
 
 

@@ -29,7 +29,7 @@ from kdmos_ros.train.recipe import Recipe
 from kdmos_ros.train.simulate import VALIDATION_SEED, simulate_drives
 from kdmos_ros.train.student import count_parameters
 from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits
-from kdmos_ros.train.validate import choose_threshold, teacher_curve
+from kdmos_ros.train.validate import choose_threshold, teacher_figures
 from kdmos_ros.train.weights import load_student, load_teacher, progress_of
 
 STAGES = ("simulate", "teacher", "logits", "student", "export")
@@ -85,11 +85,9 @@ class Run:
         figures_file = self.teacher_folder / "figures.json"
         if self.team.leads and held_out and not figures_file.exists():
             window = self.recipe.teacher.window
-            first, *others = (teacher_curve(teacher, path, window) for path in held_out)
-            curve = sum(others, first)
-            figures = json.dumps(curve.summary(curve.best_threshold()))
-            figures_file.write_text(figures + "\n", encoding="utf-8")
-            print(f"teacher: {figures}")
+            figures = teacher_figures(teacher, held_out, window)
+            figures_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+            print(f"teacher: moving IoU {figures['iou_moving']:.3f} on held-out drives")
         self.team.wait()
 
     def logits(self) -> None:

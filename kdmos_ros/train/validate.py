@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from kdmos_ros.breakdown import RANGE_EDGES_M, labels_of
 from kdmos_ros.features import FeatureSpec
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import MOVING, UNLABELLED
+from kdmos_ros.object_kinds import kind_name
 from kdmos_ros.train.drive_file import load_drive
 from kdmos_ros.train.samples import Batch, drive_samples
 from kdmos_ros.train.student import Student
@@ -98,16 +102,35 @@ def threshold_curve(
 
 
 @torch.no_grad()
-def teacher_curve(teacher: Teacher, path: Path, window: WindowSpec) -> ThresholdCurve:
-    """As `threshold_curve`, over the points that the teacher sees."""
+def teacher_figures(teacher: Teacher, paths: list[Path], window: WindowSpec) -> dict[str, Any]:
+    """Figures of the teacher at its best threshold, over the points that it sees.
+
+    Returns:
+        The summary over all points, and those of parts of them under by_range and by_class.
+    """
     teacher.eval()
     device = next(teacher.parameters()).device
-    curve = _NOTHING
-    for sample in window_samples(load_drive(path), window):
-        batch = WindowBatch.of([sample]).to(device)
-        logits = teacher(batch.points, batch.time, batch.features, batch.sample)
-        curve += _curve(logits, sample.labels)
-    return curve
+    whole = _NOTHING
+    ranges: defaultdict[str, ThresholdCurve] = defaultdict(lambda: _NOTHING)
+    kinds: defaultdict[str, ThresholdCurve] = defaultdict(lambda: _NOTHING)
+    for path in paths:
+        for sample in window_samples(load_drive(path), window):
+            batch = WindowBatch.of([sample]).to(device)
+            logits = teacher(batch.points, batch.time, batch.features, batch.sample).cpu()
+            whole += _curve(logits, sample.labels)
+            own = sample.points[: len(sample.index)]
+            band = np.digitize(np.hypot(own[:, 0], own[:, 1]), RANGE_EDGES_M) - 1
+            for i, label in enumerate(labels_of(RANGE_EDGES_M, "m")):
+                ranges[label] += _curve(logits[band == i], sample.labels[band == i])
+            for kind in np.unique(sample.kind):
+                rows = sample.kind == kind
+                kinds[kind_name(int(kind))] += _curve(logits[rows], sample.labels[rows])
+    threshold = whole.best_threshold()
+    return {
+        **whole.summary(threshold),
+        "by_range": {name: curve.summary(threshold) for name, curve in ranges.items()},
+        "by_class": {name: curve.summary(threshold) for name, curve in kinds.items()},
+    }
 
 
 def _curve(logits: torch.Tensor, labels: npt.NDArray[np.uint8]) -> ThresholdCurve:
