@@ -87,20 +87,7 @@ def start(context):
     files = [value["params_file"]]
     if value["sensor"]:
         files.append(str(sensor_file(value["sensor"])))
-    node = LifecycleNode(
-        package="kdmos_ros",
-        executable="mos_node",
-        name="mos_node",
-        namespace=value["namespace"],
-        parameters=[*files, {"use_sim_time": sim_time, **given}],
-        remappings=[("points", value["cloud"]), ("odom", value["odom"])],
-        ros_arguments=["--log-level", value["log_level"]],
-        output="screen",
-        emulate_tty=True,
-    )
-    actions.append(node)
-    if value["bag"]:
-        actions += play_when_active(node, value["bag"])
+    # First: where RViz is not installed, launch fails here, before a node runs that nobody stops.
     if is_true(value["rviz"]):
         own = "/".join(["", *filter(None, [value["namespace"].strip("/")]), "mos_node"])
         outputs = ("labeled", "moving", "static", "objects")
@@ -117,6 +104,20 @@ def start(context):
                 ],
             )
         )
+    node = LifecycleNode(
+        package="kdmos_ros",
+        executable="mos_node",
+        name="mos_node",
+        namespace=value["namespace"],
+        parameters=[*files, {"use_sim_time": sim_time, **given}],
+        remappings=[("points", value["cloud"]), ("odom", value["odom"])],
+        ros_arguments=["--log-level", value["log_level"]],
+        output="screen",
+        emulate_tty=True,
+    )
+    actions.append(node)
+    if value["bag"]:
+        actions += play_when_active(node, value["bag"])
     return actions
 
 
