@@ -6,13 +6,11 @@ import pytest
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry import from_pose, invert, transform
 from kdmos_ros.scan import Scan
-from kdmos_ros.train.augment import (
+from kdmos_ros.train.augment import AugmentRecipe, augment, draw
+from kdmos_ros.train.changes import (
     N_ELEVATIONS,
-    AugmentRecipe,
-    augment,
     crop_range,
     disturb_poses,
-    draw,
     drop_beams,
     drop_points,
     mirror,
