@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.drive_statistics import Curve
+from kdmos_ros.drive_counts import Curve
 
 Values = npt.NDArray[np.float64]
 

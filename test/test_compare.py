@@ -5,7 +5,8 @@ import pytest
 
 from kdmos_ros import cli
 from kdmos_ros.comparison import outside_share, show, spans, table
-from kdmos_ros.drive_statistics import Curve, drive_statistics
+from kdmos_ros.drive_counts import Curve
+from kdmos_ros.drive_statistics import drive_statistics
 from kdmos_ros.geometry import from_pose, make_transform
 from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.labels import MOVING, STATIC
