@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kdmos_ros.bag_evaluation import LabelSource
 
 # A drive with much to see in it.
-_SEED, _SCENE, _EGO = 90007, "crossing", "turning"
+_SEED, _SCENE, _EGO = 2, "crossing", "driving"
 _ANIMATION_FRAMES = 100
 
 
