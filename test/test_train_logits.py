@@ -206,3 +206,24 @@ def test_the_student_reads_the_logits_of_its_own_points(case):
         np.testing.assert_allclose(sample.teacher, rows[sample.frame.index], rtol=1e-3, atol=1e-3)
     batch = reader.collate(samples[:2])
     assert batch.teacher.shape == (len(batch.labels), 4)
+
+
+def test_a_team_shares_out_all_drives(tmp_path):
+    """Whoever comes late finds files of the others, and still does all of its own."""
+    pytest.importorskip("torch", reason="training needs torch")
+    from kdmos_ros.train.distributed import Team
+    from kdmos_ros.train.teacher_stage import import_all
+
+    paths = write_drives(tmp_path, n=5, scans=1)
+    external = tmp_path / "external"
+    external.mkdir()
+    for path in paths:
+        np.save(external / f"{path.stem}_0.npy", np.zeros((300, 4), np.float32))
+
+    class Late(Team):
+        def wait(self):
+            pass
+
+    for rank in (1, 0):
+        import_all(external, paths, tmp_path / "logits", Late(rank=rank, size=2))
+    assert len(list((tmp_path / "logits").iterdir())) == 5

@@ -83,7 +83,8 @@ class Run:
         teacher = fit_teacher(self.recipe, self.drives(), self.teacher_folder, self.team)
         held_out = self.validation_drives()
         figures_file = self.teacher_folder / "figures.json"
-        if self.team.leads and held_out and not figures_file.exists():
+        known = _is_newer(figures_file, self.teacher_folder / CHECKPOINT)
+        if self.team.leads and held_out and not known:
             window = self.recipe.teacher.window
             figures = teacher_figures(teacher, held_out, window)
             figures_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -182,6 +183,10 @@ def train(
 ) -> dict[str, Any]:
     """Run a stage of a recipe, or all of them; see `Run`."""
     return Run(recipe, command, work, out, team).run(stage)
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    return path.exists() and path.stat().st_mtime >= than.stat().st_mtime
 
 
 def _device_name(team: Team) -> str:

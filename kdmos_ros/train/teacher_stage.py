@@ -70,7 +70,8 @@ def make_logits(
 ) -> LogitsFolder:
     """Judge the drives that are not judged yet, shared out over the team."""
     logits = LogitsFolder(folder, _fingerprint(teacher))
-    todo = [path for path in drives if not logits.has(path)][team.rank :: team.size]
+    # Shared out before asking what is there: the others are writing already.
+    todo = [path for path in drives[team.rank :: team.size] if not logits.has(path)]
     for path in tqdm(todo, desc="logits", disable=not team.leads):
         drive = load_drive(path)
         logits.write(drive, path, judge(teacher, drive, window))
@@ -81,7 +82,7 @@ def make_logits(
 def import_all(external: Path, drives: Sequence[Path], folder: Path, team: Team) -> LogitsFolder:
     """Take over logits that another program made (`logits.import_logits`)."""
     logits = LogitsFolder(folder, f"imported from {external.name}")
-    todo = [path for path in drives if not logits.has(path)][team.rank :: team.size]
+    todo = [path for path in drives[team.rank :: team.size] if not logits.has(path)]
     for path in todo:
         drive = load_drive(path)
         logits.write(drive, path, list(import_logits(external, drive, path)))
