@@ -1,6 +1,7 @@
 """The student's loss with a teacher, and what a run writes about itself."""
 
 import json
+import time
 
 import pytest
 from students import inputs, tiny
@@ -97,6 +98,7 @@ def test_tensorboard_reads_the_figures(tmp_path):
         for step in steps:
             record.scalars(step, 80, {"loss": step + done / 100})
         record.close()
+        time.sleep(1.1)  # TensorBoard orders files by the second of their start
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, round(e.value, 2)) for e in events.Scalars("loss")] == [
         (20, 20.0),
