@@ -42,8 +42,8 @@ class ConfusionAccumulator:
         """Count one scan.
 
         Args:
-            truth: (N,) uint32 SemanticKITTI labels; the lower 16 bits count: 0 and 1 (outlier)
-                are ignored, 251..259 are moving, everything else is static.
+            truth: (N,) uint32 SemanticKITTI labels; the lower 16 bits count: 0 is ignored,
+                251..259 are moving, everything else is static.
             predicted: (N,) uint8 classes; all but MOVING mean static, unlabelled too, since a
                 point that was not called moving is a miss if it moves.
             where: (N,) bool, points to count (e.g. one band of ranges); default all.

@@ -23,10 +23,9 @@ _TO_SEMANTICKITTI = np.array([0, 9, 250, 251], dtype=np.uint32)
 
 
 def _lookup_table() -> npt.NDArray[np.uint8]:
-    # Every id that is neither unlabelled (0), an outlier (1, which the MOS benchmark ignores too)
-    # nor a traffic participant is static scenery.
+    # Every id that is neither unlabelled nor a traffic participant is static scenery.
     table = np.full(1 << 16, STATIC, dtype=np.uint8)
-    table[[0, 1]] = UNLABELLED
+    table[0] = UNLABELLED
     table[list(_MOVABLE_IDS)] = MOVABLE
     table[list(_MOVING_IDS)] = MOVING
     return table

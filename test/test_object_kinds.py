@@ -38,5 +38,5 @@ def test_names(number, name):
     assert kind_name(int(kinds_of(np.uint32([number | 5 << 16]))[0])) == name
 
 
-def test_outliers_are_ignored_as_in_the_benchmark():
-    assert from_semantickitti(np.uint32([0, 1, 2, 9, 52])).tolist() == [0, 0, 1, 1, 1]
+def test_all_that_is_labelled_and_no_road_user_is_static():
+    assert from_semantickitti(np.uint32([0, 1, 2, 9, 52])).tolist() == [0, 1, 1, 1, 1]

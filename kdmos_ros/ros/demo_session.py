@@ -117,26 +117,32 @@ def run_session(
                 },
                 writer,
             )
-            monitor = Monitor(node)
-            _wait(
-                lambda: monitor.values.get("state") == "active",
-                process,
-                _START_S,
-                "the node does not become active",
-            )
-            _wait(
-                lambda: (
-                    not player.missing_subscribers() and node.count_publishers(LABELLED_TOPIC) > 0
-                ),
-                process,
-                _CONNECT_S,
-                "the node does not listen to the topics that are played",
-            )
-            time.sleep(_SETTLE_S)  # the node finds our subscription when we find its publisher
-            played = _play(player, drive.cloud_topic, process, seconds, lambda: on_cloud(monitor))
-            player.flush()
-            _drain(monitor, recorder, process)
-            recorder.close()
+            try:
+                monitor = Monitor(node)
+                _wait(
+                    lambda: monitor.values.get("state") == "active",
+                    process,
+                    _START_S,
+                    "the node does not become active",
+                )
+                _wait(
+                    lambda: (
+                        not player.missing_subscribers()
+                        and node.count_publishers(LABELLED_TOPIC) > 0
+                    ),
+                    process,
+                    _CONNECT_S,
+                    "the node does not listen to the topics that are played",
+                )
+                time.sleep(_SETTLE_S)  # the node finds our subscription when we find its publisher
+                played = _play(
+                    player, drive.cloud_topic, process, seconds, lambda: on_cloud(monitor)
+                )
+                player.flush()
+                _drain(monitor, recorder, process)
+            finally:
+                # However it ends: nothing may be written to a bag that is closed or given up.
+                recorder.close()
     return played
 
 

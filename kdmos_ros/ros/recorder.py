@@ -37,6 +37,7 @@ class Recorder:
         self._writer = writer
         self._lock = threading.Lock()
         self._last_ns = 0
+        self._closed = False
         self.counts: Counter[str] = Counter()
         kinds = {}
         for name, msgtype in topics.items():
@@ -57,13 +58,18 @@ class Recorder:
         ]
 
     def close(self) -> None:
-        """Stop recording; what was received is written."""
+        """Stop recording; what was received is written, what is still under way is not."""
+        with self._lock:
+            # A callback may be running in the executor's thread, and the bag is closed next.
+            self._closed = True
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
     def _write(self, name: str, data: bytes) -> None:
         with self._lock:
+            if self._closed:
+                return
             # The time of arrival orders a bag; two messages must not share a place in it.
             self._last_ns = max(self._last_ns + 1, time.time_ns())
             self._writer.write_raw(name, self._last_ns, data)
