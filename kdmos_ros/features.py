@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ from kdmos_ros.visibility import (
 )
 
 Float32 = npt.NDArray[np.float32]
+Result = TypeVar("Result")
 VISIBILITY_FEATURE = "visibility"
 
 
@@ -137,8 +139,9 @@ class FeatureExtractor:
         """
         start = time.perf_counter()
         points = np.ascontiguousarray(scan.points, dtype=np.float32)
+        image = self._beside(lambda: build_range_image(points))
         state, near, far = self._visibility(points, scan)
-        self._history.add(PastScan(scan.stamp_ns, scan.pose, build_range_image(points)))
+        self._history.add(PastScan(scan.stamp_ns, scan.pose, image()))
         compared = time.perf_counter()
         frame = self._frame(points, scan.intensity, state, near, far)
         if timings_ms is not None:
@@ -156,10 +159,14 @@ class FeatureExtractor:
         near = np.zeros(shape, np.float32)
         far = np.zeros(shape, np.float32)
 
-        def compare(lag: int, past: PastScan) -> Callable[[slice], None]:
-            past_from_now = (invert(past.pose) @ scan.pose).astype(np.float32)
+        found = [
+            (lag, past, (invert(past.pose) @ scan.pose).astype(np.float32))
+            for lag, lag_s in enumerate(spec.lags_s)
+            if (past := self._history.at_lag(scan.stamp_ns, lag_s)) is not None
+        ]
 
-            def part(rows: slice) -> None:
+        def compare(rows: slice) -> None:
+            for lag, past, past_from_now in found:
                 look_up(
                     past.image,
                     past_from_now,
@@ -171,20 +178,23 @@ class FeatureExtractor:
                     far[rows, lag],
                 )
 
-            return part
-
-        for lag, lag_s in enumerate(spec.lags_s):
-            past = self._history.at_lag(scan.stamp_ns, lag_s)
-            if past is not None:
-                self._in_parts(len(points), compare(lag, past))
+        self._in_parts(len(points), compare)
         return state, near, far
 
+    def _beside(self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """Start work in another thread if there is one; the returned function waits for it."""
+        if self._pool is None:
+            result = work()
+            return lambda: result
+        return self._pool.submit(work).result
+
     def _in_parts(self, n: int, work: Callable[[slice], None]) -> None:
-        """Run work on slices of n rows, one a thread; the kernels release the GIL."""
+        """Run work on slices of n rows in all threads; the kernels release the GIL."""
         if self._pool is None:
             work(slice(0, n))
             return
-        edges = np.linspace(0, n, self._threads + 1).astype(int)
+        # More parts than threads, so that one which is busy otherwise does not hold up the end.
+        edges = np.linspace(0, n, 4 * self._threads + 1).astype(int)
         parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
         list(self._pool.map(work, parts))
 
@@ -208,6 +218,9 @@ class FeatureExtractor:
         mask = np.zeros(grid.n_cells, bool)
         mask[cell] = True
         slots = np.cumsum(mask, dtype=np.int32) - 1
+        motion = self._beside(
+            lambda: motion_map(index, cell, height, self._slabs, state, grid.n_cells)
+        )
         columns = point_columns(
             self._codes,
             index,
@@ -222,9 +235,8 @@ class FeatureExtractor:
             near,
             far,
         )
-        motion = motion_map(index, cell, height, self._slabs, state, grid.n_cells)
         return FeatureFrame(
-            index, columns, cell, slots[cell], z_bin, np.flatnonzero(mask), motion, len(points)
+            index, columns, cell, slots[cell], z_bin, np.flatnonzero(mask), motion(), len(points)
         )
 
 
