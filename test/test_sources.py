@@ -16,7 +16,7 @@ from kdmos_ros.train.drive_file import LabelledScan as StoredScan
 
 N_SCANS, N_POINTS = 4, 12
 RAW = np.array([0, 1, 9, 10, 252, 251, 254 | 7 << 16, 70, 250, 40, 31, 259], np.uint32)
-CLASSES = [UNLABELLED, UNLABELLED, STATIC, MOVABLE, *[MOVING] * 3, STATIC, MOVABLE, STATIC,
+CLASSES = [UNLABELLED, STATIC, STATIC, MOVABLE, *[MOVING] * 3, STATIC, MOVABLE, STATIC,
            MOVABLE, MOVING]  # fmt: skip
 KINDS = [0, 0, 0, Kind.CAR, Kind.CAR, 0, Kind.PEDESTRIAN, Kind.VEGETATION, 0, Kind.ROAD,
          Kind.BICYCLE, Kind.TRUCK]  # fmt: skip
