@@ -62,6 +62,8 @@ class PoseBuffer:
         self._generations: list[int] = []
         self._changed = threading.Condition()
         self._interrupted = False
+        # The stamps started anew and no pose was asked for since.
+        self._restarted = False
 
     def __len__(self) -> int:
         return len(self._stamps)
@@ -103,7 +105,9 @@ class PoseBuffer:
         with self._changed:
             while True:
                 try:
-                    return self._look_up(stamp_ns)
+                    found = self._look_up(stamp_ns)
+                    self._restarted = False
+                    return found
                 except PoseError as error:
                     if error.reason not in ("empty", "too_new"):
                         raise
@@ -126,10 +130,13 @@ class PoseBuffer:
     def rewind(self, stamp_ns: int) -> None:
         """The users' clock was set back to this stamp: forget the poses of the time after it.
 
-        If the poses have started anew already, they stay.
+        If the poses have started anew already, they stay, however far they are ahead by now: a
+        user that lags behind must not throw away what it is going to need.
         """
         with self._changed:
-            if self._stamps and self._stamps[-1] > stamp_ns + RESTART_NS:
+            if self._restarted:
+                self._restarted = False
+            elif self._stamps and self._stamps[-1] > stamp_ns + RESTART_NS:
                 self._empty("time was set back")
 
     def clear(self, why: str = "the poses were cleared") -> None:
@@ -158,6 +165,7 @@ class PoseBuffer:
             self.restarts += 1
             behind = (stamps[-1] - new.stamp_ns) * 1e-9
             self._empty(notice := f"the {self.name}'s time went back by {behind:.1f} s")
+            self._restarted = True
         if stamps and new.stamp_ns <= stamps[-1]:
             return self._insert_late(new)
         if stamps:

@@ -280,3 +280,21 @@ def test_figures_count_everything():
         "added": 3, "duplicates": 1, "out_of_order": 1, "expired": 0, "outliers": 0, "gaps": 0,
         "jumps": 0, "restarts": 0,
     }  # fmt: skip
+
+
+def test_a_user_that_lags_behind_a_restart_keeps_the_new_poses():
+    """Clouds wait in a queue while all odometry of a bag's second round has come already."""
+    second = 1_000_000_000
+    buffer = PoseBuffer(max_seconds=100)
+    for stamp in range(4):
+        buffer.add(stamp * second // 2 + 10 * second, np.eye(4))
+    buffer.wait(11 * second, 0)
+    for stamp in range(6):
+        buffer.add(stamp * second // 2, np.eye(4))
+    buffer.rewind(0)
+    buffer.wait(0, 0)
+    # The next time it is set back, these are the poses of the past.
+    buffer.rewind(0)
+    with pytest.raises(PoseError) as error:
+        buffer.at(0)
+    assert error.value.reason == "empty"
