@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# A past scan may be this much off the wanted age: 30 % and 20 ms, so that 12.5 Hz fits too.
+# A past scan may be this much off the wanted age: 30 % and 50 ms, so that every rate fits, and that
+# the second scan of a 10 Hz sensor can already be compared with the first. The nearest one counts.
 _RELATIVE_TOLERANCE = 0.3
-_ABSOLUTE_TOLERANCE_S = 0.02
+_ABSOLUTE_TOLERANCE_S = 0.05
 
 
 @dataclass(frozen=True)
