@@ -11,6 +11,7 @@ import torch
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.train import loop
 from kdmos_ros.train.distributed import join_team
+from kdmos_ros.train.drives import StoredDrive
 from kdmos_ros.train.fit import fit
 from kdmos_ros.train.recipe import FitRecipe, Recipe, TeacherRecipe
 from kdmos_ros.train.teacher_config import WindowSpec
@@ -41,12 +42,12 @@ def main(what: str, drives: Path, work: Path) -> None:
         print(f"saved {step}", flush=True)
 
     loop.save_checkpoint = announced
-    paths = sorted(drives.glob("*.npz"))
+    stored = [StoredDrive(path) for path in sorted(drives.glob("*.npz"))]
     with join_team() as team:
         if what == "student":
-            fit(RECIPE, paths, work, team=team)
+            fit(RECIPE, stored, work, team=team)
         else:
-            fit_teacher(RECIPE, paths, work, team)
+            fit_teacher(RECIPE, stored, work, team)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from kdmos_ros.geometry import from_pose
+from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.scan import Scan
-from kdmos_ros.train.drive_file import LabelledDrive, LabelledScan, save_drive
+from kdmos_ros.train.drive_file import LabelledDrive, save_drive
+from kdmos_ros.train.drives import StoredDrive
 
 
 def make_drive(seed: int, scans: int = 4, points: int = 300) -> LabelledDrive:
@@ -28,9 +30,9 @@ def make_drive(seed: int, scans: int = 4, points: int = 300) -> LabelledDrive:
     return LabelledDrive(made, from_pose([0, 0, 1.7], [0, 0.01, 0, 1]), "hdl64e")
 
 
-def write_drives(folder: Path, n: int = 2, scans: int = 4, points: int = 300) -> list[Path]:
+def write_drives(folder: Path, n: int = 2, scans: int = 4, points: int = 300) -> list[StoredDrive]:
     """Files of `make_drive`, seeds 0 to n - 1."""
     paths = [folder / f"drive_{i:07d}.npz" for i in range(n)]
     for i, path in enumerate(paths):
         save_drive(make_drive(i, scans, points), path)
-    return paths
+    return [StoredDrive(path) for path in paths]

@@ -12,7 +12,6 @@ from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.scan import Scan
 from kdmos_ros.sim import Kind, make_drive
 from kdmos_ros.train.drive_file import LabelledDrive, save_drive
-from kdmos_ros.train.drive_file import LabelledScan as StoredScan
 
 N_SCANS, N_POINTS = 4, 12
 RAW = np.array([0, 1, 9, 10, 252, 251, 254 | 7 << 16, 70, 250, 40, 31, 259], np.uint32)
@@ -231,7 +230,7 @@ def test_no_seeds(text):
 
 def test_cached_drives(tmp_path):
     kind = np.zeros(N_POINTS, np.uint8)
-    scans = [StoredScan(scan(i), np.array(CLASSES, np.uint8), kind) for i in range(2)]
+    scans = [LabelledScan(scan(i), np.array(CLASSES, np.uint8), kind) for i in range(2)]
     save_drive(LabelledDrive(scans, np.eye(4), "hdl64e"), tmp_path / "drive_0000005.npz")
     (source,) = open_sources(tmp_path)
     assert source.name == "drive_0000005" and len(source) == 2

@@ -18,6 +18,7 @@ from kdmos_ros.model import load_spec  # noqa: E402
 from kdmos_ros.scan import Scan  # noqa: E402
 from kdmos_ros.segmenter import Segmenter  # noqa: E402
 from kdmos_ros.train.drive_file import load_drive  # noqa: E402
+from kdmos_ros.train.drives import StoredDrive  # noqa: E402
 from kdmos_ros.train.fit import fit  # noqa: E402
 from kdmos_ros.train.loop import learning_rate  # noqa: E402
 from kdmos_ros.train.pipeline import train  # noqa: E402
@@ -82,7 +83,7 @@ def test_stages_run_one_by_one_or_say_what_is_missing(run, tmp_path):
     with pytest.raises(KdmosError, match="no trained teacher yet; run the stage teacher first"):
         train(recipe, "", tmp_path, None, "student")
     train(recipe, "", tmp_path, None, "teacher")
-    with pytest.raises(KdmosError, match=r"no teacher logits of drive_\d+\.npz scan 0"):
+    with pytest.raises(KdmosError, match=r"no teacher logits of drive_\d+/000000"):
         train(recipe, "", tmp_path, None, "student")
     train(recipe, "", tmp_path, None, "logits")
     with pytest.raises(KdmosError, match="no trained student yet; run the stage student first"):
@@ -117,7 +118,7 @@ def test_the_node_sees_what_training_saw(run):
     drive = load_drive(path)
     segmenter = Segmenter(folder, provider="cpu", mount=drive.base_T_sensor)
     for sample, labelled in zip(
-        drive_samples(path, recipe.grid, recipe.features), drive.scans, strict=True
+        drive_samples(drive, recipe.grid, recipe.features), drive.scans, strict=True
     ):
         batch = Batch.of([sample])
         with torch.no_grad():
@@ -135,7 +136,7 @@ def test_a_stopped_run_goes_on(run, tmp_path):
     shutil.copy(work / "checkpoint.pt", tmp_path)
     drives = sorted((work / "drives").glob("*.npz"))
     longer = replace(recipe, distil=None, fit=FitRecipe(steps=8, checkpoint_every=1, mix=4))
-    fit(longer, drives, tmp_path)
+    fit(longer, [StoredDrive(path) for path in drives], tmp_path)
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines]
     assert steps == [8], "it did not start again from the beginning"
@@ -148,7 +149,7 @@ def test_training_follows_its_seed(run, tmp_path):
     weights = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        student = fit(short, drives, tmp_path / name)
+        student = fit(short, [StoredDrive(path) for path in drives], tmp_path / name)
         weights.append(torch.cat([p.flatten() for p in student.parameters()]))
     torch.testing.assert_close(weights[0], weights[1])
 

@@ -5,6 +5,7 @@ import pytest
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry import from_pose, invert, transform
+from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.scan import Scan
 from kdmos_ros.train.augment import AugmentRecipe, augment, draw
 from kdmos_ros.train.changes import (
@@ -21,7 +22,7 @@ from kdmos_ros.train.changes import (
     tilt_mount,
     turn_sensor,
 )
-from kdmos_ros.train.drive_file import LabelledDrive, LabelledScan, load_drive, save_drive
+from kdmos_ros.train.drive_file import LabelledDrive, load_drive, save_drive
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from labelled import make_drive, write_drives
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.train.augment import AugmentRecipe, augment
-from kdmos_ros.train.drive_file import load_drive
 from kdmos_ros.train.logits import LogitsFolder, import_logits
 
 
@@ -25,52 +24,54 @@ def made_for(drive, seed=0):
 
 @pytest.fixture
 def case(tmp_path):
-    """(folder, drive file, drive, logits), written."""
-    (path,) = write_drives(tmp_path, n=1)
-    drive = load_drive(path)
+    """(folder, name of the drive, drive, logits), written."""
+    (stored,) = write_drives(tmp_path, n=1)
+    drive = stored.load()
     folder = LogitsFolder(tmp_path / "logits", "teacher 1")
     logits = made_for(drive)
     logits[0][3] = np.nan
-    folder.write(drive, path, logits)
-    return folder, path, drive, logits
+    folder.write(drive, stored.name, logits)
+    return folder, stored.name, drive, logits
 
 
 def test_logits_survive_the_disk(case):
-    folder, path, drive, logits = case
-    attached = folder.attach(drive, path)
+    folder, name, drive, logits = case
+    attached = folder.attach(drive, name)
     for labelled, rows in zip(attached.scans, logits, strict=True):
         assert labelled.logits.dtype == np.float16
         np.testing.assert_allclose(labelled.logits, rows, rtol=1e-3, atol=1e-3)
-    assert folder.has(path)
-    assert [p.name for p in folder.path.iterdir()] == [path.name], "a half-written file is left"
+    assert folder.has(name)
+    assert [p.name for p in folder.path.iterdir()] == [f"{name}.npz"], "a half-written file is left"
 
 
 def test_huge_logits_stay_finite(case):
-    folder, path, drive, logits = case
+    folder, name, drive, logits = case
     logits[1][:] = 1e9
-    folder.write(drive, path, logits)
-    assert np.isfinite(folder.attach(drive, path).scans[1].logits).all()
+    folder.write(drive, name, logits)
+    assert np.isfinite(folder.attach(drive, name).scans[1].logits).all()
 
 
 def test_missing_logits_name_the_scan(case):
-    folder, path, drive, _ = case
-    folder.file(path).unlink()
-    assert not folder.has(path)
-    with pytest.raises(KdmosError, match=r"no teacher logits of drive_0000000\.npz scan 0"):
-        folder.attach(drive, path)
+    folder, name, drive, _ = case
+    folder.file(name).unlink()
+    assert not folder.has(name)
+    with pytest.raises(KdmosError, match=r"no teacher logits of drive_0000000/000000"):
+        folder.attach(drive, name)
 
 
 def test_a_missing_entry_names_the_scan(case):
-    folder, path, drive, logits = case
+    folder, name, drive, logits = case
     short = dataclasses.replace(drive, scans=drive.scans[:2])
-    folder.write(short, path, logits[:2])
-    with pytest.raises(KdmosError, match=r"no teacher logits of .* scan 2 \(stamp 400000000\)"):
-        folder.attach(drive, path)
+    folder.write(short, name, logits[:2])
+    with pytest.raises(
+        KdmosError, match=r"no teacher logits of drive_0000000/000002 \(stamp 400000000\)"
+    ):
+        folder.attach(drive, name)
 
 
 @pytest.mark.parametrize("what", ["points", "stamp", "order"])
 def test_other_points_name_the_scan(case, what):
-    folder, path, drive, _ = case
+    folder, name, drive, _ = case
     scan = drive.scans[1].scan
     points = scan.points.copy()
     stamp = scan.stamp_ns + (what == "stamp")
@@ -80,50 +81,50 @@ def test_other_points_name_the_scan(case, what):
         points[[0, 1]] = points[[1, 0]]
     changed = dataclasses.replace(scan, points=points, stamp_ns=stamp)
     drive.scans[1] = dataclasses.replace(drive.scans[1], scan=changed)
-    with pytest.raises(KdmosError, match=r"not of drive_0000000\.npz scan 1 \(stamp 20000000"):
-        folder.attach(drive, path)
+    with pytest.raises(KdmosError, match=r"not of drive_0000000/000001 \(stamp 20000000"):
+        folder.attach(drive, name)
 
 
 def test_another_teachers_logits_are_refused(case):
-    folder, path, drive, _ = case
+    folder, name, drive, _ = case
     other = LogitsFolder(folder.path, "teacher 2")
-    assert not other.has(path)
+    assert not other.has(name)
     with pytest.raises(KdmosError, match="by teacher 1, wanted by teacher 2"):
-        other.attach(drive, path)
+        other.attach(drive, name)
 
 
 def test_logits_of_another_drive_are_refused(case):
-    folder, path, drive, _ = case
-    renamed = path.with_name("drive_0000009.npz")
-    folder.file(path).rename(folder.file(renamed))
+    folder, name, drive, _ = case
+    renamed = "drive_0000009"
+    folder.file(name).rename(folder.file(renamed))
     with pytest.raises(KdmosError, match=r"are those of drive_0000000\.npz"):
         folder.attach(drive, renamed)
 
 
 def test_a_damaged_file_names_itself_and_the_scan(case):
-    folder, path, drive, _ = case
-    file = folder.file(path)
+    folder, name, drive, _ = case
+    file = folder.file(name)
     content = file.read_bytes()
     for damaged in (content[: len(content) // 2], b"", b"nonsense"):
         file.write_bytes(damaged)
-        assert not folder.has(path)
-        with pytest.raises(KdmosError, match=r"logits.*unreadable teacher logits of .* scan 0"):
-            folder.attach(drive, path)
+        assert not folder.has(name)
+        with pytest.raises(KdmosError, match=r"logits.*unreadable teacher logits of .*/000000"):
+            folder.attach(drive, name)
 
 
 def test_nothing_is_unpickled(case):
-    folder, path, drive, _ = case
-    with open(folder.file(path), "wb") as file:
+    folder, name, drive, _ = case
+    with open(folder.file(name), "wb") as file:
         np.savez(file, logits=np.array([object()], dtype=object), allow_pickle=True)
     with pytest.raises(KdmosError, match="unreadable"):
-        folder.attach(drive, path)
+        folder.attach(drive, name)
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (300, 3)])
 def test_logits_of_a_wrong_shape_are_not_written(case, shape):
-    folder, path, drive, logits = case
-    with pytest.raises(KdmosError, match=r"scan 0 .*expected floats \(300, 4\)"):
-        folder.write(drive, path, [np.zeros(shape, np.float32), *logits[1:]])
+    folder, name, drive, logits = case
+    with pytest.raises(KdmosError, match=r"/000000 .*expected floats \(300, 4\)"):
+        folder.write(drive, name, [np.zeros(shape, np.float32), *logits[1:]])
 
 
 # --- logits made elsewhere ----------------------------------------------------------------------
@@ -131,34 +132,34 @@ def test_logits_of_a_wrong_shape_are_not_written(case, shape):
 
 @pytest.mark.parametrize("number", ["{:06d}", "{}"])
 def test_published_logits_are_taken_over(case, tmp_path, number):
-    folder, path, drive, logits = case
+    folder, name, drive, logits = case
     logits[0][3] = 0
     for i, rows in enumerate(logits):
-        np.save(tmp_path / f"{path.stem}_{number.format(i)}.npy", rows)
-    taken = import_logits(tmp_path, drive, path)
-    folder.write(drive, path, taken)
-    np.testing.assert_array_equal(folder.attach(drive, path).scans[2].logits, taken[2])
+        np.save(tmp_path / f"{name}_{number.format(i)}.npy", rows)
+    taken = import_logits(tmp_path, drive)
+    folder.write(drive, name, taken)
+    np.testing.assert_array_equal(folder.attach(drive, name).scans[2].logits, taken[2])
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"no teacher logits of drive_0000000\.npz scan 0"),
-        (np.zeros((3, 4), np.float32), r"scan 0 .*\(3, 4\)"),
-        (np.zeros((300, 4), np.int64), r"scan 0 .*int64"),
-        (np.full((300, 4), np.inf, np.float32), "scan 0 .*not finite"),
+        (None, r"no teacher logits of drive_0000000/000000"),
+        (np.zeros((3, 4), np.float32), r"/000000 .*\(3, 4\)"),
+        (np.zeros((300, 4), np.int64), r"/000000 .*int64"),
+        (np.full((300, 4), np.inf, np.float32), "/000000 .*not finite"),
         (b"\x93NUMPY broken", "unreadable teacher logits"),
     ],
 )
 def test_bad_published_logits_name_file_and_scan(case, tmp_path, content, message):
-    _, path, drive, _ = case
-    file = tmp_path / f"{path.stem}_000000.npy"
+    _, name, drive, _ = case
+    file = tmp_path / f"{name}_000000.npy"
     if isinstance(content, bytes):
         file.write_bytes(content)
     elif content is not None:
         np.save(file, content)
     with pytest.raises(KdmosError, match=message):
-        import_logits(tmp_path, drive, path)
+        import_logits(tmp_path, drive)
 
 
 # --- augmentation -------------------------------------------------------------------------------
@@ -190,18 +191,20 @@ def test_augmented_points_keep_their_labels_and_logits():
         assert 0.9 <= ratio[0] <= 1.1
 
 
-def test_the_student_reads_the_logits_of_its_own_points(case):
+def test_the_student_reads_the_logits_of_its_own_points(case, tmp_path):
     pytest.importorskip("torch", reason="training needs torch")
     from kdmos_ros.features import FeatureSpec
     from kdmos_ros.grid import PolarGrid
     from kdmos_ros.train.augment import draw
+    from kdmos_ros.train.drives import StoredDrive
     from kdmos_ros.train.samples import StudentReader
 
-    folder, path, drive, logits = case
+    folder, name, drive, logits = case
     reader = StudentReader(PolarGrid(n_rho=48, n_phi=40, n_z=12), FeatureSpec(), folder)
     counts = [len(s.labels) for s in drive.scans]
     steps = draw(counts, np.random.default_rng(5), EVERYTHING)
-    samples = list(reader.samples(path, steps))
+    stored = StoredDrive(tmp_path / f"{name}.npz")
+    samples = list(reader.samples(stored, steps))
     for sample, rows in zip(samples, logits, strict=True):
         np.testing.assert_allclose(sample.teacher, rows[sample.frame.index], rtol=1e-3, atol=1e-3)
     batch = reader.collate(samples[:2])
@@ -214,16 +217,16 @@ def test_a_team_shares_out_all_drives(tmp_path):
     from kdmos_ros.train.distributed import Team
     from kdmos_ros.train.teacher_stage import import_all
 
-    paths = write_drives(tmp_path, n=5, scans=1)
+    drives = write_drives(tmp_path, n=5, scans=1)
     external = tmp_path / "external"
     external.mkdir()
-    for path in paths:
-        np.save(external / f"{path.stem}_0.npy", np.zeros((300, 4), np.float32))
+    for drive in drives:
+        np.save(external / f"{drive.name}_0.npy", np.zeros((300, 4), np.float32))
 
     class Late(Team):
         def wait(self):
             pass
 
     for rank in (1, 0):
-        import_all(external, paths, tmp_path / "logits", Late(rank=rank, size=2))
+        import_all(external, drives, tmp_path / "logits", Late(rank=rank, size=2))
     assert len(list((tmp_path / "logits").iterdir())) == 5

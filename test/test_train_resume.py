@@ -18,6 +18,7 @@ from fit_once import RECIPE  # noqa: E402
 from kdmos_ros.errors import KdmosError  # noqa: E402
 from kdmos_ros.train.checkpoint import CHECKPOINT, load_checkpoint  # noqa: E402
 from kdmos_ros.train.distributed import Team  # noqa: E402
+from kdmos_ros.train.drives import StoredDrive  # noqa: E402
 from kdmos_ros.train.fit import fit  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -115,13 +116,14 @@ def test_two_processes_share_the_work(drives, tmp_path, what):
 
 def test_a_checkpoint_that_is_none_names_itself(drives, tmp_path):
     path = tmp_path / CHECKPOINT
+    stored = [StoredDrive(drive) for drive in sorted(drives.glob("*.npz"))]
     for wrong in (b"", b"nonsense", b"PK\x03\x04 cut off"):
         path.write_bytes(wrong)
         with pytest.raises(KdmosError, match=r"checkpoint\.pt: "):
-            fit(RECIPE, sorted(drives.glob("*.npz")), tmp_path)
+            fit(RECIPE, stored, tmp_path)
     torch.save({"step": 1}, path)
     with pytest.raises(KdmosError, match=r"checkpoint\.pt: not a checkpoint of this kind"):
-        fit(RECIPE, sorted(drives.glob("*.npz")), tmp_path)
+        fit(RECIPE, stored, tmp_path)
 
 
 def test_a_checkpoint_of_another_network_names_itself(tmp_path):

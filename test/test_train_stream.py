@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="training needs torch")
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.train.augment import AugmentRecipe
-from kdmos_ros.train.drive_file import load_drive
+from kdmos_ros.train.drives import StoredDrive
 from kdmos_ros.train.stream import DriveStream, loader
 
 EVERYTHING = AugmentRecipe(
@@ -25,8 +25,8 @@ class PointReader:
     def __init__(self):
         self.computed = 0
 
-    def samples(self, path, steps):
-        drive = load_drive(path)
+    def samples(self, drive, steps):
+        drive = drive.load()
         for step in steps:
             drive = step(drive)
         for labelled in drive.scans:
@@ -87,10 +87,10 @@ def test_worker_processes_keep_the_order(drives, workers, start):
 
 def test_a_bad_drive_names_itself_in_one_line(drives, tmp_path):
     bad = tmp_path / "bad.npz"
-    shutil.copy(drives[0], bad)
+    shutil.copy(drives[0].path, bad)
     bad.write_bytes(bad.read_bytes()[:2000])
     with pytest.raises(KdmosError, match=r"bad\.npz: not a readable drive") as caught:
-        next(loader(DriveStream([bad], PointReader(), 1, 0, mix=1)))
+        next(loader(DriveStream([StoredDrive(bad)], PointReader(), 1, 0, mix=1)))
     assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
 
 

@@ -40,7 +40,7 @@ class FolderSource:
     """One sequence folder as a Source.
 
     Args:
-        sequence: the folder's reader.
+        sequence: the folder's reader, which also tells stamps and sizes without reading scans.
         name: of the sequence.
         only: indices of scans whose labels count; the others are there for the history. None: all.
         zero_is_static: label 0 means static, not unlabelled.
@@ -55,7 +55,7 @@ class FolderSource:
         only: Collection[int] | None = None,
         zero_is_static: bool = False,
     ) -> None:
-        self._sequence = sequence
+        self.sequence = sequence
         self._only = only
         self._zero_is_static = zero_is_static
         self.name = name
@@ -63,19 +63,26 @@ class FolderSource:
         self.labelled = (sequence.folder / "labels").is_dir()
 
     def __len__(self) -> int:
-        return len(self._sequence)
+        return len(self.sequence)
 
     def __iter__(self) -> Iterator[LabelledScan]:
-        for index in range(len(self)):
-            scan = self._sequence.scan(index)
-            n = len(scan.points)
-            raw: npt.NDArray[np.uint32] = np.zeros(n, np.uint32)
-            if self.labelled and (self._only is None or index in self._only):
-                raw = self._sequence.labels(index, n)
-                if self._zero_is_static:
-                    raw = np.where(raw & 0xFFFF == 0, _STATIC_ID, raw)
-            name = f"{self.name}/{self._sequence.scan_name(index)}"
-            yield LabelledScan(scan, from_semantickitti(raw), kinds_of(raw), name)
+        return (self.sample(index) for index in range(len(self)))
+
+    def counts(self, index: int) -> bool:
+        """Whether a scan has labels that count."""
+        return self.labelled and (self._only is None or index in self._only)
+
+    def sample(self, index: int) -> LabelledScan:
+        """Any one of the scans."""
+        scan = self.sequence.scan(index)
+        n = len(scan.points)
+        raw: npt.NDArray[np.uint32] = np.zeros(n, np.uint32)
+        if self.counts(index):
+            raw = self.sequence.labels(index, n)
+            if self._zero_is_static:
+                raw = np.where(raw & 0xFFFF == 0, _STATIC_ID, raw)
+        name = f"{self.name}/{self.sequence.scan_name(index)}"
+        return LabelledScan(scan, from_semantickitti(raw), kinds_of(raw), name)
 
 
 def semantickitti(

@@ -22,6 +22,7 @@ class LabelledScan:
         kind: (N,) uint8 of kdmos_ros.sim.kinds.Kind; 0 where it is not known.
         name: what tells this scan from all others of its data set, e.g. "08/000123".
         speed: (N,) float32 m/s of the object of each point over ground, or None: not known.
+        logits: (N, C) float16 of a teacher, NaN where it has no opinion; None without a teacher.
     """
 
     scan: Scan
@@ -29,6 +30,7 @@ class LabelledScan:
     kind: npt.NDArray[np.uint8]
     name: str = ""
     speed: npt.NDArray[np.float32] | None = None
+    logits: npt.NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.scan.points)

@@ -87,6 +87,19 @@ class Sequence:
     def __len__(self) -> int:
         return len(self._scans)
 
+    @property
+    def stamps_ns(self) -> npt.NDArray[np.int64]:
+        """Stamps (S,) of the scans."""
+        return self._stamps_ns
+
+    def size(self, index: int) -> int:
+        """Points of a scan, without reading them."""
+        path = self._scans[index]
+        try:
+            return path.stat().st_size // _POINT_BYTES
+        except OSError as error:
+            raise KdmosError(f"cannot read {path}: {error.strerror}") from error
+
     def scan(self, index: int) -> Scan:
         """One scan; its pose is in the LiDAR frame of the file's world origin."""
         path = self._scans[index]

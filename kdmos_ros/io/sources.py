@@ -124,8 +124,7 @@ class CachedDriveSource:
         return len(self._drive.scans)
 
     def __iter__(self) -> Iterator[LabelledScan]:
-        for index, s in enumerate(self._drive.scans):
-            yield LabelledScan(s.scan, s.labels, s.kind, f"{self.name}/{index:06d}")
+        yield from self._drive.scans
 
 
 def open_sources(

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.geometry import invert, make_transform
+from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.scan import Scan
-from kdmos_ros.train.drive_file import LabelledDrive, LabelledScan
+from kdmos_ros.train.drive_file import LabelledDrive
 
 _MIRROR = np.diag([1.0, -1.0, 1.0, 1.0])
 # Elevations are told apart by 0.18 degrees when beams are dropped.
@@ -56,11 +57,11 @@ def drop_points(drive: LabelledDrive, share: float, rng: np.random.Generator) ->
 
 
 def remove_returns(drive: LabelledDrive, lost: Sequence[npt.NDArray[np.bool_]]) -> LabelledDrive:
-    """Turn the rows marked in each scan's mask (N,) into "no return"."""
+    """Turn the rows marked in each scan's mask (N,), which may be longer, into "no return"."""
 
     def thin(labelled: LabelledScan, rows: npt.NDArray[np.bool_]) -> LabelledScan:
         points = labelled.scan.points.copy()
-        points[rows] = 0
+        points[: len(rows)][rows[: len(points)]] = 0
         return _with_scan(labelled, points, labelled.scan.pose)
 
     scans = [thin(s, rows) for s, rows in zip(drive.scans, lost, strict=True)]

@@ -1,4 +1,4 @@
-"""Labelled drives on disk: what the simulator made once, read many times in training.
+"""Labelled drives on disk: what was made or taken over once, read many times in training.
 
 One uncompressed .npz a drive. Points are stored as whole steps of 4 mm (finer than any LiDAR's
 noise), because a drive is read more often than it is made.
@@ -16,23 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.scan import Scan
 
 STEP_M = 0.004
+STEP_MPS = 0.25  # of speeds
+_PER_POINT = ("points", "labels", "kind", "intensity")
 _INT16_MAX = np.iinfo(np.int16).max
-
-
-@dataclass(frozen=True)
-class LabelledScan:
-    """A scan with its truth: class (N,) uint8 of kdmos_ros.labels, kind (N,) uint8 of the sim.
-
-    `logits` (N, C) float16 are a teacher's, where there is one; NaN where it has no opinion.
-    """
-
-    scan: Scan
-    labels: npt.NDArray[np.uint8]
-    kind: npt.NDArray[np.uint8]
-    logits: npt.NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +37,10 @@ class LabelledDrive:
 def save_drive(drive: LabelledDrive, path: Path) -> None:
     """Write a drive; the file appears whole or not at all."""
     scans = drive.scans
+    speeds = [s.speed for s in scans if s.speed is not None]
+    known = {}
+    if len(speeds) == len(scans):
+        known["speed"] = _concatenate([_speed_steps(s) for s in speeds], (0,), np.uint8)
     temporary = path.with_suffix(f".{os.getpid()}.part.npz")
     np.savez(
         temporary,
@@ -59,12 +53,13 @@ def save_drive(drive: LabelledDrive, path: Path) -> None:
         pose=np.array([s.scan.pose for s in scans], np.float64).reshape(-1, 4, 4),
         base_T_sensor=drive.base_T_sensor,
         sensor=np.array(drive.sensor),
+        **known,
     )
     os.replace(temporary, path)
 
 
 def load_drive(path: Path) -> LabelledDrive:
-    """Read a drive.
+    """Read a drive; its scans are named after the file and their number in it.
 
     Raises:
         KdmosError: the file is missing, truncated or not such a file.
@@ -73,7 +68,8 @@ def load_drive(path: Path) -> LabelledDrive:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
         ends = np.cumsum(content["count"])
-        if len(content["points"]) != (ends[-1] if len(ends) else 0):
+        n_points = ends[-1] if len(ends) else 0
+        if any(len(content[name]) != n_points for name in {*_PER_POINT, "speed"} & content.keys()):
             raise ValueError("scan lengths do not add up")
         scans = [
             LabelledScan(
@@ -85,9 +81,13 @@ def load_drive(path: Path) -> LabelledDrive:
                 ),
                 content["labels"][start:end],
                 content["kind"][start:end],
+                f"{path.stem}/{i:06d}",
+                _speed(content["speed"][start:end]) if "speed" in content else None,
             )
-            for start, end, stamp, pose in zip(
-                ends - content["count"], ends, content["stamp_ns"], content["pose"], strict=True
+            for i, (start, end, stamp, pose) in enumerate(
+                zip(
+                    ends - content["count"], ends, content["stamp_ns"], content["pose"], strict=True
+                )
             )
         ]
         return LabelledDrive(scans, content["base_T_sensor"], str(content["sensor"]))
@@ -117,6 +117,14 @@ def _to_steps(points: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     steps = np.rint(points / np.float32(STEP_M))
     steps[~(np.abs(steps) <= _INT16_MAX).all(axis=1)] = 0
     return steps.astype(np.int16)
+
+
+def _speed_steps(speed: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    return np.clip(np.rint(speed / np.float32(STEP_MPS)), 0, 255).astype(np.uint8)
+
+
+def _speed(steps: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    return steps.astype(np.float32) * np.float32(STEP_MPS)
 
 
 def _to_bytes(scan: Scan) -> npt.NDArray[np.uint8]:

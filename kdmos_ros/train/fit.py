@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.distillation import DISTILLATION
 from kdmos_ros.train.distributed import Team
+from kdmos_ros.train.drives import TrainingDrive
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.loop import run_steps
 from kdmos_ros.train.losses import cross_entropy, lovasz_softmax
@@ -24,7 +25,7 @@ __all__ = ["CHECKPOINT", "fit", "segmentation_terms", "student_loss"]
 
 def fit(
     recipe: Recipe,
-    drives: Sequence[Path],
+    drives: Sequence[TrainingDrive],
     folder: Path,
     logits: LogitsFolder | None = None,
     team: Team | None = None,
@@ -33,7 +34,7 @@ def fit(
 
     Args:
         recipe: what to train and how.
-        drives: drive files to train from.
+        drives: what to train from.
         folder: gets checkpoint.pt and log.jsonl; a checkpoint found there is continued.
         logits: a teacher's, needed if the recipe distils.
         team: the processes that train together; None: this one alone.

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.train.drive_file import LabelledDrive
 
@@ -34,7 +35,7 @@ def digest(points: npt.NDArray[np.float32]) -> bytes:
 
 @dataclass(frozen=True)
 class LogitsFolder:
-    """A folder with one file of logits for each drive file, under the same name.
+    """A folder with one file of logits for each drive, under its name.
 
     Attributes:
         path: the folder.
@@ -44,29 +45,28 @@ class LogitsFolder:
     path: Path
     source: str
 
-    def file(self, drive_file: Path) -> Path:
-        """Where the logits of a drive are."""
-        return self.path / drive_file.name
+    def file(self, name: str) -> Path:
+        """Where the logits of the drive of that name are."""
+        return self.path / f"{name}.npz"
 
-    def has(self, drive_file: Path) -> bool:
+    def has(self, name: str) -> bool:
         """Whether there is a readable file of this source. Its scans are not checked."""
         try:
-            path = self.file(drive_file)
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            with open(self.file(name), "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return str(file["source"]) == self.source
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return False
 
-    def write(self, drive: LabelledDrive, drive_file: Path, logits: list[npt.NDArray]) -> None:  # type: ignore[type-arg]
+    def write(self, drive: LabelledDrive, name: str, logits: list[npt.NDArray]) -> None:  # type: ignore[type-arg]
         """Write the logits, one (N, C) float array a scan; NaN rows mean no opinion.
 
         Raises:
             KdmosError: a scan's logits are not one row a point or not one column a class.
         """
-        for i, (labelled, rows) in enumerate(zip(drive.scans, logits, strict=True)):
-            _check_shape(rows, len(labelled.labels), _scan_name(drive_file, i, drive))
+        for labelled, rows in zip(drive.scans, logits, strict=True):
+            _check_shape(rows, len(labelled.labels), _scan_name(labelled))
         self.path.mkdir(parents=True, exist_ok=True)
-        target = self.file(drive_file)
+        target = self.file(name)
         temporary = target.with_suffix(f".{os.getpid()}.part.npz")
         whole = np.concatenate([np.empty((0, N_CLASSES), np.float32), *logits])
         np.savez(
@@ -77,28 +77,28 @@ class LogitsFolder:
             digest=np.frombuffer(
                 b"".join(digest(s.scan.points) for s in drive.scans), np.uint8
             ).reshape(-1, _DIGEST_BYTES),
-            drive=np.array(drive_file.name),
+            drive=np.array(target.name),
             source=np.array(self.source),
         )
         os.replace(temporary, target)
 
-    def attach(self, drive: LabelledDrive, drive_file: Path) -> LabelledDrive:
-        """The drive with its teacher's logits.
+    def attach(self, drive: LabelledDrive, name: str) -> LabelledDrive:
+        """The drive of that name with its teacher's logits.
 
         Args:
-            drive: as loaded from drive_file, unchanged.
+            drive: as loaded, unchanged.
 
         Raises:
             KdmosError: they are missing, unreadable, of another teacher or of other points; names
                 the scan.
         """
-        content = self._load(drive, drive_file)
+        path = self.file(name)
+        content = _load(path, self.source, drive)
         ends = np.cumsum(content["count"])
         scans = []
         for i, labelled in enumerate(drive.scans):
-            name = _scan_name(drive_file, i, drive)
             if i >= len(ends):
-                raise KdmosError(f"{self.file(drive_file)}: no teacher logits of {name}")
+                raise KdmosError(f"{path}: no teacher logits of {_scan_name(labelled)}")
             rows = content["logits"][ends[i] - content["count"][i] : ends[i]]
             same = (
                 content["stamp_ns"][i] == labelled.scan.stamp_ns
@@ -107,40 +107,40 @@ class LogitsFolder:
             )
             if not same:
                 raise KdmosError(
-                    f"{self.file(drive_file)}: the teacher logits are not of {name}: other points"
+                    f"{path}: the teacher logits are not of {_scan_name(labelled)}: other points"
                 )
             scans.append(dataclasses.replace(labelled, logits=rows))
         return dataclasses.replace(drive, scans=scans)
 
-    def _load(self, drive: LabelledDrive, drive_file: Path) -> dict[str, npt.NDArray]:  # type: ignore[type-arg]
-        path = self.file(drive_file)
-        first = _scan_name(drive_file, 0, drive)
-        try:
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                content = {name: file[name] for name in file.files}
-            if content["logits"].shape != (int(content["count"].sum()), N_CLASSES):
-                raise ValueError("logits and their counts do not fit")
-            if not len(content["count"]) == len(content["stamp_ns"]) == len(content["digest"]):
-                raise ValueError("lists of unequal length")
-            drive_name, source = str(content["drive"]), str(content["source"])
-        except FileNotFoundError:
-            raise KdmosError(f"{path}: no teacher logits of {first} and on") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise KdmosError(f"{path}: unreadable teacher logits of {first}: {error}") from error
-        if (drive_name, source) != (drive_file.name, self.source):
-            raise KdmosError(
-                f"{path}: the teacher logits of {first} are those of {drive_name} by {source}, "
-                f"wanted by {self.source}; run the logits stage again"
-            )
-        return content
+
+def _load(path: Path, wanted: str, drive: LabelledDrive) -> dict[str, npt.NDArray]:  # type: ignore[type-arg]
+    first = _scan_name(drive.scans[0]) if drive.scans else path.stem
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+        if content["logits"].shape != (int(content["count"].sum()), N_CLASSES):
+            raise ValueError("logits and their counts do not fit")
+        if not len(content["count"]) == len(content["stamp_ns"]) == len(content["digest"]):
+            raise ValueError("lists of unequal length")
+        drive_name, source = str(content["drive"]), str(content["source"])
+    except FileNotFoundError:
+        raise KdmosError(f"{path}: no teacher logits of {first} and on") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise KdmosError(f"{path}: unreadable teacher logits of {first}: {error}") from error
+    if (drive_name, source) != (path.name, wanted):
+        raise KdmosError(
+            f"{path}: the teacher logits of {first} are those of {drive_name} by {source}, "
+            f"wanted by {wanted}; run the logits stage again"
+        )
+    return content
 
 
-def import_logits(folder: Path, drive: LabelledDrive, drive_file: Path) -> list[Float16]:
-    """Logits of another program: NAME_INDEX.npy of (N, C) floats, as published for KDMOS.
+def import_logits(folder: Path, drive: LabelledDrive) -> list[Float16]:
+    """Logits of another program: NAME_INDEX.npy of (N, C) floats, as KDMOS's code writes them.
 
     Args:
-        folder: holds the files; NAME is the drive file's stem, INDEX counts its scans from 0,
-            with or without leading zeros (six digits).
+        folder: holds the files; NAME/INDEX is the name of a scan: sequence and number, or drive
+            file and position. INDEX with or without leading zeros (six digits).
 
     Returns:
         One (N, C) float16 array a scan.
@@ -150,9 +150,11 @@ def import_logits(folder: Path, drive: LabelledDrive, drive_file: Path) -> list[
             scan.
     """
     result = []
-    for i, labelled in enumerate(drive.scans):
-        name = _scan_name(drive_file, i, drive)
-        candidates = [folder / f"{drive_file.stem}_{number}.npy" for number in (f"{i:06d}", f"{i}")]
+    for labelled in drive.scans:
+        name = _scan_name(labelled)
+        sequence, _, number = labelled.name.rpartition("/")
+        short = number.lstrip("0") or "0"
+        candidates = [folder / f"{sequence}_{index}.npy" for index in (number, short)]
         path = next((c for c in candidates if c.exists()), None)
         if path is None:
             raise KdmosError(f"{candidates[0]}: no teacher logits of {name}")
@@ -175,6 +177,5 @@ def _check_shape(values: npt.NDArray, n_points: int, name: str) -> None:  # type
         )
 
 
-def _scan_name(drive_file: Path, index: int, drive: LabelledDrive) -> str:
-    stamp = drive.scans[index].scan.stamp_ns if index < len(drive.scans) else "?"
-    return f"{drive_file.name} scan {index} (stamp {stamp})"
+def _scan_name(labelled: LabelledScan) -> str:
+    return f"{labelled.name} (stamp {labelled.scan.stamp_ns})"

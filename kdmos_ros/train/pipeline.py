@@ -21,12 +21,14 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.model import ModelSpec
 from kdmos_ros.train.card import write_card
 from kdmos_ros.train.checkpoint import CHECKPOINT
+from kdmos_ros.train.data_recipe import SourceRecipe
 from kdmos_ros.train.distributed import Team
+from kdmos_ros.train.drives import StoredDrive, TrainingDrive, recorded_drives
 from kdmos_ros.train.fit import fit
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.package import write_model
 from kdmos_ros.train.recipe import Recipe
-from kdmos_ros.train.simulate import VALIDATION_SEED, simulate_drives
+from kdmos_ros.train.simulate import VALIDATION_SEED, SimulatedDrive, simulate_drives
 from kdmos_ros.train.student import count_parameters
 from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits
 from kdmos_ros.train.validate import choose_threshold, teacher_figures
@@ -51,6 +53,7 @@ class Run:
     ) -> None:
         self.recipe, self.command, self.work, self.out = recipe, command, work, out
         self.team = team or Team()
+        self._opened: dict[tuple[SourceRecipe, ...], list[TrainingDrive]] = {}
 
     def run(self, stage: str = "all") -> dict[str, Any]:
         """Run a stage, or all; returns the figures of the export, if it ran.
@@ -143,20 +146,42 @@ class Run:
         """Where the teacher's checkpoint and log are."""
         return self.work / "teacher"
 
-    def drives(self) -> list[Path]:
+    def drives(self) -> list[TrainingDrive]:
         """The drives to learn from, made if they are not there."""
-        return self._simulated("drives", self.recipe.data.drives, 0)
+        data = self.recipe.data
+        if not data.cache:
+            simulated: list[TrainingDrive] = [SimulatedDrive(data, i) for i in range(data.drives)]
+        else:
+            simulated = self._simulated("drives", data.drives, 0)
+        return simulated + self._recorded(data.sources)
 
-    def validation_drives(self) -> list[Path]:
+    def validation_drives(self) -> list[TrainingDrive]:
         """The held-out drives, made if they are not there."""
-        return self._simulated("validation", self.recipe.data.validation_drives, VALIDATION_SEED)
+        data = self.recipe.data
+        recorded = self._recorded(data.held_out())
+        if recorded and not data.drives:
+            return recorded
+        return self._simulated("validation", data.validation_drives, VALIDATION_SEED) + recorded
 
-    def _simulated(self, folder: str, n: int, first_seed: int) -> list[Path]:
+    def _simulated(self, folder: str, n: int, first_seed: int) -> list[TrainingDrive]:
         path = self.work / folder
         if self.team.local_rank == 0:
             simulate_drives(self.recipe.data, path, n, first_seed)
         self.team.wait()
-        return simulate_drives(self.recipe.data, path, n, first_seed)
+        made = simulate_drives(self.recipe.data, path, n, first_seed)
+        return [StoredDrive(drive) for drive in made]
+
+    def _recorded(self, sources: tuple[SourceRecipe, ...]) -> list[TrainingDrive]:
+        if not sources:
+            return []
+        if sources not in self._opened:
+            # One process of each machine cuts what must be cut; the others find it done.
+            for turn in (True, False):
+                if (self.team.local_rank == 0) == turn:
+                    found = recorded_drives(sources, self.recipe.data, self.work / "recorded")
+                self.team.wait()
+            self._opened[sources] = found
+        return self._opened[sources]
 
     def _logits(self, make: bool = True) -> LogitsFolder:
         recipe, folder = self.recipe, self.work / "logits"

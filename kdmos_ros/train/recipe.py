@@ -15,29 +15,12 @@ from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.train.augment import AugmentRecipe
 from kdmos_ros.train.config import StudentConfig, small_config
+from kdmos_ros.train.data_recipe import DataRecipe
 from kdmos_ros.train.teacher_config import TeacherConfig, WindowSpec
 from kdmos_ros.visibility import VisibilitySpec
 
 PRECISIONS = ("32", "bf16", "fp16")
 DISTIL_LOSSES = ("wdcd", "dkd", "kl")
-
-
-@dataclass(frozen=True)
-class DataRecipe:
-    """Which drives are simulated.
-
-    Attributes:
-        drives, validation_drives: how many; the seeds of the two never meet.
-        scans: scans a drive; each one is a sample, the first ones with a short history.
-        spacing_s: time between two of them, the shortest lag.
-        sensors: name in kdmos_ros.sim to its share.
-    """
-
-    drives: int = 500
-    validation_drives: int = 40
-    scans: int = 11
-    spacing_s: float = 0.2
-    sensors: dict[str, float] = field(default_factory=lambda: {"hdl64e": 1.0})
 
 
 @dataclass(frozen=True)
@@ -185,7 +168,7 @@ def load_recipe(path: Path) -> Recipe:
         features = content.pop("features", {})
         visibility = VisibilitySpec(**_tuples(features.pop("visibility", {})))
         recipe = Recipe(
-            data=DataRecipe(**content.pop("data", {})),
+            data=DataRecipe.of(content.pop("data", {})),
             grid=PolarGrid(**content.pop("grid", {})),
             features=FeatureSpec(visibility=visibility, **_tuples(features)),
             fit=FitRecipe(**_tuples(content.pop("fit", {}))),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,8 @@ from torch import Tensor
 from kdmos_ros.features import FeatureExtractor, FeatureFrame, FeatureSpec
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.train.augment import Step
-from kdmos_ros.train.drive_file import LabelledDrive, load_drive
+from kdmos_ros.train.drive_file import LabelledDrive
+from kdmos_ros.train.drives import TrainingDrive
 from kdmos_ros.train.logits import LogitsFolder
 
 
@@ -77,7 +77,7 @@ class Batch:
 
 
 def drive_samples(
-    source: Path | LabelledDrive,
+    drive: LabelledDrive,
     grid: PolarGrid,
     features: FeatureSpec,
     steps: Sequence[Step] = (),
@@ -86,7 +86,6 @@ def drive_samples(
 
     The first scans have a short or no history, as after the start of the node.
     """
-    drive = load_drive(source) if isinstance(source, Path) else source
     for step in steps:
         drive = step(drive)
     extractor = FeatureExtractor(grid, features, drive.base_T_sensor)
@@ -105,12 +104,12 @@ class StudentReader:
     features: FeatureSpec
     logits: LogitsFolder | None = None
 
-    def samples(self, path: Path, steps: Sequence[Step]) -> Iterator[Sample]:
+    def samples(self, drive: TrainingDrive, steps: Sequence[Step]) -> Iterator[Sample]:
         """One sample a scan."""
-        drive = load_drive(path)
+        content = drive.load()
         if self.logits is not None:
-            drive = self.logits.attach(drive, path)
-        return drive_samples(drive, self.grid, self.features, steps)
+            content = self.logits.attach(content, drive.name)
+        return drive_samples(content, self.grid, self.features, steps)
 
     def collate(self, samples: list[Sample]) -> Batch:
         """A batch."""

@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from kdmos_ros.scan import Scan
+from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.sim import make_drive
-from kdmos_ros.train.drive_file import LabelledDrive, LabelledScan, save_drive
-from kdmos_ros.train.recipe import DataRecipe
+from kdmos_ros.sim.sensors import find_sensor
+from kdmos_ros.train.data_recipe import DataRecipe
+from kdmos_ros.train.drive_file import LabelledDrive, save_drive
 
 # Validation seeds start here, far above any training seed.
 VALIDATION_SEED = 1_000_000
+
+
+@dataclass(frozen=True)
+class SimulatedDrive:
+    """A drive that is simulated whenever it is read: takes no disk, and more time."""
+
+    data: DataRecipe
+    seed: int
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return f"drive_{self.seed:07d}"
+
+    def sizes(self) -> list[int]:
+        # How many rays return is known only once they are cast.
+        sensors = map(find_sensor, self.data.sensors)
+        return [max(s.columns * max(1, s.beams) for s in sensors)] * self.data.scans
+
+    def load(self) -> LabelledDrive:
+        return simulate_drive(self.data, self.seed)
 
 
 def simulate_drives(data: DataRecipe, folder: Path, n: int, first_seed: int) -> list[Path]:
@@ -52,10 +75,12 @@ def simulate_drive(data: DataRecipe, seed: int) -> LabelledDrive:
     )
     scans = [
         LabelledScan(
-            Scan(frame.scan.points, frame.scan.intensity, frame.scan.stamp_ns, frame.scan.pose),
+            frame.scan,
             frame.labels,
             frame.kind,
+            f"drive_{seed:07d}/{i:06d}",
+            drive.world.speed_of_instance(float(drive.times[i])).astype(np.float32)[frame.instance],
         )
-        for frame in drive
+        for i, frame in enumerate(drive)
     ]
     return LabelledDrive(scans, np.asarray(drive.base_T_sensor, np.float64), sensor)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.train.augment import AugmentRecipe, Step, draw
-from kdmos_ros.train.drive_file import scan_sizes
+from kdmos_ros.train.drives import TrainingDrive
 
 MIX = 48
 
@@ -27,7 +26,7 @@ MIX = 48
 class Reader(Protocol):
     """Makes samples; one for a kind of network."""
 
-    def samples(self, path: Path, steps: Sequence[Step]) -> Iterator[Any]:
+    def samples(self, drive: TrainingDrive, steps: Sequence[Step]) -> Iterator[Any]:
         """One sample a scan of a drive, in time order, after the changes."""
 
     def collate(self, samples: list[Any]) -> Any:
@@ -65,7 +64,7 @@ class DriveStream(IterableDataset[Any]):
     """Endless batches, mixed over a few drives at a time.
 
     Args:
-        paths: drive files.
+        drives: where the samples come from.
         reader: makes the samples.
         batch_size: samples a batch.
         seed: decides order and augmentation; the same seed gives the same stream.
@@ -77,7 +76,7 @@ class DriveStream(IterableDataset[Any]):
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        drives: Sequence[TrainingDrive],
         reader: Reader,
         batch_size: int,
         seed: int,
@@ -88,7 +87,7 @@ class DriveStream(IterableDataset[Any]):
         ranks: int = 1,
         mix: int = MIX,
     ) -> None:
-        self._paths = list(paths)
+        self._drives = list(drives)
         self._reader = reader
         self._batch_size = batch_size
         self._seed = seed
@@ -133,19 +132,28 @@ class DriveStream(IterableDataset[Any]):
 
     def _endless(self, rng: np.random.Generator) -> Iterator[tuple[_Visit, int]]:
         while True:
-            empty = True
-            for i in rng.permutation(len(self._paths)):
-                path = self._paths[i]
-                counts = scan_sizes(path)
-                visit = self._visit(path, draw(counts, rng, self._augment))
+            drives = self._one_pass(rng)
+            empty = bool(drives) or not self._drives
+            for drive in drives:
+                counts = drive.sizes()
+                visit = self._visit(drive, draw(counts, rng, self._augment))
                 for index in range(len(counts)):
                     empty = False
                     yield visit, index
             if empty:
                 raise KdmosError("there is no scan to train from")
 
-    def _visit(self, path: Path, steps: list[Step]) -> _Visit:
-        return _Visit(lambda: self._reader.samples(path, steps))
+    def _one_pass(self, rng: np.random.Generator) -> list[TrainingDrive]:
+        """The drives in random order, each as often as its weight says."""
+        weights = np.array([drive.weight for drive in self._drives], float)
+        visits = np.floor(weights)
+        if (visits != weights).any():  # draws nothing else: so older streams stay what they were
+            visits += rng.random(len(weights)) < weights - visits
+        order = np.repeat(np.arange(len(weights)), visits.astype(np.int64))
+        return [self._drives[i] for i in order[rng.permutation(len(order))]]
+
+    def _visit(self, drive: TrainingDrive, steps: list[Step]) -> _Visit:
+        return _Visit(lambda: self._reader.samples(drive, steps))
 
 
 def loader(stream: DriveStream, workers: int = 1) -> Iterator[Any]:

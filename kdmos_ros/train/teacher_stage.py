@@ -12,7 +12,8 @@ from torch import nn
 from tqdm import tqdm
 
 from kdmos_ros.train.distributed import Team
-from kdmos_ros.train.drive_file import LabelledDrive, load_drive
+from kdmos_ros.train.drive_file import LabelledDrive
+from kdmos_ros.train.drives import TrainingDrive
 from kdmos_ros.train.fit import segmentation_terms
 from kdmos_ros.train.logits import N_CLASSES, LogitsFolder, import_logits
 from kdmos_ros.train.loop import run_steps
@@ -24,7 +25,7 @@ from kdmos_ros.train.window import WindowBatch, WindowReader, window_samples
 
 
 def fit_teacher(
-    recipe: Recipe, drives: Sequence[Path], folder: Path, team: Team | None = None
+    recipe: Recipe, drives: Sequence[TrainingDrive], folder: Path, team: Team | None = None
 ) -> Teacher:
     """Train the recipe's teacher and return the one with averaged weights.
 
@@ -66,26 +67,32 @@ def judge(teacher: Teacher, drive: LabelledDrive, window: WindowSpec) -> list[np
 
 
 def make_logits(
-    teacher: Teacher, window: WindowSpec, drives: Sequence[Path], folder: Path, team: Team
+    teacher: Teacher,
+    window: WindowSpec,
+    drives: Sequence[TrainingDrive],
+    folder: Path,
+    team: Team,
 ) -> LogitsFolder:
     """Judge the drives that are not judged yet, shared out over the team."""
     logits = LogitsFolder(folder, _fingerprint(teacher))
     # Shared out before asking what is there: the others are writing already.
-    todo = [path for path in drives[team.rank :: team.size] if not logits.has(path)]
-    for path in tqdm(todo, desc="logits", disable=not team.leads):
-        drive = load_drive(path)
-        logits.write(drive, path, judge(teacher, drive, window))
+    todo = [drive for drive in drives[team.rank :: team.size] if not logits.has(drive.name)]
+    for drive in tqdm(todo, desc="logits", disable=not team.leads):
+        content = drive.load()
+        logits.write(content, drive.name, judge(teacher, content, window))
     team.wait()
     return logits
 
 
-def import_all(external: Path, drives: Sequence[Path], folder: Path, team: Team) -> LogitsFolder:
+def import_all(
+    external: Path, drives: Sequence[TrainingDrive], folder: Path, team: Team
+) -> LogitsFolder:
     """Take over logits that another program made (`logits.import_logits`)."""
     logits = LogitsFolder(folder, f"imported from {external.name}")
-    todo = [path for path in drives[team.rank :: team.size] if not logits.has(path)]
-    for path in todo:
-        drive = load_drive(path)
-        logits.write(drive, path, list(import_logits(external, drive, path)))
+    todo = [drive for drive in drives[team.rank :: team.size] if not logits.has(drive.name)]
+    for drive in todo:
+        content = drive.load()
+        logits.write(content, drive.name, list(import_logits(external, content)))
     team.wait()
     return logits
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from kdmos_ros.features import FeatureSpec
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import MOVING, UNLABELLED
 from kdmos_ros.object_kinds import kind_name
-from kdmos_ros.train.drive_file import load_drive
+from kdmos_ros.train.drives import TrainingDrive
 from kdmos_ros.train.samples import Batch, drive_samples
 from kdmos_ros.train.student import Student
 from kdmos_ros.train.teacher import Teacher
@@ -88,13 +88,13 @@ def moving_probability(logits: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def threshold_curve(
-    student: Student, path: Path, grid: PolarGrid, features: FeatureSpec
+    student: Student, drive: TrainingDrive, grid: PolarGrid, features: FeatureSpec
 ) -> ThresholdCurve:
     """Run the student over a drive, unaugmented; points labelled UNLABELLED are left out."""
     student.eval()
     device = next(student.parameters()).device
     curve = _NOTHING
-    for sample in drive_samples(path, grid, features):
+    for sample in drive_samples(drive.load(), grid, features):
         batch = Batch.of([sample]).to(device)
         logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
         curve += _curve(logits, sample.labels)
@@ -102,7 +102,9 @@ def threshold_curve(
 
 
 @torch.no_grad()
-def teacher_figures(teacher: Teacher, paths: list[Path], window: WindowSpec) -> dict[str, Any]:
+def teacher_figures(
+    teacher: Teacher, drives: Sequence[TrainingDrive], window: WindowSpec
+) -> dict[str, Any]:
     """Figures of the teacher at its best threshold, over the points that it sees.
 
     Returns:
@@ -113,8 +115,8 @@ def teacher_figures(teacher: Teacher, paths: list[Path], window: WindowSpec) -> 
     whole = _NOTHING
     ranges: defaultdict[str, ThresholdCurve] = defaultdict(lambda: _NOTHING)
     kinds: defaultdict[str, ThresholdCurve] = defaultdict(lambda: _NOTHING)
-    for path in paths:
-        for sample in window_samples(load_drive(path), window):
+    for drive in drives:
+        for sample in window_samples(drive.load(), window):
             batch = WindowBatch.of([sample]).to(device)
             logits = teacher(batch.points, batch.time, batch.features, batch.sample).cpu()
             whole += _curve(logits, sample.labels)
@@ -146,7 +148,7 @@ def _curve(logits: torch.Tensor, labels: npt.NDArray[np.uint8]) -> ThresholdCurv
 
 def choose_threshold(
     student: Student,
-    paths: list[Path],
+    drives: Sequence[TrainingDrive],
     grid: PolarGrid,
     features: FeatureSpec,
     false_alarms: float,
@@ -158,15 +160,15 @@ def choose_threshold(
     road. Never less than the threshold of the best IoU.
 
     Args:
-        paths: simulated drives held out from training, with and without movers.
+        drives: held out from training, with and without movers.
         false_alarms: share of points that may be called moving in drives without movers.
 
     Returns:
         The threshold, the curve over all drives, and that over drives without movers.
     """
     everything = quiet = _NOTHING
-    for path in paths:
-        curve = threshold_curve(student, path, grid, features)
+    for drive in drives:
+        curve = threshold_curve(student, drive, grid, features)
         everything += curve
         if not curve.moving.any():
             quiet += curve

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,8 @@ from kdmos_ros.ground import height_above_ground
 from kdmos_ros.history import lag_tolerance_s
 from kdmos_ros.scan import Scan
 from kdmos_ros.train.augment import Step
-from kdmos_ros.train.drive_file import LabelledDrive, load_drive
+from kdmos_ros.train.drive_file import LabelledDrive
+from kdmos_ros.train.drives import TrainingDrive
 from kdmos_ros.train.teacher_config import WindowSpec
 from kdmos_ros.visibility import build_range_image, look_up
 
@@ -122,12 +122,12 @@ class WindowReader:
 
     spec: WindowSpec
 
-    def samples(self, path: Path, steps: Sequence[Step]) -> Iterator[WindowSample]:
+    def samples(self, drive: TrainingDrive, steps: Sequence[Step]) -> Iterator[WindowSample]:
         """One sample a scan."""
-        drive = load_drive(path)
+        content = drive.load()
         for step in steps:
-            drive = step(drive)
-        return window_samples(drive, self.spec)
+            content = step(content)
+        return window_samples(content, self.spec)
 
     def collate(self, samples: list[WindowSample]) -> WindowBatch:
         """A batch."""
