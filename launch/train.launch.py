@@ -14,6 +14,10 @@ ARGUMENTS = {
         str(SHARE / "config" / "train" / "kdmos_s.yaml"),
         "what to train and on what; YAML, see config/train",
     ),
+    "data": (
+        "",
+        "learn from this data set, folder or bag instead of what the recipe names",
+    ),
     "work": (
         "kdmos_work",
         "folder for drives, checkpoints and log; a run goes on where it stopped",
@@ -37,6 +41,8 @@ def generate_launch_description():
             command(),
             "train",
             value["recipe"],
+            "--data",
+            value["data"],
             "--work",
             value["work"],
             "--out",

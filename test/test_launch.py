@@ -41,7 +41,7 @@ def arguments_of(name):
             {"cloud", "odom", "sensor", "model", "provider", "pose_source", "bag", "rviz",
              "use_sim_time", "namespace", "params_file", "log_level", "autostart"},
         ),
-        ("train.launch.py", {"recipe", "work", "out", "stage"}),
+        ("train.launch.py", {"recipe", "data", "work", "out", "stage"}),
     ],
 )  # fmt: skip
 def test_every_argument_is_documented(name, expected):

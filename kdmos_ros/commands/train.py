@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from pathlib import Path
 
@@ -25,6 +26,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out", type=Path, metavar="DIR", help="model to write (the stages all and export)"
     )
     parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="learn from this instead of what the recipe names: a data set, sequence folder, bag or"
+        " folder of drive files; may be given more than once",
+    )
+    parser.add_argument(
         "--stage",
         default="all",
         choices=("all", "simulate", "teacher", "logits", "student", "export"),
@@ -43,8 +52,12 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.train.recipe import load_recipe
 
     stage = "" if args.stage == "all" else f" --stage {args.stage}"
-    command = f"kdmos train {args.recipe} --work {args.work.name} --out {args.out}{stage}"
+    paths = [path for path in args.data if path]  # "" is the launch file's way to say none
+    data = "".join(f" --data {path}" for path in paths)
+    command = f"kdmos train {args.recipe}{data} --work {args.work.name} --out {args.out}{stage}"
     recipe = load_recipe(args.recipe)
+    if paths:
+        recipe = dataclasses.replace(recipe, data=recipe.data.only(paths))
     with join_team() as team:
         train(recipe, command, args.work, args.out, args.stage, team)
     return 0
