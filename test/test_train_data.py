@@ -22,7 +22,9 @@ from kdmos_ros.train.changes import (
     tilt_mount,
     turn_sensor,
 )
+from kdmos_ros.train.data_recipe import DataRecipe
 from kdmos_ros.train.drive_file import LabelledDrive, load_drive, save_drive
+from kdmos_ros.train.simulate import simulate_drive
 
 
 @pytest.fixture
@@ -220,3 +222,9 @@ def test_options_that_are_off_draw_nothing(drive):
             after.random(n)
     after.normal(0, 0.05)
     assert before.random() == after.random()
+
+
+def test_a_dense_start_has_its_first_scans_at_half_the_spacing():
+    data = DataRecipe(scans=5, spacing_s=0.2, dense_start=2, sensors={"vlp16": 1.0})
+    stamps = [s.scan.stamp_ns for s in simulate_drive(data, 3).scans]
+    np.testing.assert_allclose(np.diff(stamps) * 1e-9, [0.1, 0.1, 0.2, 0.2], atol=1e-8)

@@ -58,6 +58,8 @@ class DataRecipe:
         scans: scans a drive; each one is a sample, the first ones with a short history. Recorded
             drives are cut to this length, each of their scans in one of the pieces.
         spacing_s: time between two of them, the shortest lag.
+        dense_start: of simulated drives: so many scans after the first come at half that spacing,
+            so that starting up at twice the rate is learned too.
         sensors: of simulated drives: name in kdmos_ros.sim to its share.
         cache: simulated drives are kept on disk; false: made anew whenever they are read.
         sources: recorded drives to learn from beside the simulated ones.
@@ -69,6 +71,7 @@ class DataRecipe:
     validation_drives: int = 40
     scans: int = 11
     spacing_s: float = 0.2
+    dense_start: int = 0
     sensors: dict[str, float] = field(default_factory=lambda: {"hdl64e": 1.0})
     cache: bool = True
     sources: tuple[SourceRecipe, ...] = ()
@@ -77,6 +80,8 @@ class DataRecipe:
     def __post_init__(self) -> None:
         if self.scans < 1 or not self.spacing_s > 0:
             raise ValueError("data: scans and spacing_s must be above 0")
+        if not 0 <= self.dense_start < self.scans:
+            raise ValueError("data: dense_start must be in 0..scans - 1")
 
     @staticmethod
     def of(values: dict[str, Any]) -> DataRecipe:

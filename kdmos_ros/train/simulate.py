@@ -66,11 +66,14 @@ def simulate_drive(data: DataRecipe, seed: int) -> LabelledDrive:
     names = sorted(data.sensors)
     shares = np.array([data.sensors[name] for name in names])
     sensor = names[int(rng.choice(len(names), p=shares / shares.sum()))]
+    # Twice the rate is simulated, and of what follows the dense start, every other scan taken.
+    dense, half_s = data.dense_start, 0.5 * data.spacing_s
+    taken = [min(i, dense) + 2 * max(0, i - dense) for i in range(data.scans)]
     drive = make_drive(
         seed,
         sensor=sensor,
-        duration_s=data.scans * data.spacing_s,
-        rate_hz=1 / data.spacing_s,
+        duration_s=(taken[-1] + 1) * half_s,
+        rate_hz=1 / half_s,
         sweep_distortion=bool(rng.random() < 0.7),
     )
     scans = [
@@ -81,6 +84,6 @@ def simulate_drive(data: DataRecipe, seed: int) -> LabelledDrive:
             f"drive_{seed:07d}/{i:06d}",
             drive.world.speed_of_instance(float(drive.times[i])).astype(np.float32)[frame.instance],
         )
-        for i, frame in enumerate(drive)
+        for i, frame in ((i, drive[i]) for i in taken)
     ]
     return LabelledDrive(scans, np.asarray(drive.base_T_sensor, np.float64), sensor)
