@@ -87,12 +87,14 @@ def crop_range(drive: LabelledDrive, metres: float) -> LabelledDrive:
 
 
 def scale(drive: LabelledDrive, factor: float) -> LabelledDrive:
-    """A world of another size: points, ways and the sensor's height grow alike."""
+    """A world of another size: points, ways, speeds and the sensor's height grow alike."""
     scans = []
     for labelled in drive.scans:
         pose = labelled.scan.pose.copy()
         pose[:3, 3] *= factor
-        scans.append(_with_scan(labelled, labelled.scan.points * np.float32(factor), pose))
+        scaled = _with_scan(labelled, labelled.scan.points * np.float32(factor), pose)
+        speed = None if scaled.speed is None else scaled.speed * np.float32(factor)
+        scans.append(dataclasses.replace(scaled, speed=speed))
     mount = drive.base_T_sensor.copy()
     mount[:3, 3] *= factor
     return dataclasses.replace(drive, scans=scans, base_T_sensor=mount)
