@@ -22,7 +22,17 @@ from kdmos_ros.train.weights import load_student  # noqa: E402
 
 # What ONNX Runtime's CUDA provider and TensorRT 10 run, without data-dependent shapes.
 ALLOWED = {
-    *("Add", "Concat", "Constant", "Conv", "ConvTranspose", "DepthToSpace", "Div", "Gather"),
+    *(
+        "Add",
+        "AveragePool",
+        "Concat",
+        "Constant",
+        "Conv",
+        "ConvTranspose",
+        "DepthToSpace",
+        "Div",
+        "Gather",
+    ),
     *("Gemm", "GridSample", "Identity", "LeakyRelu", "MatMul", "MaxPool", "Mul", "ReduceMean"),
     *("Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Softmax", "Squeeze", "Transpose"),
     *("Unsqueeze", "BatchNormalization", "Cast", "ConstantOfShape", "Pad"),
@@ -32,6 +42,10 @@ CONFIGS = {
     "dysample": tiny(upsample=("dysample",) * 4),
     "transposed": tiny(upsample=("transposed",) * 4, activation="leaky_relu", input_norm=True),
     "each layer": tiny(padding="each_layer", halo=0, n_rho=18, n_phi=22, conv_bias=True),
+    "lean": tiny(gate_pool=4, motion_stem=8),
+    "lean, each layer": tiny(
+        gate_pool=2, motion_stem=4, conv_bias=True, padding="each_layer", halo=0, n_phi=22
+    ),
     "plain": tiny(attention=False, n_classes=2, halo=0, n_phi=32, upsample=("bilinear",) * 4),
 }
 

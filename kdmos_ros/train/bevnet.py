@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdmos_ros.train.attention import CoAttentionGate
-from kdmos_ros.train.blocks import DoubleConv, Down, DropBlock, Entry
+from kdmos_ros.train.blocks import DoubleConv, Down, DropBlock, Entry, activation
 from kdmos_ros.train.config import StudentConfig
 from kdmos_ros.train.upsample import make_upsample
 
@@ -53,7 +53,8 @@ class BevNet(nn.Module):
         a, m = config.appearance_widths, config.motion_widths
         self.halo = config.halo
         self.appearance = nn.ModuleList([Entry(config.n_appearance, a[0], config)])
-        self.motion = nn.ModuleList([Entry(config.n_motion, m[0], config)])
+        self.stem = _stem(config)
+        self.motion = nn.ModuleList([Entry(config.motion_stem or config.n_motion, m[0], config)])
         for upper, lower in itertools.pairwise(a):
             self.appearance.append(Down(upper, lower, config))
         for upper, lower in itertools.pairwise(m):
@@ -72,7 +73,11 @@ class BevNet(nn.Module):
 
     def forward(self, appearance: Tensor, motion: Tensor) -> Tensor:
         """(B, C_a, H, W) and (B, M, H, W) -> (B, decoder_widths[-1], H, W)."""
-        x, m = self._wrap(appearance), self._wrap(motion)
+        x = self.wrapped(self._wrap(appearance), self._wrap(self.stem(motion)))
+        return x[..., self.halo : x.shape[-1] - self.halo] if self.halo else x
+
+    def wrapped(self, x: Tensor, m: Tensor) -> Tensor:
+        """`forward` behind the stem, on maps with their halo; its result has one too."""
         skips = []
         for level, join in enumerate(self.join):
             m = self.motion[level](m)
@@ -81,10 +86,21 @@ class BevNet(nn.Module):
         x = self.appearance[-1](x)
         for step, skip in zip(self.decoder, reversed(skips), strict=True):
             x = step(x, skip)
-        return x[..., self.halo : x.shape[-1] - self.halo] if self.halo else x
+        return x
 
     def _wrap(self, x: Tensor) -> Tensor:
         """Adds the halo: the azimuth wraps around once, here, and nowhere else."""
         if self.halo == 0:
             return x
         return torch.cat((x[..., -self.halo :], x, x[..., : self.halo]), dim=-1)
+
+
+def _stem(config: StudentConfig) -> nn.Module:
+    """1x1 convolution unit, or nothing."""
+    if config.motion_stem is None:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.Conv2d(config.n_motion, config.motion_stem, 1, bias=config.conv_bias),
+        nn.BatchNorm2d(config.motion_stem),
+        activation(config),
+    )

@@ -12,6 +12,7 @@ ACTIVATIONS = ("relu", "leaky_relu")
 UPSAMPLERS = ("dysample", "bilinear", "transposed")
 PADDINGS = ("halo", "each_layer")
 DYSAMPLE_GROUPS = 4
+_COUNTS = ("n_point_features", "n_motion", "n_rho", "n_phi", "n_z", "gate_width", "gate_pool")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,11 @@ class StudentConfig:
         activation: "relu" or "leaky_relu" (in the grid network; the point encoder is ReLU).
         attention: whether co-attention gates join the branches; else they are concatenated.
         gate_width: inner channels of the co-attention gates.
+        gate_pool: the gates' two numbers are means over the map; with 4, say, they are taken from
+            maps averaged over 4x4 cells (fewer where a level's size is no multiple), a sixteenth
+            of the work. 1 is KDMOS's.
+        motion_stem: outputs of a 1x1 convolution unit on the motion map before all others: fewer
+            channels to carry at full resolution. None is KDMOS's.
         input_norm: batch normalisation of both maps before their first convolution.
         conv_bias: bias in convolutions that a batch normalisation follows (redundant; KDMOS's).
         padding: "halo" wraps the azimuth once at the input; "each_layer" at each convolution.
@@ -64,6 +70,8 @@ class StudentConfig:
     activation: str = "relu"
     attention: bool = True
     gate_width: int = 16
+    gate_pool: int = 1
+    motion_stem: int | None = None
     input_norm: bool = False
     conv_bias: bool = False
     padding: str = "halo"
@@ -114,12 +122,13 @@ class StudentConfig:
             raise ModelError(f"wrong student settings: {error}") from error
 
     def _check_numbers(self) -> None:
-        for name in ("n_point_features", "n_motion", "n_rho", "n_phi", "n_z", "gate_width"):
+        for name in _COUNTS:
             _require(_is_count(getattr(self, name)), name, getattr(self, name), "at least 1")
         _require(_is_count(self.n_classes, 2), "n_classes", self.n_classes, "at least 2")
         _require(_is_count(self.halo, 0), "halo", self.halo, "0 or more")
-        if self.bottleneck is not None:
-            _require(_is_count(self.bottleneck), "bottleneck", self.bottleneck, "None or >= 1")
+        for name in ("bottleneck", "motion_stem"):
+            value = getattr(self, name)
+            _require(value is None or _is_count(value), name, value, "None or >= 1")
         for name in ("encoder_widths", "appearance_widths", "motion_widths", "decoder_widths"):
             widths = getattr(self, name)
             good = isinstance(widths, tuple) and len(widths) > 0 and all(map(_is_count, widths))

@@ -105,6 +105,7 @@ class GridGraph(nn.Module):
         super().__init__()
         self.config = student.config
         self.bev = copy.deepcopy(student.bev)
+        self.stem = _folded_stem(self.bev.stem)
         self.head = copy.deepcopy(student.head)
         for unit in self.bev.modules():
             if isinstance(unit, ConvUnit):
@@ -114,12 +115,38 @@ class GridGraph(nn.Module):
     def forward(self, appearance: Tensor, motion: Tensor, cells: Tensor) -> Tensor:
         """(H*W, C), (H*W, M), (K,) int64 -> (K, n_z, classes)."""
         config = self.config
-        shape = (1, config.n_rho, config.n_phi, -1)
-        features = self.bev(
-            appearance.view(shape).permute(0, 3, 1, 2), motion.view(shape).permute(0, 3, 1, 2)
-        )
-        wanted = features.reshape(-1, config.n_cells).index_select(1, cells)
-        return self.head(wanted.t()).view(-1, config.n_z, config.n_classes)
+        features = self.bev.wrapped(self._wrapped(appearance), self._wrapped(self.stem(motion)))
+        rows = features.permute(0, 2, 3, 1).reshape(-1, config.decoder_widths[-1])
+        if config.halo:  # where the cells are in maps with a halo
+            ring = torch.div(cells, config.n_phi, rounding_mode="trunc")
+            cells = cells + (ring * (2 * config.halo) + config.halo)
+        return self.head(rows.index_select(0, cells)).view(-1, config.n_z, config.n_classes)
+
+    def _wrapped(self, cells: Tensor) -> Tensor:
+        """(H*W, C) -> (1, C, H, W + 2 halo).
+
+        The halo is added while the channels are together, since that copies whole rows, and the
+        transposition then is next to the first convolution, which runtimes merge it with.
+        """
+        config = self.config
+        x = cells.view(1, config.n_rho, config.n_phi, -1)
+        if config.halo:
+            x = torch.cat((x[:, :, -config.halo :], x, x[:, :, : config.halo]), dim=2)
+        return x.permute(0, 3, 1, 2)
+
+
+def _folded_stem(stem: nn.Module) -> nn.Module:
+    """The motion stem as a layer over cells: (H*W, M) -> (H*W, outputs)."""
+    if not isinstance(stem, nn.Sequential):
+        return nn.Identity()
+    conv, norm, act = stem
+    assert isinstance(conv, nn.Conv2d)
+    fused = fuse_conv_bn_eval(conv, norm)
+    assert fused.bias is not None
+    linear = nn.Linear(fused.in_channels, fused.out_channels)
+    linear.weight = nn.Parameter(fused.weight.flatten(1))
+    linear.bias = fused.bias
+    return nn.Sequential(linear, act).requires_grad_(False)
 
 
 def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
