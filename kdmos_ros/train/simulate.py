@@ -81,9 +81,9 @@ def simulate_drive(data: DataRecipe, seed: int) -> LabelledDrive:
             frame.scan,
             frame.labels,
             frame.kind,
-            f"drive_{seed:07d}/{i:06d}",
+            f"drive_{seed:07d}/{number:06d}",
             drive.world.speed_of_instance(float(drive.times[i])).astype(np.float32)[frame.instance],
         )
-        for i, frame in ((i, drive[i]) for i in taken)
+        for number, (i, frame) in enumerate((i, drive[i]) for i in taken)
     ]
     return LabelledDrive(scans, np.asarray(drive.base_T_sensor, np.float64), sensor)
