@@ -68,8 +68,10 @@ def point_columns(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def motion_map(index, cell, height, slabs, state, n_cells):  # type: ignore[no-untyped-def]
-    """Share of a cell's points in each state, by slab and lag: (n_cells, slabs * lags * 3) float32.
+def motion_map(index, cell, height, slabs, state, n_cells, width):  # type: ignore[no-untyped-def]
+    """Share of a cell's points in each state, by slab and lag: (n_cells, width) float32.
+
+    The first slabs * lags * 3 columns; the others are left at zero.
 
     Args:
         index: (P,) int64 rows of the scan; cell: (P,) int32 their cells.
@@ -78,7 +80,7 @@ def motion_map(index, cell, height, slabs, state, n_cells):  # type: ignore[no-u
         state: (N, L) uint8 of `visibility`.
     """
     n_slabs, n_lags = len(slabs) - 1, state.shape[1]
-    motion = np.zeros((n_cells, n_slabs * n_lags * 3), np.float32)
+    motion = np.zeros((n_cells, width), np.float32)
     count = np.zeros((n_cells, n_slabs), np.float32)
     for p in range(len(index)):
         i = index[p]

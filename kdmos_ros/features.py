@@ -7,6 +7,7 @@ lag, which share of the points was seen through, matched or hidden.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from kdmos_ros.grid import OUTSIDE, PolarGrid, to_level, to_polar
 from kdmos_ros.ground import height_above_ground
 from kdmos_ros.history import PastScan, ScanHistory
 from kdmos_ros.scan import Scan
+from kdmos_ros.vacated import take_voxels, vacated_share
 from kdmos_ros.visibility import (
     N_KNOWN_STATES,
     UNKNOWN,
@@ -44,11 +46,14 @@ class FeatureSpec:
         point: names out of GEOMETRIC_FEATURES, in order; "visibility" adds two columns a lag.
         visibility: the past scans to compare with.
         slabs_m: edges of the height slabs of the motion map, metres above the local ground.
+        vacated: whether the motion map also has the share of past voxels that are seen through
+            now, for each slab and lag (see `vacated`).
     """
 
     point: tuple[str, ...] = ("d_rho", "d_phi", "d_z", "rho", "height", "visibility")
     visibility: VisibilitySpec = field(default_factory=VisibilitySpec)
     slabs_m: tuple[float, ...] = (0.1, 0.4, 1.2, 3.5)
+    vacated: bool = False
 
     def __post_init__(self) -> None:
         unknown = set(self.point) - set(GEOMETRIC_FEATURES) - {VISIBILITY_FEATURE}
@@ -66,7 +71,8 @@ class FeatureSpec:
     @property
     def n_motion(self) -> int:
         """Channels of the motion map."""
-        return (len(self.slabs_m) - 1) * len(self.visibility.lags_s) * N_KNOWN_STATES
+        shares = N_KNOWN_STATES + (1 if self.vacated else 0)
+        return (len(self.slabs_m) - 1) * len(self.visibility.lags_s) * shares
 
 
 @dataclass(frozen=True)
@@ -141,9 +147,12 @@ class FeatureExtractor:
         points = np.ascontiguousarray(scan.points, dtype=np.float32)
         image = self._beside(lambda: build_range_image(points))
         state, near, far = self._visibility(points, scan)
-        self._history.add(PastScan(scan.stamp_ns, scan.pose, image()))
+        newest = PastScan(scan.stamp_ns, scan.pose, image())
         compared = time.perf_counter()
-        frame = self._frame(points, scan.intensity, state, near, far)
+        frame, height = self._frame(points, scan.intensity, state, near, far)
+        if self.spec.vacated:
+            newest = self._with_vacated(newest, frame, points, height)
+        self._history.add(newest)
         if timings_ms is not None:
             timings_ms["residual"] = (compared - start) * 1e3
             timings_ms["features"] = (time.perf_counter() - compared) * 1e3
@@ -181,6 +190,31 @@ class FeatureExtractor:
         self._in_parts(len(points), compare)
         return state, near, far
 
+    def _with_vacated(
+        self, newest: PastScan, frame: FeatureFrame, points: Float32, height: Float32
+    ) -> PastScan:
+        """Fill in the last columns of the motion map; returns the newest scan with its voxels."""
+        spec, n_slabs = self.spec.visibility, len(self._slabs) - 1
+        first = self.spec.n_motion - n_slabs * len(spec.lags_s)
+        for lag, lag_s in enumerate(spec.lags_s):
+            past = self._history.at_lag(newest.stamp_ns, lag_s)
+            if past is None or past.voxels is None:
+                continue
+            start = first + lag * n_slabs
+            vacated_share(
+                past.voxels,
+                (invert(newest.pose) @ past.pose).astype(np.float32),
+                newest.image,
+                self.grid,
+                spec,
+                (self._rotation, self._height),
+                frame.motion[:, start : start + n_slabs],
+            )
+        voxels = take_voxels(
+            points, frame.index, frame.cell, height, self._slabs, self.grid.n_cells
+        )
+        return dataclasses.replace(newest, voxels=voxels)
+
     def _beside(self, work: Callable[[], Result]) -> Callable[[], Result]:
         """Start work in another thread if there is one; the returned function waits for it."""
         if self._pool is None:
@@ -205,8 +239,9 @@ class FeatureExtractor:
         state: npt.NDArray[np.uint8],
         near: Float32,
         far: Float32,
-    ) -> FeatureFrame:
-        grid = self.grid
+    ) -> tuple[FeatureFrame, Float32]:
+        """The frame, and the height (N,) of all points above the local ground, metres."""
+        grid, width = self.grid, self.spec.n_motion
         level = to_level(points, self._rotation, self._height)
         rho, phi = to_polar(level)
         cell = grid.cells(rho, phi)
@@ -219,7 +254,7 @@ class FeatureExtractor:
         mask[cell] = True
         slots = np.cumsum(mask, dtype=np.int32) - 1
         motion = self._beside(
-            lambda: motion_map(index, cell, height, self._slabs, state, grid.n_cells)
+            lambda: motion_map(index, cell, height, self._slabs, state, grid.n_cells, width)
         )
         columns = point_columns(
             self._codes,
@@ -235,9 +270,10 @@ class FeatureExtractor:
             near,
             far,
         )
-        return FeatureFrame(
+        frame = FeatureFrame(
             index, columns, cell, slots[cell], z_bin, np.flatnonzero(mask), motion(), len(points)
         )
+        return frame, height
 
 
 def _column_codes(spec: FeatureSpec) -> npt.NDArray[np.int64]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.vacated import Voxels
+
 # A past scan may be this much off the wanted age: 30 % and 50 ms, so that every rate fits, and that
 # the second scan of a 10 Hz sensor can already be compared with the first. The nearest one counts.
 _RELATIVE_TOLERANCE = 0.3
@@ -16,11 +18,12 @@ _ABSOLUTE_TOLERANCE_S = 0.05
 
 @dataclass(frozen=True)
 class PastScan:
-    """A past scan: stamp (ns), T_odom_sensor (4, 4) float64, its range image."""
+    """A past scan: stamp (ns), T_odom_sensor (4, 4) float64, its range image and voxels."""
 
     stamp_ns: int
     pose: npt.NDArray[np.float64]
     image: npt.NDArray[np.float32]
+    voxels: Voxels | None = None
 
 
 class ScanHistory:

@@ -110,7 +110,7 @@ def test_motion_map_is_the_share_of_each_state():
     slabs = np.array([0.1, 1, 2], np.float32)
     states = [SEEN_THROUGH, MATCHED, SEEN_THROUGH, SEEN_THROUGH, HIDDEN, UNKNOWN]
     state = np.array([states], np.uint8).T
-    motion = motion_map(index, cell, height, slabs, state, 8).reshape(8, 2, 3)
+    motion = motion_map(index, cell, height, slabs, state, 8, 6).reshape(8, 2, 3)
     np.testing.assert_allclose(motion[5, 0], [2 / 3, 1 / 3, 0])
     assert motion.sum() == pytest.approx(1), "a height outside and an unknown state leave no trace"
 
