@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.breakdown import Breakdown
+from kdmos_ros.breakdown import Breakdown, figure_table
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.evaluate import ConfusionAccumulator, Latency
 from kdmos_ros.labels import from_semantickitti
@@ -38,7 +38,7 @@ class Report:
         dropped: scans not labelled, by reason.
         lookahead: scans of the future that a label may use: none yet.
         breakdown: figures of parts of the points.
-        sequences: the confusion of each sequence of a split, by name.
+        sequences, sensors: the confusion of each sequence of a split, and of each sensor, by name.
     """
 
     model: str
@@ -51,37 +51,34 @@ class Report:
     lookahead: int = 0
     breakdown: Breakdown = field(default_factory=Breakdown)
     sequences: dict[str, ConfusionAccumulator] = field(default_factory=dict)
+    sensors: dict[str, ConfusionAccumulator] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Content of the JSON file; figures that do not exist are None."""
         c = self.confusion
         return {
-            "iou_moving": c.iou,
-            "precision": c.precision,
-            "recall": c.recall,
-            "false_positive_share": c.false_positive_share,
-            "tp": c.tp,
-            "fp": c.fp,
-            "fn": c.fn,
-            "tn": c.tn,
+            **c.figures(),
             "scans": self.scans,
             "points": self.points,
             "points_labelled": c.labelled,
+            "points_ignored": c.ignored,
             "dropped": dict(self.dropped),
             "latency_ms": self.latency.total(),
             "stages_ms": self.latency.stages(),
             "provider": self.provider,
             "model": self.model,
             "lookahead": self.lookahead,
-            "sequences": {
-                name: {"iou_moving": part.iou, "precision": part.precision, "recall": part.recall}
-                for name, part in self.sequences.items()
-            },
+            "sequences": {name: part.figures() for name, part in self.sequences.items()},
+            "by_sensor": {name: part.figures() for name, part in self.sensors.items()},
             **self.breakdown.to_dict(),
         }
 
-    def to_text(self, by_range: bool = False) -> str:
-        """The same for people, on request with the breakdown."""
+    def to_text(self, tables: Collection[str] = ()) -> str:
+        """The same for people.
+
+        Args:
+            tables: what to print too, of "sensor" and those of `Breakdown.to_text`.
+        """
         c = self.confusion
         lines = [
             f"model {self.model}, {self.provider}, {self.scans} scans, {self.points} points",
@@ -97,8 +94,9 @@ class Report:
             lines.append(f"scans dropped: {dropped}")
         if len(self.sequences) > 1:
             lines += [f"sequence {n}: IoU {_figure(p.iou)}" for n, p in self.sequences.items()]
-        if by_range:
-            lines.append(self.breakdown.to_text())
+        if "sensor" in tables and self.sensors:
+            lines += figure_table("sensor", self.sensors)
+        lines += self.breakdown.to_text(tables)
         lines.append(latency_table(self.latency))
         return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -97,26 +98,35 @@ class Breakdown:
         ]
         return content
 
-    def to_text(self) -> str:
-        """Tables for people."""
-        lines = [f"{'range':<14}{'IoU':>9}{'precision':>11}{'recall':>9}{'FP share':>10}"]
-        for label, c in zip(labels_of(RANGE_EDGES_M, "m"), self.by_range, strict=True):
-            if c.labelled:
-                cells = f"{_cell(c.iou):>9}{_cell(c.precision):>11}{_cell(c.recall):>9}"
-                lines.append(f"{label:<14}{cells}{_cell(c.false_positive_share, 5):>10}")
-        if self.by_kind:
+    def to_text(self, tables: Collection[str] = ("range", "class", "speed")) -> list[str]:
+        """Lines of the tables that are asked for and that there are figures for."""
+        lines = []
+        if "range" in tables:
+            names = labels_of(RANGE_EDGES_M, "m")
+            lines += figure_table("range", dict(zip(names, self.by_range, strict=True)))
+        if "class" in tables and self.by_kind:
             lines.append(f"{'class':<14}{'moving':>9}{'recall':>9}{'still':>11}{'FP share':>10}")
             for kind, c in sorted(self.by_kind.items()):
                 lines.append(
                     f"{kind_name(kind):<14}{c.tp + c.fn:>9}{_cell(c.recall):>9}"
                     f"{c.fp + c.tn:>11}{_cell(c.false_positive_share, 5):>10}"
                 )
-        if self.knows_speed:
+        if "speed" in tables and self.knows_speed:
             lines.append(f"{'speed':<14}{'moving':>9}{'recall':>9}")
             for label, c in zip(labels_of(SPEED_EDGES_MPS, "m/s"), self.by_speed, strict=True):
                 if c.labelled:
                     lines.append(f"{label:<14}{c.tp + c.fn:>9}{_cell(c.recall):>9}")
-        return "\n".join(lines)
+        return lines
+
+
+def figure_table(what: str, rows: Mapping[str, ConfusionAccumulator]) -> list[str]:
+    """Lines of a table of IoU, precision, recall and false positives by name."""
+    lines = [f"{what:<14}{'IoU':>9}{'precision':>11}{'recall':>9}{'FP share':>10}"]
+    for name, c in rows.items():
+        if c.labelled:
+            cells = f"{_cell(c.iou):>9}{_cell(c.precision):>11}{_cell(c.recall):>9}"
+            lines.append(f"{name:<14}{cells}{_cell(c.false_positive_share, 5):>10}")
+    return lines
 
 
 def labels_of(edges: tuple[float, ...], unit: str) -> list[str]:
@@ -130,18 +140,7 @@ def _of_bands(
 ) -> list[dict[str, Any]]:
     ends = [*edges[1:], None]
     return [
-        {
-            f"from_{unit}": start,
-            f"to_{unit}": end,
-            "iou_moving": c.iou,
-            "precision": c.precision,
-            "recall": c.recall,
-            "false_positive_share": c.false_positive_share,
-            "tp": c.tp,
-            "fp": c.fp,
-            "fn": c.fn,
-            "tn": c.tn,
-        }
+        {f"from_{unit}": start, f"to_{unit}": end, **c.figures()}
         for start, end, c in zip(edges, ends, bands, strict=True)
     ]
 

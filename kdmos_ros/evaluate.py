@@ -2,7 +2,7 @@
 
 Protocol (Chen et al., "Moving Object Segmentation in 3D LiDAR Data", RA-L 2021): one confusion
 matrix over all points of all scans; unlabelled points do not count; the figure is the IoU of the
-moving class against everything else labelled.
+moving class against everything else labelled. What counts as labelled: docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -76,6 +76,19 @@ class ConfusionAccumulator:
         """Add another part of the split."""
         for name in ("tp", "fp", "fn", "tn", "ignored"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def figures(self) -> dict[str, float | int | None]:
+        """Figures and counts by name; None where a figure says nothing."""
+        return {
+            "iou_moving": self.iou,
+            "precision": self.precision,
+            "recall": self.recall,
+            "false_positive_share": self.false_positive_share,
+            "tp": self.tp,
+            "fp": self.fp,
+            "fn": self.fn,
+            "tn": self.tn,
+        }
 
     @property
     def labelled(self) -> int:

@@ -1,6 +1,7 @@
 """Class ids, their names and colours, and the SemanticKITTI-MOS id map.
 
 Source: SemanticKITTI (Behley et al., ICCV 2019) and its MOS benchmark (Chen et al., RA-L 2021).
+What counts in an evaluation, and why there are two rules: docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ _MOVING_IDS = range(251, 260)
 _TO_SEMANTICKITTI = np.array([0, 9, 250, 251], dtype=np.uint32)
 
 
+# All other ids that the benchmark's semantic-kitti-mos.yaml lists as static.
+_SCENERY_IDS = (9, 40, 44, 48, 49, 50, 51, 52, 60, 70, 71, 72, 80, 81, 99)
+
+
 def _lookup_table() -> npt.NDArray[np.uint8]:
     # Every id that is neither unlabelled nor a traffic participant is static scenery.
     table = np.full(1 << 16, STATIC, dtype=np.uint8)
@@ -31,15 +36,32 @@ def _lookup_table() -> npt.NDArray[np.uint8]:
     return table
 
 
+def _benchmark_table() -> npt.NDArray[np.uint8]:
+    table = np.full(1 << 16, UNLABELLED, dtype=np.uint8)
+    known = [*_SCENERY_IDS, *_MOVABLE_IDS, *_MOVING_IDS]
+    table[known] = _lookup_table()[known]
+    return table
+
+
 _FROM_SEMANTICKITTI = _lookup_table()
+_FROM_BENCHMARK = _benchmark_table()
 
 
 def from_semantickitti(raw: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
     """Map raw SemanticKITTI labels (N,) uint32 to the four classes (N,) uint8.
 
-    The upper 16 bits hold the instance and are ignored.
+    Only 0 is unlabelled. The upper 16 bits hold the instance and are ignored.
     """
     return _FROM_SEMANTICKITTI[np.asarray(raw) & 0xFFFF]
+
+
+def from_benchmark(raw: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+    """As `from_semantickitti`, by the learning map of the MOS benchmark.
+
+    1 (outlier) is unlabelled too, and so is every id that the benchmark does not list, but for
+    250: it is not the benchmark's, but that of other MOS labels for what could move and does not.
+    """
+    return _FROM_BENCHMARK[np.asarray(raw) & 0xFFFF]
 
 
 def to_semantickitti(classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:

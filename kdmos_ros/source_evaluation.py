@@ -72,4 +72,6 @@ def evaluate_source(
         )
         on_scan(sample, result.labels)
     report.sequences[source.name] = part
+    if source.sensor:
+        report.sensors.setdefault(source.sensor, ConfusionAccumulator()).merge(part)
     report.confusion.merge(part)

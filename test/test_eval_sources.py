@@ -1,6 +1,8 @@
 """`kdmos eval` on folders and simulated drives, and where it says the errors are."""
 
 import json
+import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from kdmos_ros.bag_evaluation import Report
 from kdmos_ros.breakdown import RANGE_EDGES_M, SPEED_EDGES_MPS, Breakdown
 from kdmos_ros.geometry import from_pose
 from kdmos_ros.io.semantickitti_writer import new_sequence
-from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED, to_benchmark
+from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED, from_benchmark, to_benchmark
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmenter import Segmentation
 from kdmos_ros.sim import Kind
@@ -128,6 +130,36 @@ def test_predictions_in_the_submission_layout(root, segmenter, tmp_path):
         np.testing.assert_array_equal(np.fromfile(folder / "000001.label", "<u4"), expected)
 
 
+TEST = [str(i) for i in range(11, 22)]
+
+
+def test_a_submission_ready_to_hand_in(root, segmenter, tmp_path, capsys):
+    for sequence in TEST:
+        folder = root / "sequences" / sequence
+        shutil.copytree(root / "sequences" / "08", folder)
+        shutil.rmtree(folder / "labels")
+    out = tmp_path / "out"
+    evaluate(tmp_path, root, "--split", "test", "--predictions", out, "--zip")
+    assert "submission.zip: checked, ready to hand in" in capsys.readouterr().out
+    with zipfile.ZipFile(out / "submission.zip") as archive:
+        names = archive.namelist()
+        for sequence in TEST:
+            inside = f"sequences/{sequence}/predictions/"
+            assert {f"sequences/{sequence}/", inside} <= set(names)
+            labels = np.frombuffer(archive.read(f"{inside}000001.label"), "<u4")
+            np.testing.assert_array_equal(labels, np.where(points("08", 1)[:, 0] > 0, 251, 9))
+    assert len(names) == 1 + len(TEST) * (2 + N_SCANS)
+
+
+def test_an_archive_says_what_it_lacks_of_a_submission(root, segmenter, tmp_path, capsys):
+    evaluate(tmp_path, root, "--sequence", "30,31", "--predictions", tmp_path / "out", "--zip")
+    assert "wants the sequences 11 to 21, and these are 30, 31" in capsys.readouterr().out
+    arguments = [root, "--limit", "2", "--predictions", tmp_path / "short", "--zip"]
+    status = cli.main(["eval", *map(str, arguments)])
+    assert status == 2
+    assert "sequences/08/predictions/000002.label is missing" in capsys.readouterr().err
+
+
 def test_hidden_labels_give_predictions_only(root, segmenter, tmp_path, capsys):
     labels = root / "sequences" / "08" / "labels"
     for path in labels.iterdir():
@@ -158,6 +190,7 @@ def test_one_sequence_folder(root, segmenter, tmp_path):
         (["--pose-noise-m", "0.1"], "errors of the poses apply to bags only"),
         (["--pose-source", "kiss_icp"], "--pose-source and errors"),
         (["--dataset", "helimos"], "val.txt"),
+        (["--zip"], "name their folder with --predictions DIR"),
     ],
 )
 def test_what_does_not_fit_is_said(root, segmenter, capsys, arguments, message):
@@ -181,13 +214,50 @@ def test_a_truncated_file_is_named_and_leaves_nothing(root, segmenter, capsys, t
 
 def test_simulated_drives_know_kinds_and_speeds(segmenter, tmp_path, capsys):
     content = evaluate(
-        tmp_path, "sim:5", "--sensor", "vlp16", "--duration", "1", "--rate", "3", "--by-range"
-    )
+        tmp_path, "sim:5", "--sensor", "vlp16", "--duration", "1", "--rate", "3",
+        "--by-range", "--by-class", "--by-speed",
+    )  # fmt: skip
     assert content["scans"] == 3 and content["by_class"]["road"]["points_still"] > 0
     moving = sum(band["tp"] + band["fn"] for band in content["by_speed"])
     assert moving == content["tp"] + content["fn"] > 0
     printed = capsys.readouterr().out
     assert "0-20 m" in printed and "road" in printed and "speed" in printed
+    assert list(content["by_sensor"]) == ["vlp16"]
+
+
+def test_a_table_by_sensor(segmenter, tmp_path, capsys):
+    options = ["--duration", "0.2", "--rate", "5", "--by-sensor"]
+    content = evaluate(tmp_path, "sim:5-6", "--sensor", "vlp16,mid360", *options)
+    assert list(content["by_sensor"]) == ["vlp16", "mid360"]
+    assert segmenter.resets == 4 and len(content["sequences"]) == 4
+    for name in ("tp", "fp", "fn", "tn"):
+        assert sum(part[name] for part in content["by_sensor"].values()) == content[name]
+    printed = capsys.readouterr().out
+    rows = [line.split()[0] for line in printed.splitlines() if line]
+    assert {"sensor", "vlp16", "mid360"} <= set(rows) and "0-20 m" not in printed
+    names = [*content["sequences"]]
+    assert names[0] == "sim:5:vlp16" and names[-1] == "sim:6:mid360"
+    evaluate(tmp_path, "sim:5", *options[:2], "--rate", "9", "--by-sensor", "--limit", "1")
+    rows = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line}
+    assert {"hdl64e", "vlp16", "os1_64", "os1_128", "pandar40", "mid360"} <= rows
+
+
+def test_zip_is_for_folders(tmp_path, capsys):
+    arguments = ["sim:5", "--predictions", tmp_path / "out", "--zip"]
+    assert "--zip applies to folders" in failure(capsys, *arguments)
+
+
+def test_outliers_do_not_count_in_folders(root, segmenter, tmp_path):
+    """As in the benchmark's own evaluate_mos.py: by its map, 1 is unlabelled, like 0."""
+    before = evaluate(tmp_path, root)
+    for path in (root / "sequences" / "08" / "labels").iterdir():
+        raw = np.fromfile(path, "<u4")
+        raw[raw == 0] = 1
+        raw.tofile(path)
+    after = evaluate(tmp_path, root)
+    for name in ("tp", "fp", "fn", "tn", "points_ignored"):
+        assert after[name] == before[name]
+    assert after["points_ignored"] > 0
 
 
 def test_breakdown_by_hand():
@@ -217,6 +287,17 @@ def test_the_worst_scan_is_one_with_a_history():
     parts.add("later", xyz, moving, np.uint8([MOVING, MOVING, STATIC]), kind)
     parts.add("good", xyz, moving, moving, kind)
     assert parts.worst.name == "later"
+
+
+def test_the_learning_map_of_the_benchmark():
+    """semantic-kitti-mos.yaml: 0 and 1 are unlabelled, 9..99 static, 251..259 moving."""
+    listed = [9, 10, 11, 13, 15, 16, 18, 20, 30, 31, 32, 40, 44, 48, 49, 50, 51, 52, 60, 70, 71, 72,
+              80, 81, 99]  # fmt: skip
+    classes = from_benchmark(np.arange(1 << 16, dtype=np.uint32))
+    moving, counts = classes == MOVING, classes != UNLABELLED
+    assert np.flatnonzero(moving).tolist() == [*range(251, 260)]
+    assert np.flatnonzero(counts & ~moving).tolist() == [*listed, 250]
+    assert from_benchmark(np.uint32([252 | 7 << 16, 1 | 9 << 16])).tolist() == [MOVING, UNLABELLED]
 
 
 def test_benchmark_ids():

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # io.sources.FOLDER_DATASETS, repeated since importing it takes a second.
 DATASETS = ("apollo", "helimos", "semantickitti")
+# Of the kinds that a model should do well on: 64, 16 and 128 beams, few of them slowly, a rosette.
+SENSORS = ("hdl64e", "vlp16", "os1_64", "os1_128", "pandar40", "mid360")
 # Options that make sense for bags only, and for all but bags.
 _BAG_OPTIONS = ("labels", "cloud", "odom", "lidar", "deskew")
 _OWN_OPTIONS = ("dataset", "split", "rate", "sensor", "duration")
@@ -52,7 +54,13 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help="scan rate without times.txt (default: 10), or of simulated drives",
     )
     simulated = parser.add_argument_group("simulated drives")
-    simulated.add_argument("--sensor", metavar="NAME", help="(default: hdl64e)")
+    simulated.add_argument(
+        "--sensor",
+        metavar="NAME[,NAME]",
+        type=_names,
+        default=[],
+        help=f"(default: hdl64e; with --by-sensor: {', '.join(SENSORS)})",
+    )
     simulated.add_argument("--duration", type=float, metavar="S", help="seconds (default: 20)")
 
 
@@ -83,19 +91,29 @@ def find_sources(args: argparse.Namespace) -> list[Source]:
     _refuse(args, ("split", "sequence") if simulated else ("sensor", "duration"), what)
     if simulated and args.base_to_lidar is not None:
         raise KdmosError(f"--base-to-lidar does not apply to {what}")
-    options = {"sensor": args.sensor, "duration_s": args.duration}
-    sources = open_sources(
-        args.bag,
-        args.dataset,
-        args.split,
-        args.sequence,
-        args.rate,
-        **{name: value for name, value in options.items() if value is not None},
+    sources = (
+        _simulated(args)
+        if simulated
+        else open_sources(args.bag, args.dataset, args.split, args.sequence, args.rate)
     )
     for source in sources:
         if not source.labelled and not args.predictions:
             raise KdmosError(f"{source.where} has no labels; --predictions DIR writes results")
     return sources
+
+
+def _simulated(args: argparse.Namespace) -> list[Source]:
+    from kdmos_ros.io.sources import open_sources
+
+    options = {} if args.duration is None else {"duration_s": args.duration}
+    sensors = args.sensor or (SENSORS if args.by_sensor else SENSORS[:1])
+    found: list[Source] = []
+    for sensor in sensors:
+        drives = open_sources(args.bag, rate_hz=args.rate, sensor=sensor, **options)
+        for drive in drives if len(sensors) > 1 else []:
+            drive.name = f"{drive.name}:{sensor}"  # the same seeds for each
+        found += drives
+    return found
 
 
 def run_sources(

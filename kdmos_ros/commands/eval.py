@@ -29,14 +29,24 @@ from kdmos_ros.commands._pose_options import (
     bag_poses,
     refuse_pose_options,
 )
+from kdmos_ros.commands._submission import ARCHIVE, check_packable, pack
 
 if TYPE_CHECKING:
     from kdmos_ros.bag_evaluation import Report
     from kdmos_ros.io.bags import BagReader
     from kdmos_ros.io.ground_truth import BagLabels
+    from kdmos_ros.io.samples import Source
     from kdmos_ros.io.semantickitti import LabelFolder
     from kdmos_ros.ros.pose_source import PoseSource
     from kdmos_ros.segmenter import Segmenter
+
+TABLES = ("range", "class", "speed", "sensor")
+_WHAT = {
+    "range": "horizontal range",
+    "class": "object class",
+    "speed": "speed of the object",
+    "sensor": "sensor (of simulated drives: of those of --sensor, or of six kinds)",
+}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -69,17 +79,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_error_options(parser)
     add_source_options(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="first N scans only")
-    parser.add_argument(
-        "--by-range", action="store_true", help="print figures by range, object class and speed too"
-    )
+    for table in TABLES:
+        parser.add_argument(
+            f"--by-{table}", action="store_true", help=f"print figures by {_WHAT[table]} too"
+        )
     parser.add_argument("--plot", type=Path, metavar="DIR", help="draw pictures of them there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument(
         "--predictions",
         type=Path,
         metavar="DIR",
-        help="write labels to DIR/sequences/XX/predictions, the benchmark's layout; to hand in:"
-        " cd DIR && zip -r submission.zip sequences",
+        help="write labels to DIR/sequences/XX/predictions, the benchmark's layout",
+    )
+    parser.add_argument(
+        "--zip",
+        action="store_true",
+        help=f"pack them, ready to hand in, as DIR/{ARCHIVE}, and check it as the benchmark does",
     )
     parser.set_defaults(run=run)
 
@@ -91,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         # All data is opened before the model is loaded: what is wrong with it is said at once.
+        sources: list[Source] = []
         bag = stack.enter_context(open_bag(args.bag, args)) if is_bag(args) else None
         if bag is not None:
             labels = stack.enter_context(closing(bag_labels(args.labels, bag)))
@@ -98,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             refuse_pose_options(args)
             sources = find_sources(args)
+        if args.zip:
+            check_packable(args.predictions, sources)
         report_file = stack.enter_context(new_file(args.json)) if args.json else None
         if args.plot:
             from kdmos_ros.eval_plots import draw  # now: it may lack matplotlib
@@ -114,7 +132,9 @@ def run(args: argparse.Namespace) -> int:
             report_file.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
         if args.plot:
             draw(report, args.plot)
-    print(report.to_text(args.by_range))
+    print(report.to_text([table for table in TABLES if getattr(args, f"by_{table}")]))
+    if args.zip:
+        print(pack(args.predictions, sources))
     return 0
 
 

@@ -6,6 +6,7 @@ HeLiMOS (Lim et al., 2024): ROOT/SENSOR with velodyne/, labels/, calib.txt, pose
 ROOT/{train,val,test}.txt that list the scans of each split, the same for all four sensors.
 Apollo (labels: Chen et al., RA-L 2022): as SemanticKITTI; scored on sequences 02 and 03, as by
 4DMOS and MapMOS, whose readers also tell that 0 means static there.
+Labels are read by the benchmark's own map (`labels.from_benchmark`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.samples import LabelledScan, Source
 from kdmos_ros.io.semantickitti import Sequence
-from kdmos_ros.labels import from_semantickitti
+from kdmos_ros.labels import from_benchmark
 from kdmos_ros.object_kinds import kinds_of
 
 SEMANTICKITTI_SPLITS: dict[str, tuple[str, ...]] = {
@@ -44,6 +45,7 @@ class FolderSource:
         name: of the sequence.
         only: indices of scans whose labels count; the others are there for the history. None: all.
         zero_is_static: label 0 means static, not unlabelled.
+        sensor: kind of LiDAR, if it is known.
     """
 
     base_T_sensor: npt.NDArray[np.float64] | None = None
@@ -54,11 +56,12 @@ class FolderSource:
         name: str,
         only: Collection[int] | None = None,
         zero_is_static: bool = False,
+        sensor: str = "",
     ) -> None:
         self.sequence = sequence
         self._only = only
         self._zero_is_static = zero_is_static
-        self.name = name
+        self.name, self.sensor = name, sensor
         self.where = str(sequence.folder)
         self.labelled = (sequence.folder / "labels").is_dir()
 
@@ -82,7 +85,7 @@ class FolderSource:
             if self._zero_is_static:
                 raw = np.where(raw & 0xFFFF == 0, _STATIC_ID, raw)
         name = f"{self.name}/{self.sequence.scan_name(index)}"
-        return LabelledScan(scan, from_semantickitti(raw), kinds_of(raw), name)
+        return LabelledScan(scan, from_benchmark(raw), kinds_of(raw), name)
 
 
 def semantickitti(
@@ -125,7 +128,7 @@ def helimos(
                     f"{path} lists scan {max(indices)}, but {root / name / 'velodyne'} has"
                     f" {len(sequence)} scans"
                 )
-        sources.append(FolderSource(sequence, name, set().union(*listed.values())))
+        sources.append(FolderSource(sequence, name, set().union(*listed.values()), sensor=name))
     return sources
 
 

@@ -46,12 +46,14 @@ class Source(Protocol):
         base_T_sensor: (4, 4) mount of the sensor, or None where the data does not tell.
         labelled: whether there are labels; without, all points are UNLABELLED.
         where: the folder or file, for messages.
+        sensor: kind of LiDAR, or empty where the data does not tell.
     """
 
     name: str
     base_T_sensor: npt.NDArray[np.float64] | None
     labelled: bool
     where: str
+    sensor: str
 
     def __len__(self) -> int: ...
 

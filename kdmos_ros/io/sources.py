@@ -47,7 +47,7 @@ class BagSource:
             self._n_scans = bag.n_scans
             self.base_T_sensor: npt.NDArray[np.float64] | None = bag.base_T_sensor
             self.labelled = labels is not None or bag.has_ground_truth
-        self.name, self.where = path.stem, str(path)
+        self.name, self.where, self.sensor = path.stem, str(path), ""
 
     def __len__(self) -> int:
         return self._n_scans
@@ -90,6 +90,7 @@ class SimulatedSource:
 
         self._drive: Drive = make_drive(seed, **options)
         self.base_T_sensor: npt.NDArray[np.float64] | None = self._drive.base_T_sensor
+        self.sensor = self._drive.sensor.name
         self.name = self.where = f"{SIMULATED}{seed}"
 
     def __len__(self) -> int:
@@ -118,7 +119,7 @@ class CachedDriveSource:
 
         self._drive = load_drive(path)
         self.base_T_sensor: npt.NDArray[np.float64] | None = self._drive.base_T_sensor
-        self.name, self.where = path.stem, str(path)
+        self.name, self.where, self.sensor = path.stem, str(path), self._drive.sensor
 
     def __len__(self) -> int:
         return len(self._drive.scans)
