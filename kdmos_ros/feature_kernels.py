@@ -11,18 +11,33 @@ from kdmos_ros.visibility import UNKNOWN
 
 # The position of a name is its code in `point_columns`; the two codes after them stand for the
 # nearest and the farthest past range of a lag.
-GEOMETRIC_FEATURES = ("d_rho", "d_phi", "d_z", "rho", "phi", "z", "x", "y", "height", "intensity")
+GEOMETRIC_FEATURES = (
+    "d_rho",
+    "d_phi",
+    "d_z",
+    "rho",
+    "phi",
+    "z",
+    "x",
+    "y",
+    "height",
+    "intensity",
+    "ego_radial",
+    "ego_tangential",
+)
 NEAR, FAR = len(GEOMETRIC_FEATURES), len(GEOMETRIC_FEATURES) + 1
 
 
 @njit(cache=True, nogil=True)
 def point_columns(  # type: ignore[no-untyped-def]
-    codes, index, z_bin, level, rho, phi, height, intensity, z, extent, near, far
+    codes, index, z_bin, level, rho, phi, height, intensity, z, extent, near, far, velocity
 ):
     """Point features (P, F) float32 in one pass over the points; see GEOMETRIC_FEATURES.
 
     Offsets d_rho, d_phi, d_z are in cells from the cell's centre, -0.5 to 0.5; lengths are in
-    metres, phi in radians; height is clipped to the grid's range.
+    metres, phi in radians; height is clipped to the grid's range. ego_radial and ego_tangential are
+    the sensor's own speed towards the point and (unsigned) across, m/s: how far a cloud that is
+    not deskewed shifts what stands still, and in which way.
 
     Args:
         codes: (F, 2) int64 of `features`.
@@ -30,7 +45,9 @@ def point_columns(  # type: ignore[no-untyped-def]
         level: (N, 3); rho, phi, height, intensity, z: (N,) float32; z is what bins are made of.
         extent: rho_min, d_rho, d_phi, z_min, d_z, z_max of the grid.
         near, far: (N, L) float32 range differences.
+        velocity: (3,) float32 of the sensor, level frame, m/s.
     """
+    vx, vy = velocity[0], velocity[1]
     rho_min, d_rho, d_phi, z_min, d_z, z_max = extent
     out = np.empty((len(index), len(codes)), np.float32)
     for p in range(len(index)):
@@ -61,8 +78,12 @@ def point_columns(  # type: ignore[no-untyped-def]
                 value = level[i, 1]
             elif code == 8:
                 value = min(max(height[i], z_min), z_max)
-            else:
+            elif code == 9:
                 value = intensity[i]
+            elif code == 10:
+                value = (vx * level[i, 0] + vy * level[i, 1]) / rho[i]
+            else:
+                value = abs(vx * level[i, 1] - vy * level[i, 0]) / rho[i]
             out[p, column] = value
     return out
 

@@ -143,13 +143,15 @@ class FeatureExtractor:
         Raises:
             ValueError: the stamp is not newer than the last one.
         """
+        self._history.check(scan.stamp_ns)
         start = time.perf_counter()
         points = np.ascontiguousarray(scan.points, dtype=np.float32)
         image = self._beside(lambda: build_range_image(points))
         state, near, far = self._visibility(points, scan)
         newest = PastScan(scan.stamp_ns, scan.pose, image())
         compared = time.perf_counter()
-        frame, height = self._frame(points, scan.intensity, state, near, far)
+        velocity = self._rotation @ _velocity(scan, self._history.newest)
+        frame, height = self._frame(points, scan.intensity, state, near, far, velocity)
         if self.spec.vacated:
             newest = self._with_vacated(newest, frame, points, height)
         self._history.add(newest)
@@ -239,6 +241,7 @@ class FeatureExtractor:
         state: npt.NDArray[np.uint8],
         near: Float32,
         far: Float32,
+        velocity: Float32,
     ) -> tuple[FeatureFrame, Float32]:
         """The frame, and the height (N,) of all points above the local ground, metres."""
         grid, width = self.grid, self.spec.n_motion
@@ -269,11 +272,20 @@ class FeatureExtractor:
             (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max),
             near,
             far,
+            velocity,
         )
         frame = FeatureFrame(
             index, columns, cell, slots[cell], z_bin, np.flatnonzero(mask), motion(), len(points)
         )
         return frame, height
+
+
+def _velocity(scan: Scan, last: PastScan | None) -> Float32:
+    """(3,) velocity of the sensor since the last scan, sensor frame, m/s; 0 for the first one."""
+    if last is None:
+        return np.zeros(3, np.float32)
+    came_from = (invert(scan.pose) @ last.pose)[:3, 3]
+    return (came_from / ((last.stamp_ns - scan.stamp_ns) * 1e-9)).astype(np.float32)
 
 
 def _column_codes(spec: FeatureSpec) -> npt.NDArray[np.int64]:

@@ -44,19 +44,24 @@ class ScanHistory:
         """Forget everything."""
         self._scans.clear()
 
-    def add(self, scan: PastScan) -> None:
-        """Keep a scan.
-
-        Raises:
-            ValueError: it is not newer than the last one (reset first).
-        """
-        if self._scans and scan.stamp_ns <= self._scans[-1].stamp_ns:
+    def check(self, stamp_ns: int) -> None:
+        """Raise ValueError unless a stamp is newer than the last one (reset first)."""
+        if self._scans and stamp_ns <= self._scans[-1].stamp_ns:
             raise ValueError(
-                f"scan at {scan.stamp_ns} ns is not newer than {self._scans[-1].stamp_ns} ns"
+                f"scan at {stamp_ns} ns is not newer than {self._scans[-1].stamp_ns} ns"
             )
+
+    def add(self, scan: PastScan) -> None:
+        """Keep a scan; raises ValueError as `check` does."""
+        self.check(scan.stamp_ns)
         self._scans.append(scan)
         while scan.stamp_ns - self._scans[0].stamp_ns > self._keep_ns:
             self._scans.popleft()
+
+    @property
+    def newest(self) -> PastScan | None:
+        """The scan that was added last."""
+        return self._scans[-1] if self._scans else None
 
     def at_lag(self, stamp_ns: int, lag_s: float) -> PastScan | None:
         """The scan whose age at stamp_ns is nearest to lag_s, or None if none is near enough."""

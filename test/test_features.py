@@ -155,3 +155,12 @@ def test_feature_counts():
     spec = FeatureSpec(point=("rho", "visibility"), visibility=VisibilitySpec(lags_s=(0.2,)))
     assert (spec.n_point, spec.n_motion) == (3, 9)
     assert FeatureSpec(point=("rho",)).n_point == 1
+
+
+def test_ego_features_are_the_sensors_speed_towards_and_across():
+    fx = FeatureExtractor(GRID, FeatureSpec(point=("ego_radial", "ego_tangential")), MOUNT)
+    points = np.array([[10, 0, 0], [0, -10, 0], [-6, 8, 0]], np.float32)
+    assert not fx.push(Scan(points, None, 0, np.eye(4))).point.any(), "the first scan knows none"
+    pose = make_transform(np.eye(3), [1.0, 0, 0])
+    frame = fx.push(Scan(points, None, 200_000_000, pose))
+    np.testing.assert_allclose(frame.point, [[5, 0], [0, 5], [-3, 4]], atol=1e-5)
