@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,42 @@ def draw(report: Report, folder: Path) -> list[Path]:
     if parts.knows_speed:
         names = labels_of(SPEED_EDGES_MPS, "m/s")
         figures["by_speed"] = _bars(parts.by_speed, names, "speed over ground", ("recall",))
-    paths = []
-    for name, figure in figures.items():
-        path = folder / f"{name}.png"
-        with new_file(path) as part:
-            figure.savefig(part, dpi=110, bbox_inches="tight")
-        paths.append(path)
-    return paths
+    if len(report.sensors) > 1:
+        figures["by_sensor"] = _bars(list(report.sensors.values()), list(report.sensors), "sensor")
+    return [_save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+
+
+def draw_delays(results: Sequence[Mapping[str, Any]], folder: Path) -> Path:
+    """Draw IoU against delay; returns the path.
+
+    Args:
+        results: contents of the JSON files of `kdmos eval`, on the same data with different
+            look-ahead; of one model or several.
+    """
+    figure = Figure(figsize=(7, 4))
+    axes = figure.subplots()
+    for model in dict.fromkeys(result["model"] for result in results):
+        rows = sorted(
+            (result["lookahead"], result["iou_moving"])
+            for result in results
+            if result["model"] == model and result["iou_moving"] is not None
+        )
+        axes.plot(*zip(*rows, strict=True) if rows else ([], []), marker="o", label=model)
+        for scans, iou in rows:
+            axes.annotate(
+                f"{iou:.3f}", (scans, iou), (0, 6), textcoords="offset points", ha="center"
+            )
+    _finish(axes, "delay, scans")
+    axes.set_xticks(sorted({result["lookahead"] for result in results}))
+    axes.set_ylabel(_TITLES["iou"])
+    axes.legend(frameon=False, loc="lower right")
+    return _save(figure, folder / "by_delay.png")
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    with new_file(path) as part:
+        figure.savefig(part, dpi=110, bbox_inches="tight")
+    return path
 
 
 def _bars(
@@ -65,7 +95,7 @@ def _bars(
     if len(figures) > 1:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=3, frameon=False)
     else:
-        axes.set_ylabel(_TITLES[figures[0]])
+        axes.set_ylabel(f"{_TITLES[figures[0]]} (false positives have no speed)")
     return figure
 
 
@@ -119,7 +149,7 @@ def _confusion(report: Report) -> Figure:
         text = f"{int(n):,}\n{100 * share[row, column]:.3f} %"
         left.text(column, row, text, ha="center", va="center", color=colour)
     left.set_xticks([0, 1], ["called moving", "not called moving"])
-    left.set_yticks([0, 1], ["moving", "static"], rotation=90, va="center")
+    left.set_yticks([0, 1], ["truth: moving", "truth: static"], rotation=90, va="center")
     iou = "n/a" if c.iou is None else f"{c.iou:.4f}"
     left.set_title(f"{report.model}: moving IoU {iou}, {report.scans} scans", fontsize=11)
     if report.breakdown.worst is None:
