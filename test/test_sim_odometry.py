@@ -40,15 +40,23 @@ def test_it_drifts_but_stays_close():
     assert 0.1 < np.mean(ends) < 0.02 * 240
 
 
-def test_errors_of_neighbouring_scans_are_correlated():
+def pitch_errors(lag: int) -> list[float]:
+    """Degrees by which the pitch between scans `lag` apart is off, one figure for each seed."""
     local = invert(TRUTH[0]) @ TRUTH
-    correlation = []
-    for seed in range(12):
+    out = []
+    for seed in range(40):
         poses = noisy_odometry(np.random.default_rng(seed), TRUTH, TIMES)
-        error = np.array([invert(t) @ p for t, p in zip(local, poses, strict=True)])[:, 2, 3]
-        error = error - np.polyval(np.polyfit(TIMES, error, 1), TIMES)
-        correlation.append(np.corrcoef(error[1:], error[:-1])[0, 1])
-    assert 0.3 < np.mean(correlation) < 0.98
+        error = np.array([invert(t) @ p for t, p in zip(local, poses, strict=True)])
+        pitch = np.arcsin(error[:, 0, 2])
+        out.append(float(np.rad2deg(np.std(pitch[lag:] - pitch[:-lag]))))
+    return out
+
+
+def test_errors_add_up_over_a_second_or_two_and_differ_between_drives():
+    soon, late = pitch_errors(2), pitch_errors(16)
+    assert 0.008 < np.median(soon) < 0.035
+    assert 0.05 < np.median(late) < 0.2
+    assert max(late) > 5 * min(late)
 
 
 def test_rotation_is_yaw_after_pitch_after_roll():
