@@ -131,20 +131,23 @@ def make_ground(
     steep = rng.random() < 0.3
     gradient = rng.normal(0, 0.035 if steep else 0.006, 2)
     base = gradient[0] * x[:, None] + gradient[1] * y[None, :]
-    base = base + _waves(rng, x, y, 0.02 if wild else 0.006) + rng.normal(0, 0.006, (nx, ny))
+    base = base + _waves(rng, x, y, 0.02 if wild else 0.006)
     edge = np.full((nx, ny), -20.0 if paved else 60.0, dtype=np.float32)
     for line, half_width in roads:
         _distance_to_lines(
             x.astype(np.float32), y.astype(np.float32), line.astype(np.float32),
             np.float32(half_width), edge,
         )  # fmt: skip
+    # Roads are even to about a centimetre; verges and gardens are not.
+    bumps = np.where(edge > 0.5, rng.uniform(0.01, 0.05), rng.uniform(0.004, 0.014))
+    base = base + bumps * rng.normal(size=(nx, ny))
     profile = np.array(
         [
             rng.uniform(0.08, 0.15) if rng.random() < 0.8 and not wild else 0.0,
-            rng.uniform(0.0, 0.025),
+            rng.uniform(0.0, 0.035),
             0.0 if wild else rng.uniform(1.5, 5.0),
-            rng.choice([0.0, rng.uniform(-0.12, 0.25)], p=[0.6, 0.4]),
-            rng.uniform(0.02, 0.08) if wild else rng.uniform(0.005, 0.04),
+            rng.choice([0.0, rng.uniform(-0.12, 0.25)], p=[0.4, 0.6]),
+            rng.uniform(0.02, 0.1) if wild else rng.uniform(0.01, 0.08),
         ]
     )
     grid = np.stack([base, edge], axis=-1).astype(np.float32)

@@ -58,7 +58,7 @@ class Stage:
         if mode == "creeping":
             return desired_speed(rng, self.times, rng.uniform(0.4, 2.5),
                                  str(rng.choice(["steady", "stop_and_go", "varying"])))  # fmt: skip
-        cruise = rng.uniform(0.35, 1.0) * fastest
+        cruise = rng.uniform(0.45, 1.0) * fastest
         style = rng.choice(["steady", "varying", "starting", "stopping"], p=[0.5, 0.3, 0.1, 0.1])
         return desired_speed(rng, self.times, cruise, str(style))
 
