@@ -3,7 +3,10 @@
 model.json     the specification below and the SHA-256 of each graph
 encoder.onnx   point_features (N, F) -> point_embedding (N, C)
 bev.onnx       appearance (cells, C), motion (cells, M), cells (K,) -> logits (K, n_z, classes)
+bev.int8.onnx, encoder.fp16.onnx ...   the same in other precisions, if there are any
 CARD.md        data, command, figures
+
+All graphs read and write float32, whatever they compute in.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ FORMAT = 1
 DEFAULT_MODEL = "kdmos_s"
 SPEC_FILE = "model.json"
 GRAPHS = ("encoder.onnx", "bev.onnx")
+"""The graphs in single precision, which every model has."""
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,16 @@ class ModelSpec:
     def digest(self) -> str:
         """Short hash of the specification, the graphs' hashes in it: tells models apart."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those of PRECISIONS that at least one graph is there in."""
+        return tuple(p for p in PRECISIONS if any(graph_file(g, p) in self.sha256 for g in GRAPHS))
+
+    def graph_in(self, graph: str, precision: str) -> str:
+        """File of one of GRAPHS in a precision; in single precision if it was not worth one."""
+        name = graph_file(graph, precision)
+        return name if name in self.sha256 else graph
 
     @staticmethod
     def from_json(text: str, where: str) -> ModelSpec:
@@ -111,25 +126,40 @@ def find_model(name: str | Path = DEFAULT_MODEL) -> Path:
     raise ModelError(f"no model {str(name)!r}: not a model folder, nor one of {names}")
 
 
+def graph_file(graph: str, precision: str) -> str:
+    """Name of one of GRAPHS in one of PRECISIONS, as "bev.int8.onnx"."""
+    return graph if precision == PRECISIONS[0] else graph.replace(".onnx", f".{precision}.onnx")
+
+
 def load_spec(folder: Path) -> ModelSpec:
-    """Read and check a model folder's specification and the hashes of its graphs.
+    """Read and check a model folder's specification and the hashes of all its graphs.
 
     Raises:
         ModelError: a file is missing, unreadable or changed.
     """
     path = folder / SPEC_FILE
     spec = ModelSpec.from_json(_read(path).decode("utf-8", errors="replace"), str(path))
+    known = [graph_file(graph, precision) for graph in GRAPHS for precision in PRECISIONS]
     for name in GRAPHS:
         if name not in spec.sha256:
             raise ModelError(f"{path}: no hash of {name}")
+    for name in spec.sha256:
+        if name not in known:
+            raise ModelError(f"{path}: a hash of {name}, which is no graph of a model")
         if hashlib.sha256(_read(folder / name)).hexdigest() != spec.sha256[name]:
             raise ModelError(f"{folder / name}: damaged or replaced, its hash is not model.json's")
     return spec
 
 
 def save_spec(spec: ModelSpec, folder: Path) -> ModelSpec:
-    """Write model.json with the hashes of the graphs in the folder; returns what was written."""
-    hashes = {name: hashlib.sha256(_read(folder / name)).hexdigest() for name in GRAPHS}
+    """Write model.json with the hashes of the graphs in the folder; returns what was written.
+
+    Raises:
+        ModelError: one of GRAPHS is missing or unreadable.
+    """
+    more = [graph_file(graph, p) for graph in GRAPHS for p in PRECISIONS[1:]]
+    names = [*GRAPHS, *(name for name in more if (folder / name).exists())]
+    hashes = {name: hashlib.sha256(_read(folder / name)).hexdigest() for name in names}
     spec = dataclasses.replace(spec, sha256=hashes)
     temporary = folder / (SPEC_FILE + ".part")
     temporary.write_text(spec.to_json(), encoding="utf-8")

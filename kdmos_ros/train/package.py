@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from kdmos_ros.errors import ModelError
-from kdmos_ros.model import GRAPHS, SPEC_FILE, ModelSpec, save_spec
+from kdmos_ros.model import GRAPHS, PRECISIONS, SPEC_FILE, ModelSpec, graph_file, save_spec
 from kdmos_ros.train.config import StudentConfig
 from kdmos_ros.train.export import export_student
 from kdmos_ros.train.student import Student
@@ -45,7 +45,8 @@ def write_model(student: Student, spec: ModelSpec, folder: Path) -> ModelSpec:
     Args:
         student: trained weights.
         spec: what they depend on; its `network` and `sha256` are ignored and written anew.
-        folder: the model folder, made if missing. Other files in it stay.
+        folder: the model folder, made if missing. Graphs in other precisions that
+            it has are removed; other files stay.
 
     Returns:
         The specification as written.
@@ -59,6 +60,9 @@ def write_model(student: Student, spec: ModelSpec, folder: Path) -> ModelSpec:
         # The specification last: until then its hashes refuse a half-replaced model.
         for file in (*GRAPHS, SPEC_FILE):
             os.replace(made / file, folder / file)
+    for graph in GRAPHS:  # of the weights before
+        for precision in PRECISIONS[1:]:
+            (folder / graph_file(graph, precision)).unlink(missing_ok=True)
     return written
 
 
