@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         parsed = make_parser().parse_args(arguments)
+        parsed.words = sys.argv[1:] if arguments is None else list(arguments)
         status = int(parsed.run(parsed))
         sys.stdout.flush()  # here, so that a closed pipe is seen below
         return status

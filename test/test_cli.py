@@ -13,6 +13,7 @@ from kdmos_ros import cli
 from kdmos_ros.commands import _options
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.labels import MOVING, STATIC
+from kdmos_ros.model import ModelSpec
 from kdmos_ros.segmenter import Segmentation
 
 N_SCANS, N_POINTS = 4, 50
@@ -22,6 +23,7 @@ class ForwardSegmenter:
     """Calls everything in front of the sensor moving; stands in for a model."""
 
     model_name, provider = "forward", "CPUExecutionProvider"
+    spec = ModelSpec("forward")
 
     def set_mount(self, mount):
         assert mount[2, 3] == 1.8

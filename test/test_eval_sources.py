@@ -13,6 +13,7 @@ from kdmos_ros.breakdown import RANGE_EDGES_M, SPEED_EDGES_MPS, Breakdown
 from kdmos_ros.geometry import from_pose
 from kdmos_ros.io.semantickitti_writer import new_sequence
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED, from_benchmark, to_benchmark
+from kdmos_ros.model import ModelSpec
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmenter import Segmentation
 from kdmos_ros.sim import Kind
@@ -27,6 +28,7 @@ class ForwardSegmenter:
 
     def __init__(self):
         self.resets, self.stamp = 0, -1
+        self.spec = ModelSpec("forward", sha256={"bev.onnx": "abc"})
 
     def set_mount(self, mount):
         pass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,26 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=count, default=0, metavar="N", help="CPU threads; 0: all cores"
     )
+
+
+def shown_command(words: Sequence[str], without: Mapping[str, int]) -> str:
+    """A command line as others can type it: absolute paths cut short, some options left out.
+
+    Args:
+        words: after "kdmos".
+        without: options to leave out, and how many values each has.
+    """
+    shown = ["kdmos"]
+    rest = iter(words)
+    for word in rest:
+        option, equals, value = word.rpartition("=")
+        if word in without or option in without:
+            for _ in range(0 if equals else without[word]):
+                next(rest, None)
+        else:
+            short = "/".join(Path(value).parts[-2:]) if value.startswith("/") else value
+            shown.append(f"{option}{equals}{short}")
+    return shlex.join(shown)
 
 
 def open_bag(path: Path, args: argparse.Namespace) -> BagReader:

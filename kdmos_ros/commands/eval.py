@@ -22,6 +22,7 @@ from kdmos_ros.commands._options import (
     make_segmenter,
     open_bag,
     positive,
+    shown_command,
 )
 from kdmos_ros.commands._pose_options import (
     add_error_options,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from kdmos_ros.segmenter import Segmenter
 
 TABLES = ("range", "class", "speed", "sensor")
+_OUTPUTS = {"--json": 1, "--plot": 1, "--predictions": 1, "--zip": 0}  # and their values
 _WHAT = {
     "range": "horizontal range",
     "class": "object class",
@@ -103,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; returns the exit status."""
     from kdmos_ros.bag_evaluation import Report
     from kdmos_ros.io.atomic import new_file
+    from kdmos_ros.train.card import weights_of
 
     with ExitStack() as stack:
         # All data is opened before the model is loaded: what is wrong with it is said at once.
@@ -129,7 +132,13 @@ def run(args: argparse.Namespace) -> int:
         else:
             run_sources(args, sources, segmenter, report, stack)
         if report_file is not None:
-            report_file.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+            content = {
+                **report.to_dict(),
+                "data": args.bag.name,
+                "command": shown_command(args.words, without=_OUTPUTS),
+                "weights": weights_of(segmenter.spec),
+            }
+            report_file.write_text(json.dumps(content, indent=2) + "\n")
         if args.plot:
             draw(report, args.plot)
     print(report.to_text([table for table in TABLES if getattr(args, f"by_{table}")]))

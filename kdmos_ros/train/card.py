@@ -1,64 +1,105 @@
-"""Writes a model's card from its specification: data, command, seed, hashes, figures."""
+"""Writes a model's card: how it was made, from its specification, and how good it is.
+
+MODEL/figures/*.json, written by `kdmos eval DATA --json`, become tables, and MODEL/NOTES.md a
+section: nothing in a card is written by hand elsewhere.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kdmos_ros.errors import KdmosError
 from kdmos_ros.model import ModelSpec
+from kdmos_ros.train.card_tables import recordings, simulated
 
-CARD = "CARD.md"
+CARD, FIGURES, NOTES = "CARD.md", "figures", "NOTES.md"
 
 
-def write_card(spec: ModelSpec, folder: Path) -> None:
-    """Write CARD.md. Every figure in it comes from the specification."""
+def write_card(spec: ModelSpec, folder: Path) -> list[Path]:
+    """Write CARD.md of the model in a folder.
+
+    Returns:
+        Files of figures that were left out, since they are of other weights.
+
+    Raises:
+        KdmosError: a file of figures is not one.
+    """
+    contents = {path: _read(path) for path in sorted((folder / FIGURES).glob("*.json"))}
+    stale = [path for path, content in contents.items() if content["weights"] != weights_of(spec)]
+    current = {path.stem: content for path, content in contents.items() if path not in stale}
+    drawn = {name: c for name, c in current.items() if c["data"].startswith("sim:")}
+    recorded = {name: c for name, c in current.items() if name not in drawn}
+    notes = folder / NOTES
+    sections = [
+        _facts(spec, folder),
+        _validation(spec.training),
+        *(simulated(name, content) for name, content in drawn.items()),
+        *([recordings(recorded)] if recorded else []),
+        *([notes.read_text(encoding="utf-8").strip()] if notes.exists() else []),
+        _graphs(spec),
+    ]
+    (folder / CARD).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    return stale
+
+
+def weights_of(spec: ModelSpec) -> str:
+    """What tells a model's weights apart, whatever precisions and notes are added to it."""
+    return spec.sha256.get("bev.onnx", "")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not {"weights", "data", "command", "iou_moving"} <= content.keys():
+            raise ValueError("not written by kdmos eval --json")
+    except (OSError, ValueError, AttributeError) as error:
+        raise KdmosError(f"{path}: not figures for a card: {error}") from error
+    return dict(content)
+
+
+def _facts(spec: ModelSpec, folder: Path) -> str:
     made = spec.training
     recipe = made["recipe"]
-    data, fit, figures = recipe["data"], recipe["fit"], made["simulated_validation"]
+    fit = recipe["fit"]
     size = sum((folder / name).stat().st_size for name in spec.sha256) / 1e6
-    sensors = ", ".join(f"{name} {share:g}" for name, share in data["sensors"].items())
-    hashes = "\n".join(f"| `{name}` | `{value}` |" for name, value in spec.sha256.items())
-    text = f"""# {spec.name}
-
-Finds moving points in LiDAR scans; trained on simulated drives only.
-
-| | |
-|---|---|
-| command | `{made["command"]}` |
-| code | {made["code"]} |
-| data | {data["drives"]} simulated drives of {data["scans"]} scans, sensors: {sensors} |
-| seed | {recipe["seed"]} |
-| steps | {fit["steps"]}, {fit["batch_size"]} scans each |
-| teacher | {_teacher(recipe)} |
-| machine | {made["cpu_cores"]} CPU cores, {made["device"]}; {made["minutes"]:g} minutes |
-| parameters | {made["parameters"]:,} |
-| size | {size:.1f} MB |
-| grid | {spec.grid.n_rho} x {spec.grid.n_phi}, {spec.grid.rho_min:g} to {spec.grid.rho_max:g} m |
-| past scans | {", ".join(f"{lag:g}" for lag in spec.features.visibility.lags_s)} s ago |
-| intensity | {"used" if "intensity" in spec.features.point else "not used"} |
-| look-ahead | 0 |
-
-## Figures on simulated validation
-
-{data["validation_drives"]} drives with seeds that training never saw. The threshold was chosen
-here: the lowest at which at most {100 * fit["false_alarms"]:g} % of the points of drives without
-movers are called moving.
-
-| threshold | moving IoU | precision | recall | called moving in drives without movers |
-|---|---|---|---|---|
-| {figures["threshold"]:g} | {figures["iou_moving"]:.3f} | {figures["precision"]:.3f} | \
-{figures["recall"]:.3f} | {100 * figures["false_alarms_without_movers"]:.3f} % |
-
-## Graphs
-
-| file | SHA-256 |
-|---|---|
-{hashes}
-"""
-    (folder / CARD).write_text(text, encoding="utf-8")
+    rows = {
+        "command": f"`{made['command']}`",
+        "code": made["code"],
+        "data": _data(recipe["data"]),
+        "seed": recipe["seed"],
+        "steps": f"{fit['steps']}, {fit['batch_size']} scans each",
+        "teacher": _teacher(recipe),
+        "machine": f"{made['cpu_cores']} CPU cores, {made['device']}; {made['minutes']:g} minutes",
+        "parameters": f"{made['parameters']:,}",
+        "multiply-accumulates": _macs(made),
+        "size": f"{size:.1f} MB",
+        "grid": f"{spec.grid.n_rho} x {spec.grid.n_phi}, {spec.grid.rho_min:g} to"
+        f" {spec.grid.rho_max:g} m",
+        "past scans": f"{', '.join(f'{lag:g}' for lag in spec.features.visibility.lags_s)} s ago",
+        "intensity": "used" if "intensity" in spec.features.point else "not used",
+    }
+    lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
+    return f"# {spec.name}\n\nFinds moving points in LiDAR scans.\n\n| | |\n|---|---|\n{lines}"
 
 
-def _teacher(recipe: dict[str, Any]) -> str:
+def _data(data: Mapping[str, Any]) -> str:
+    parts = []
+    if data["drives"]:
+        sensors = ", ".join(f"{name} {share:g}" for name, share in data["sensors"].items())
+        parts.append(
+            f"{data['drives']} simulated drives of {data['scans']} scans, sensors: {sensors}"
+        )
+    for source in data.get("sources", ()):
+        which = ", ".join(source["sequences"] or source["splits"])
+        parts.append(f"{source['name'] or Path(source['path']).name} ({which})")
+    only = "" if data.get("sources") else "; no recorded data"
+    return "; ".join(parts) + only
+
+
+def _teacher(recipe: Mapping[str, Any]) -> str:
     distil = recipe["distil"]
     if distil is None:
         return "none"
@@ -66,3 +107,30 @@ def _teacher(recipe: dict[str, Any]) -> str:
     if distil["external"] is None:
         source = f"one of the same recipe, {recipe['teacher']['fit']['steps']} steps"
     return f"{source}; {distil['weight']:g} x {distil['loss']}"
+
+
+def _macs(made: Mapping[str, Any]) -> str:
+    if "macs" not in made:
+        return ""
+    return f"{made['macs'] / 1e9:.2f} billion for a scan of {made['macs_points']:,} points"
+
+
+def _validation(made: Mapping[str, Any]) -> str:
+    recipe, figures = made["recipe"], made["simulated_validation"]
+    data = recipe["data"]
+    recorded = data.get("validation") or data.get("sources", ())
+    what = "Held-out drives" if recorded else f"{data['validation_drives']} simulated drives"
+    return f"""## Validation
+
+{what} that training never saw. The threshold was chosen here: the lowest at which at most
+{100 * recipe["fit"]["false_alarms"]:g} % of the points of drives without movers are called moving.
+
+| threshold | moving IoU | precision | recall | called moving in drives without movers |
+|---|---|---|---|---|
+| {figures["threshold"]:g} | {figures["iou_moving"]:.3f} | {figures["precision"]:.3f} | \
+{figures["recall"]:.3f} | {100 * figures["false_alarms_without_movers"]:.3f} % |"""
+
+
+def _graphs(spec: ModelSpec) -> str:
+    hashes = "\n".join(f"| `{name}` | `{value}` |" for name, value in spec.sha256.items())
+    return f"## Graphs\n\n| file | SHA-256 |\n|---|---|\n{hashes}"

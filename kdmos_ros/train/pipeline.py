@@ -29,11 +29,12 @@ from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.package import write_model
 from kdmos_ros.train.recipe import Recipe
 from kdmos_ros.train.simulate import VALIDATION_SEED, SimulatedDrive, simulate_drives
-from kdmos_ros.train.student import count_parameters
+from kdmos_ros.train.student import count_macs, count_parameters
 from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits
 from kdmos_ros.train.validate import choose_threshold, teacher_figures
 from kdmos_ros.train.weights import load_student, load_teacher, progress_of
 
+_MACS_POINTS = 100_000  # a scan of an HDL-64E
 STAGES = ("simulate", "teacher", "logits", "student", "export")
 
 
@@ -124,6 +125,8 @@ class Run:
             "code": _code_version(),
             "recipe": recipe.to_dict(),
             "parameters": count_parameters(student),
+            "macs": count_macs(student, _MACS_POINTS),
+            "macs_points": _MACS_POINTS,
             "steps": step,
             "minutes": round(seconds / 60, 1),
             "cpu_cores": os.cpu_count(),

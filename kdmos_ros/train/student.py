@@ -9,7 +9,14 @@ from kdmos_ros.train.bevnet import BevNet
 from kdmos_ros.train.config import StudentConfig, reference_config, small_config
 from kdmos_ros.train.encoder import PointEncoder, cell_max
 
-__all__ = ["Student", "StudentConfig", "count_parameters", "reference_config", "small_config"]
+__all__ = [
+    "Student",
+    "StudentConfig",
+    "count_macs",
+    "count_parameters",
+    "reference_config",
+    "small_config",
+]
 
 
 class Student(nn.Module):
@@ -75,6 +82,26 @@ class Student(nn.Module):
         m = motion.view(batch, h, w, -1).permute(0, 3, 1, 2)
         features = self.bev(a, m).permute(0, 2, 3, 1)
         return features.reshape(batch * h * w, -1)
+
+
+@torch.no_grad()
+def count_macs(student: Student, n_points: int) -> int:
+    """Multiply-accumulates for one scan of n_points in the grid, spread over as many cells.
+
+    Of convolutions and matrix products; everything else is small beside them.
+    """
+    from torch.utils.flop_counter import FlopCounterMode  # takes seconds to import
+
+    config, like = student.config, next(student.parameters())
+    cells = torch.arange(n_points, device=like.device) % config.n_cells
+    points = like.new_zeros(n_points, config.n_point_features)
+    motion = like.new_zeros(1, config.n_cells, config.n_motion)
+    was_training = student.training
+    student.eval()
+    with FlopCounterMode(display=False) as counter:
+        student(points, cells, torch.zeros_like(cells), motion)
+    student.train(was_training)
+    return int(counter.get_total_flops()) // 2
 
 
 def count_parameters(module: nn.Module) -> int:
