@@ -77,7 +77,7 @@ class Report:
         """The same for people.
 
         Args:
-            tables: what to print too, of "sensor" and those of `Breakdown.to_text`.
+            tables: what to print too: "sensor", or of those of `Breakdown.tables`.
         """
         c = self.confusion
         lines = [
@@ -94,9 +94,11 @@ class Report:
             lines.append(f"scans dropped: {dropped}")
         if len(self.sequences) > 1:
             lines += [f"sequence {n}: IoU {_figure(p.iou)}" for n, p in self.sequences.items()]
-        if "sensor" in tables and self.sensors:
-            lines += figure_table("sensor", self.sensors)
-        lines += self.breakdown.to_text(tables)
+        known = {**self.breakdown.tables(), "sensor": figure_table("sensor", self.sensors)}
+        for table in tables:
+            lines += (
+                known[table] if len(known[table]) > 1 else [f"by {table}: not known of this data"]
+            )
         lines.append(latency_table(self.latency))
         return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -98,25 +98,21 @@ class Breakdown:
         ]
         return content
 
-    def to_text(self, tables: Collection[str] = ("range", "class", "speed")) -> list[str]:
-        """Lines of the tables that are asked for and that there are figures for."""
-        lines = []
-        if "range" in tables:
-            names = labels_of(RANGE_EDGES_M, "m")
-            lines += figure_table("range", dict(zip(names, self.by_range, strict=True)))
-        if "class" in tables and self.by_kind:
-            lines.append(f"{'class':<14}{'moving':>9}{'recall':>9}{'still':>11}{'FP share':>10}")
-            for kind, c in sorted(self.by_kind.items()):
-                lines.append(
-                    f"{kind_name(kind):<14}{c.tp + c.fn:>9}{_cell(c.recall):>9}"
-                    f"{c.fp + c.tn:>11}{_cell(c.false_positive_share, 5):>10}"
-                )
-        if "speed" in tables and self.knows_speed:
-            lines.append(f"{'speed':<14}{'moving':>9}{'recall':>9}")
-            for label, c in zip(labels_of(SPEED_EDGES_MPS, "m/s"), self.by_speed, strict=True):
-                if c.labelled:
-                    lines.append(f"{label:<14}{c.tp + c.fn:>9}{_cell(c.recall):>9}")
-        return lines
+    def tables(self) -> dict[str, list[str]]:
+        """Lines of the tables "range", "class" and "speed", the heading first."""
+        names = labels_of(RANGE_EDGES_M, "m")
+        kinds = [f"{'class':<14}{'moving':>9}{'recall':>9}{'still':>11}{'FP share':>10}"]
+        for kind, c in sorted(self.by_kind.items()):
+            kinds.append(
+                f"{kind_name(kind):<14}{c.tp + c.fn:>9}{_cell(c.recall):>9}"
+                f"{c.fp + c.tn:>11}{_cell(c.false_positive_share, 5):>10}"
+            )
+        speeds = [f"{'speed':<14}{'moving':>9}{'recall':>9}"]
+        for label, c in zip(labels_of(SPEED_EDGES_MPS, "m/s"), self.by_speed, strict=True):
+            if c.labelled:
+                speeds.append(f"{label:<14}{c.tp + c.fn:>9}{_cell(c.recall):>9}")
+        by_range = figure_table("range", dict(zip(names, self.by_range, strict=True)))
+        return {"range": by_range, "class": kinds, "speed": speeds}
 
 
 def figure_table(what: str, rows: Mapping[str, ConfusionAccumulator]) -> list[str]:

@@ -173,6 +173,13 @@ def test_hidden_labels_give_predictions_only(root, segmenter, tmp_path, capsys):
     assert len(list((tmp_path / "out/sequences/08/predictions").iterdir())) == N_SCANS
 
 
+def test_what_the_data_does_not_tell_is_said(root, segmenter, tmp_path, capsys):
+    evaluate(tmp_path, root, "--by-range", "--by-speed", "--by-sensor")
+    printed = capsys.readouterr().out
+    assert "by speed: not known of this data\nby sensor: not known" in printed
+    assert "0-20 m" in printed
+
+
 def test_one_sequence_folder(root, segmenter, tmp_path):
     content = evaluate(tmp_path, root / "sequences" / "30", "--limit", "2")
     assert content["scans"] == 2 and list(content["sequences"]) == ["30"]

@@ -149,6 +149,36 @@ def test_a_drive_made_anew_is_the_stored_one(tmp_path):
         np.testing.assert_allclose(a.speed, b.speed, atol=0.1251)
 
 
+def test_drives_made_anew_keep_logits_and_a_late_start(tmp_path):
+    pytest.importorskip("torch", reason="training needs torch")
+    from kdmos_ros.features import FeatureSpec
+    from kdmos_ros.grid import PolarGrid
+    from kdmos_ros.train.augment import AugmentRecipe
+    from kdmos_ros.train.logits import LogitsFolder
+    from kdmos_ros.train.samples import StudentReader
+    from kdmos_ros.train.simulate import SimulatedDrive
+    from kdmos_ros.train.stream import DriveStream
+
+    data = DataRecipe(scans=2, sensors={"vlp16": 1.0})
+    drives = [SimulatedDrive(data, seed) for seed in range(2)]
+    logits = LogitsFolder(tmp_path, "test")
+    for drive in drives:
+        content = drive.load()
+        rows = [np.ones((len(s.labels), 4), np.float32) for s in content.scans]
+        logits.write(content, drive.name, rows)
+    reader = StudentReader(PolarGrid(n_rho=48, n_phi=40, n_z=12), FeatureSpec(), logits)
+
+    def batches(start, n):
+        augment = AugmentRecipe(drop=1.0, pose_noise_m=0.1)
+        stream = iter(DriveStream(drives, reader, 1, 3, augment=augment, start=start, mix=2))
+        return [next(stream) for _ in range(n)]
+
+    for a, b in zip(batches(0, 5)[3:], batches(3, 2), strict=True):
+        np.testing.assert_array_equal(a.point, b.point)
+        np.testing.assert_array_equal(a.labels, b.labels)
+        assert (a.teacher == 1).all()
+
+
 def test_what_cannot_be_learned_from_is_named(kitti, tmp_path):
     with pytest.raises(KdmosError, match="two drives are called kitti-08-000000"):
         opened(tmp_path, *[SourceRecipe(str(kitti), sequences=("08",))] * 2)
@@ -240,6 +270,34 @@ def test_a_truncated_scan_names_itself_in_training(kitti, tmp_path):
     reader = StudentReader(PolarGrid(n_rho=48, n_phi=40, n_z=12), FeatureSpec())
     with pytest.raises(KdmosError, match=r"08/labels/000002\.label: 1207 bytes"):
         next(loader(DriveStream(drives, reader, 4, 0, mix=1)))
+
+
+def test_logits_of_another_program_for_a_folder(kitti, tmp_path):
+    """XX_N.npy, as KDMOS's code names them, for scan N of sequence XX."""
+    pytest.importorskip("torch", reason="training needs torch")
+    from kdmos_ros.train.pipeline import train
+    from kdmos_ros.train.recipe import DistilRecipe, FitRecipe, Recipe
+
+    data = DataRecipe(drives=0, scans=2, sources=(SourceRecipe(str(kitti), sequences=("02",)),))
+    recipe = Recipe(
+        "x", data=data, student={"width": 0.25, "halo": 0, "encoder_widths": (8, 8)},
+        fit=FitRecipe(steps=1, mix=1), distil=DistilRecipe(external="published"),
+    )  # fmt: skip
+    published = tmp_path / "published"
+    published.mkdir()
+    truth = [len(labelled.labels) for drive in opened(tmp_path, *data.sources, data=data)
+             for labelled in drive.load().scans]  # fmt: skip
+    for index, n in enumerate(truth[:-1]):
+        np.save(published / f"02_{index}.npy", np.full((n, 4), index, np.float32))
+    with pytest.raises(KdmosError, match=r"02_000003\.npy: no teacher logits of 02/000003 "):
+        train(recipe, "", tmp_path, None, "logits")
+    np.save(published / "02_000003.npy", np.full((truth[-1], 4), 3, np.float32))
+    train(recipe, "", tmp_path, None, "logits")
+    with np.load(tmp_path / "logits" / "kitti-02-000002-2x1.npz") as stored:
+        assert stored["logits"].dtype == np.float16
+        assert stored["logits"][:, 0].tolist() == [2.0] * truth[2] + [3.0] * truth[3]
+    train(recipe, "", tmp_path, None, "student")
+    assert (tmp_path / "checkpoint.pt").exists()
 
 
 def test_all_stages_on_a_recorded_data_set(kitti, tmp_path, capsys):

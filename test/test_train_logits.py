@@ -149,6 +149,7 @@ def test_published_logits_are_taken_over(case, tmp_path, number):
         (np.zeros((300, 4), np.int64), r"/000000 .*int64"),
         (np.full((300, 4), np.inf, np.float32), "/000000 .*not finite"),
         (b"\x93NUMPY broken", "unreadable teacher logits"),
+        (np.array([object()], dtype=object), "unreadable teacher logits"),  # would be unpickled
     ],
 )
 def test_bad_published_logits_name_file_and_scan(case, tmp_path, content, message):

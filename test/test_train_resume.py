@@ -126,6 +126,25 @@ def test_a_checkpoint_that_is_none_names_itself(drives, tmp_path):
         fit(RECIPE, stored, tmp_path)
 
 
+class Trap:
+    def __reduce__(self):
+        return (Path.touch, (Path(os.environ["KDMOS_TRAP"]),))
+
+
+def test_a_checkpoint_runs_no_code(drives, tmp_path, monkeypatch):
+    from kdmos_ros.train.weights import load_student
+
+    trap, path = tmp_path / "sprung", tmp_path / CHECKPOINT
+    monkeypatch.setenv("KDMOS_TRAP", str(trap))
+    torch.save({"step": 1, "student": Trap()}, path)
+    stored = [StoredDrive(drive) for drive in sorted(drives.glob("*.npz"))]
+    with pytest.raises(KdmosError, match=r"checkpoint\.pt"):
+        fit(RECIPE, stored, tmp_path)
+    with pytest.raises(KdmosError, match=r"checkpoint\.pt"):
+        load_student(path, RECIPE.student_config())
+    assert not trap.exists()
+
+
 def test_a_checkpoint_of_another_network_names_itself(tmp_path):
     torch.save({"step": 1, "part": torch.nn.Linear(2, 3).state_dict()}, tmp_path / "c.pt")
     with pytest.raises(KdmosError, match=r"c\.pt: does not fit this recipe"):

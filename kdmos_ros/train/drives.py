@@ -171,15 +171,23 @@ def _store(source: Source, recipe: SourceRecipe, data: DataRecipe, folder: Path)
     wanted = json.dumps([asdict(recipe), data.scans, data.spacing_s], sort_keys=True)
     key = hashlib.blake2b(f"{source.where} {wanted}".encode(), digest_size=6).hexdigest()
     target = folder / f"{source.name.replace(':', '_')}-{key}"
-    if not target.exists():
-        mount = source.base_T_sensor
-        if mount is None:
-            mount = make_transform(np.eye(3), [0, 0, recipe.height_m])
-        with new_folder(target) as scratch:
-            for number, scans in enumerate(_pieces(source, data)):
-                drive = LabelledDrive(scans, mount, recipe.sensor or "")
-                save_drive(drive, scratch / f"{source.name.replace(':', '_')}-{number:06d}.npz")
+    try:
+        if not target.exists():
+            with new_folder(target) as scratch:
+                _write(source, recipe, data, scratch)
+    except KdmosError:
+        if not target.exists():  # else another machine, with the same work folder, was faster
+            raise
     return sorted(target.glob("*.npz"))
+
+
+def _write(source: Source, recipe: SourceRecipe, data: DataRecipe, folder: Path) -> None:
+    mount = source.base_T_sensor
+    if mount is None:
+        mount = make_transform(np.eye(3), [0, 0, recipe.height_m])
+    for number, scans in enumerate(_pieces(source, data)):
+        drive = LabelledDrive(scans, mount, source.sensor)
+        save_drive(drive, folder / f"{source.name.replace(':', '_')}-{number:06d}.npz")
 
 
 def _pieces(source: Source, data: DataRecipe) -> Iterator[list[LabelledScan]]:
