@@ -316,7 +316,9 @@ def test_all_stages_on_a_recorded_data_set(kitti, tmp_path, capsys):
     assert logits == sorted(f"kitti-{name}-000000-4x1" for name in TRAIN)
     training = load_spec(out).training
     assert training["recipe"]["data"]["sources"][0]["path"] == str(kitti)
-    assert "kitti" in (out / "CARD.md").read_text()
+    assert training["simulated_validation"]["false_alarms_without_movers"] is None
+    card = (out / "CARD.md").read_text()
+    assert "| data | kitti (train) |" in card and "Held-out drives that training" in card
     before = (work / "checkpoint.pt").read_bytes()
     assert main(arguments) == 0
     assert (work / "checkpoint.pt").read_bytes() == before, "it was finished"

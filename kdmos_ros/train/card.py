@@ -119,6 +119,8 @@ def _validation(made: Mapping[str, Any]) -> str:
     recipe, figures = made["recipe"], made["simulated_validation"]
     data = recipe["data"]
     recorded = data.get("validation") or data.get("sources", ())
+    share = figures["false_alarms_without_movers"]
+    alarms = "-" if share is None else f"{100 * share:.3f} %"
     what = "Held-out drives" if recorded else f"{data['validation_drives']} simulated drives"
     return f"""## Validation
 
@@ -128,7 +130,7 @@ def _validation(made: Mapping[str, Any]) -> str:
 | threshold | moving IoU | precision | recall | called moving in drives without movers |
 |---|---|---|---|---|
 | {figures["threshold"]:g} | {figures["iou_moving"]:.3f} | {figures["precision"]:.3f} | \
-{figures["recall"]:.3f} | {100 * figures["false_alarms_without_movers"]:.3f} % |"""
+{figures["recall"]:.3f} | {alarms} |"""
 
 
 def _graphs(spec: ModelSpec) -> str:

@@ -119,7 +119,8 @@ class Run:
             recipe.fit.false_alarms,
         )  # fmt: skip
         figures: dict[str, Any] = everything.summary(threshold)
-        figures["false_alarms_without_movers"] = quiet.summary(threshold)["false_positive_share"]
+        share = quiet.summary(threshold)["false_positive_share"] if quiet.other.any() else None
+        figures["false_alarms_without_movers"] = share
         training = {
             "command": self.command,
             "code": _code_version(),
