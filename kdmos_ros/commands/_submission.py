@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 ARCHIVE = "submission.zip"
 
 
-def check_packable(predictions: Path | None, sources: list[Source]) -> None:
+def check_packable(args: argparse.Namespace, sources: list[Source]) -> None:
     """Before anything is run.
 
     Raises:
@@ -21,8 +22,10 @@ def check_packable(predictions: Path | None, sources: list[Source]) -> None:
     """
     from kdmos_ros.io.folder_sources import FolderSource
 
-    if predictions is None:
+    if args.predictions is None:
         raise KdmosError("--zip packs predictions; name their folder with --predictions DIR")
+    if args.limit is not None:
+        raise KdmosError("--zip packs whole sequences; leave out --limit")
     if not sources or not all(isinstance(source, FolderSource) for source in sources):
         raise KdmosError("--zip applies to folders in SemanticKITTI layout only")
 

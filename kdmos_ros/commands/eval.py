@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
             refuse_pose_options(args)
             sources = find_sources(args)
         if args.zip:
-            check_packable(args.predictions, sources)
+            check_packable(args, sources)
         report_file = stack.enter_context(new_file(args.json)) if args.json else None
         if args.plot:
             from kdmos_ros.eval_plots import draw  # now: it may lack matplotlib
