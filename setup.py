@@ -10,6 +10,8 @@ ROOT = Path(__file__).resolve().parent
 EXTRAS = {
     # NVIDIA GPUs; see CONTRIBUTING.md for its clash with the CPU build of the base install.
     "gpu": ["onnxruntime-gpu"],
+    # INT8 on Intel and AMD CPUs at several times the speed; clashes likewise.
+    "openvino": ["onnxruntime-openvino"],
     # ROS 2 Jazzy as wheels, for machines without a ROS 2 install.
     "ros": [
         "ros-rclpy[fastrtps]>=7.1.6,<8",

@@ -6,27 +6,26 @@ loses updates with several threads (ScatterND, onnxruntime #18048), so it is don
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from numba import njit
 
 from kdmos_ros.errors import ModelError
 from kdmos_ros.features import FeatureFrame
 from kdmos_ros.labels import CLASS_NAMES
-from kdmos_ros.model import ModelSpec, load_spec
-
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
-_CPU = PROVIDERS["cpu"]
+from kdmos_ros.model import GRAPHS, ModelSpec, load_spec
+from kdmos_ros.providers import (
+    AUTO,
+    PROVIDERS,
+    choose_precision,
+    graph_precision,
+    make_session,
+    usable_provider,
+)
 
 
 class Engine:
@@ -34,31 +33,48 @@ class Engine:
 
     Args:
         folder: the model folder.
-        provider: "auto" (CUDA where it works, else CPU) or a key of PROVIDERS.
-        num_threads: threads of the CPU provider; 0 means all cores.
+        provider: key of PROVIDERS, or "auto": CUDA, OpenVINO or CPU, the first that there is.
+        num_threads: threads on the CPU; 0 means all cores.
+        precision: one of model.PRECISIONS, or "auto": the fastest on the provider in use.
 
     Attributes:
         spec: the model's specification.
         provider: the execution provider in use, ONNX Runtime's name.
+        precision: of the grid network in use.
         fell_back: a provider was asked for by name and is not the one in use.
 
     Raises:
-        ModelError: no usable model in the folder, or its graphs do not fit its specification.
+        ModelError: no usable model in the folder, its graphs do not fit its specification, or it
+            cannot run in the precision asked for.
         ValueError: the provider's name is unknown.
     """
 
-    def __init__(self, folder: Path, provider: str = "auto", num_threads: int = 0) -> None:
-        if provider != "auto" and provider not in PROVIDERS:
-            raise ValueError(f"provider must be auto or one of {sorted(PROVIDERS)}: {provider!r}")
+    def __init__(
+        self,
+        folder: Path,
+        provider: str = AUTO,
+        num_threads: int = 0,
+        precision: str = AUTO,
+    ) -> None:
+        used = usable_provider(provider)
         self.spec: ModelSpec = load_spec(folder)
-        wanted = "cuda" if provider == "auto" else provider
-        available = PROVIDERS[wanted] in ort.get_available_providers()
-        names = [PROVIDERS[wanted], _CPU] if available and wanted != "cpu" else [_CPU]
-        self._encoder = _session(folder / "encoder.onnx", names, num_threads)
-        self._bev = _session(folder / "bev.onnx", names, num_threads)
-        self.provider: str = self._bev.get_providers()[0]
-        self.fell_back = provider != "auto" and self.provider != PROVIDERS[provider]
+        self._load(folder, used, num_threads, precision)
+        if used != "cpu" and self.provider == PROVIDERS["cpu"]:
+            # It did not start, for want of a driver say: take what is best on the CPU.
+            self._load(folder, "cpu", num_threads, precision)
+        self.fell_back = provider != AUTO and self.provider != PROVIDERS[provider]
         self._check(folder)
+
+    def _load(self, folder: Path, provider: str, num_threads: int, precision: str) -> None:
+        self.precision: str = choose_precision(self.spec, provider, precision)
+        files = graph_precision(provider, self.precision)
+        self._encoder, self._bev = (
+            make_session(
+                folder / self.spec.graph_in(graph, files), provider, self.precision, num_threads
+            )
+            for graph in GRAPHS
+        )
+        self.provider: str = self._bev.get_providers()[0]
 
     def _check(self, folder: Path) -> None:
         """The graphs' shapes must be the ones that the specification's grid and features give."""
@@ -85,6 +101,10 @@ class Engine:
             )
         self._n_appearance = int(shape["appearance"][1])
 
+    def bev_inputs(self, frame: FeatureFrame) -> dict[str, npt.NDArray[Any]]:
+        """What the grid network gets for a frame, by the names of its graph's inputs."""
+        return self._bev_inputs(frame, {})
+
     def run(self, frame: FeatureFrame, timings_ms: dict[str, float]) -> npt.NDArray[np.float32]:
         """Logits (K, n_z, classes) float32 of the frame's occupied cells.
 
@@ -92,32 +112,23 @@ class Engine:
             frame: features made with this engine's specification.
             timings_ms: gets the stages encoder, scatter and bev, milliseconds.
         """
+        inputs = self._bev_inputs(frame, timings_ms)
+        start = time.perf_counter()
+        (logits,) = self._bev.run(None, inputs)
+        timings_ms["bev"] = (time.perf_counter() - start) * 1e3
+        result: npt.NDArray[np.float32] = logits
+        return result
+
+    def _bev_inputs(
+        self, frame: FeatureFrame, timings_ms: dict[str, float]
+    ) -> dict[str, npt.NDArray[Any]]:
         start = time.perf_counter()
         (embedding,) = self._encoder.run(None, {"point_features": frame.point})
         encoded = time.perf_counter()
         appearance = scatter_max(embedding, frame.cell, self.spec.grid.n_cells)
-        scattered = time.perf_counter()
-        (logits,) = self._bev.run(
-            None, {"appearance": appearance, "motion": frame.motion, "cells": frame.occupied}
-        )
-        end = time.perf_counter()
         timings_ms["encoder"] = (encoded - start) * 1e3
-        timings_ms["scatter"] = (scattered - encoded) * 1e3
-        timings_ms["bev"] = (end - scattered) * 1e3
-        result: npt.NDArray[np.float32] = logits
-        return result
-
-
-def _session(path: Path, providers: list[str], num_threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = num_threads or os.cpu_count() or 1
-    options.log_severity_level = 3  # a missing GPU library is reported by `fell_back`, once
-    # Spinning threads would take a robot's other cores while there is nothing to do.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # ONNX Runtime raises many types of its own
-        raise ModelError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+        timings_ms["scatter"] = (time.perf_counter() - encoded) * 1e3
+        return {"appearance": appearance, "motion": frame.motion, "cells": frame.occupied}
 
 
 @njit(cache=True, nogil=True)

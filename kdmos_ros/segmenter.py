@@ -47,7 +47,7 @@ class Segmenter:
 
     Args:
         model: a model folder, or the name of a shipped model.
-        provider, num_threads: see Engine.
+        provider, num_threads, precision: see Engine.
         mount: (4, 4) T_base_sensor; None: level, at the height the model was made for.
 
     Raises:
@@ -61,8 +61,9 @@ class Segmenter:
         provider: str = "auto",
         num_threads: int = 0,
         mount: npt.NDArray[np.float64] | None = None,
+        precision: str = "auto",
     ) -> None:
-        self._engine = Engine(find_model(model), provider, num_threads)
+        self._engine = Engine(find_model(model), provider, num_threads, precision)
         if mount is None:
             mount = make_transform(np.eye(3), [0, 0, self.spec.sensor_height_m])
         self._extractor = FeatureExtractor(
@@ -83,6 +84,11 @@ class Segmenter:
     def provider(self) -> str:
         """ONNX Runtime's name of the execution provider in use."""
         return self._engine.provider
+
+    @property
+    def precision(self) -> str:
+        """Precision of the grid network in use, one of model.PRECISIONS."""
+        return self._engine.precision
 
     @property
     def fell_back(self) -> bool:

@@ -263,6 +263,8 @@ def test_start_up_imports_nothing_heavy():
 
 
 def test_providers_are_those_of_the_engine():
-    from kdmos_ros.engine import PROVIDERS
+    from kdmos_ros.model import PRECISIONS
+    from kdmos_ros.providers import PROVIDERS
 
     assert set(_options.PROVIDERS) == {"auto", *PROVIDERS}
+    assert list(_options.PRECISIONS) == ["auto", *PRECISIONS]

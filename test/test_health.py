@@ -8,7 +8,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from kdmos_ros.ros.health import Identity, diagnostics, judge
 from kdmos_ros.ros.statistics import Statistics
 
-CPU = Identity("small", "CPUExecutionProvider", False)
+CPU = Identity("small", "CPUExecutionProvider", False, "int8")
 
 
 def counted(received=0, labelled=0, late=0, **dropped):
@@ -73,6 +73,7 @@ def test_message_has_all_figures():
     assert status.name == "mos_node: segmentation"
     assert values["model"] == "small"
     assert values["provider"] == "CPUExecutionProvider"
+    assert values["precision"] == "int8"
     assert values["late"] == "0"
     assert (values["received"], values["labelled"], values["dropped"]) == ("4", "2", "2")
     assert values["dropped.short_data"] == "2"

@@ -34,6 +34,7 @@ class FakeSegmenter:
     """Labels point i with i % 4; notes resets."""
 
     model_name, provider, fell_back = "fake", "CPUExecutionProvider", False
+    precision = "fp32"
 
     def __init__(self):
         self.resets = 0

@@ -108,7 +108,8 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
         arguments.append("--deskew")
     if args.base_to_lidar is not None:
         arguments.append(f"--base-to-lidar={_mount_text(args.base_to_lidar)}")
-    return (*arguments, "--provider", args.provider, "--threads", str(_threads(args)))
+    arguments += ["--provider", args.provider, "--precision", args.precision]
+    return (*arguments, "--threads", str(_threads(args)))
 
 
 def _threads(args: argparse.Namespace) -> int:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # engine.PROVIDERS, repeated since importing the engine takes a second.
 PROVIDERS = ("auto", "cpu", "cuda", "openvino", "tensorrt")
+# model.PRECISIONS, likewise.
+PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 
 def add_bag_options(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +47,16 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--model, --provider and --threads."""
+    """--model, --provider, --precision and --threads."""
     parser.add_argument("--model", help="model folder, or name of a shipped model")
     parser.add_argument(
         "--provider", choices=PROVIDERS, default="auto", help="where to run it (default: auto)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="numbers to compute in (default: the fastest that the model has on the provider)",
     )
     parser.add_argument(
         "--threads", type=count, default=0, metavar="N", help="CPU threads; 0: all cores"
@@ -100,7 +108,12 @@ def make_segmenter(args: argparse.Namespace) -> Segmenter:
     """The segmenter that the options ask for."""
     from kdmos_ros.segmenter import Segmenter
 
-    return Segmenter(model_folder(args.model), provider=args.provider, num_threads=args.threads)
+    return Segmenter(
+        model_folder(args.model),
+        provider=args.provider,
+        num_threads=args.threads,
+        precision=args.precision,
+    )
 
 
 def model_folder(name: str | None) -> Path:

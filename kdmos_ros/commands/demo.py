@@ -54,7 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
     started = time.monotonic()
     bag_path = args.bag or args.bag_option
-    parameters = {"provider": args.provider, "num_threads": str(args.threads)}
+    parameters = {
+        "provider": args.provider,
+        "precision": args.precision,
+        "num_threads": str(args.threads),
+    }
     parameters["model"] = str(model_folder(args.model).resolve())
     outputs = Outputs(args.out)
     outputs.prepare()

@@ -117,15 +117,18 @@ class CachedDriveSource:
     def __init__(self, path: Path) -> None:
         from kdmos_ros.train.drive_file import load_drive
 
-        self._drive = load_drive(path)
-        self.base_T_sensor: npt.NDArray[np.float64] | None = self._drive.base_T_sensor
-        self.name, self.where, self.sensor = path.stem, str(path), self._drive.sensor
+        drive = load_drive(path)  # kept on disk: together they may be larger than the memory
+        self._path, self._n_scans = path, len(drive.scans)
+        self.base_T_sensor: npt.NDArray[np.float64] | None = drive.base_T_sensor
+        self.name, self.where, self.sensor = path.stem, str(path), drive.sensor
 
     def __len__(self) -> int:
-        return len(self._drive.scans)
+        return self._n_scans
 
     def __iter__(self) -> Iterator[LabelledScan]:
-        yield from self._drive.scans
+        from kdmos_ros.train.drive_file import load_drive
+
+        yield from load_drive(self._path).scans
 
 
 def open_sources(

@@ -16,11 +16,18 @@ CPU_PROVIDER = "CPUExecutionProvider"
 
 
 class Identity(NamedTuple):
-    """What the node runs on: model, ONNX Runtime provider, whether another one was asked for."""
+    """What the node runs: model, ONNX Runtime provider, whether another was asked for; precision
+    of the grid network."""
 
     model: str
     provider: str
     fell_back: bool
+    precision: str
+
+    @property
+    def where(self) -> str:
+        """For the log, as "on CPUExecutionProvider in fp32"."""
+        return f"on {self.provider} in {self.precision}"
 
 
 def judge(snapshot: Snapshot, identity: Identity | None, state: str) -> tuple[bytes, str]:
@@ -75,14 +82,16 @@ def diagnostics(
 ) -> DiagnosticArray:
     """The message for /diagnostics.
 
-    Keys: state, model, provider, rate_hz, received, labelled, late, dropped, dropped.<reason>,
-    event.<name>, latency_ms.<stage>.p50 and .p90, last_error, and those of `extra`.
+    Keys: state, model, provider, precision, rate_hz, received, labelled, late, dropped,
+    dropped.<reason>, event.<name>, latency_ms.<stage>.p50 and .p90, last_error, and those of
+    `extra`.
     """
     level, text = judge(snapshot, identity, state)
     values: dict[str, object] = {
         "state": state,
         "model": identity.model if identity else "",
         "provider": identity.provider if identity else "",
+        "precision": identity.precision if identity else "",
         "rate_hz": f"{snapshot.rate_hz:.2f}",
         "received": snapshot.received,
         "labelled": snapshot.labelled,

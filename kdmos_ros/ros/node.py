@@ -39,6 +39,7 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
         parameters["model"] or default_model(),
         provider=parameters["provider"],
         num_threads=parameters["num_threads"],
+        precision=parameters["precision"],
     )
     segmenter.warm_up()
     return segmenter
@@ -147,7 +148,7 @@ class MosNode(LifecycleNode):
         )
         identity = self._session.identity
         asked = f", not on {self.parameters['provider']} as asked for" if identity.fell_back else ""
-        self.get_logger().info(f"model {identity.model} runs on {identity.provider}{asked}")
+        self.get_logger().info(f"model {identity.model} runs {identity.where}{asked}")
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.state_name == "active"

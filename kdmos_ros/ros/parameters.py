@@ -99,8 +99,15 @@ SPECS = (
     ),
     Spec(
         "provider", "auto",
-        "Where the networks run. auto: CUDA where it works, else the CPU.",
+        "Where the networks run. auto: CUDA where it works, else OpenVINO if installed, else the "
+        "CPU.",
         choices=("auto", "cpu", "cuda", "tensorrt", "openvino"), live=True,
+    ),
+    Spec(
+        "precision", "auto",
+        "Numbers that the grid network computes in. auto: the fastest that the model has on the "
+        "provider: int8 with OpenVINO, fp16 on GPUs, fp32 on the CPU.",
+        choices=("auto", "fp32", "fp16", "int8"), live=True,
     ),
     Spec("num_threads", 0, "Threads on the CPU; 0 uses all cores.", 0, 256, live=True),
     Spec(

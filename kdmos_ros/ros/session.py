@@ -30,7 +30,9 @@ _WARNING_PERIOD_S = 30.0
 
 def identity_of(segmenter: Any) -> Identity:
     """What diagnostics say of a segmenter."""
-    return Identity(segmenter.model_name, segmenter.provider, segmenter.fell_back)
+    return Identity(
+        segmenter.model_name, segmenter.provider, segmenter.fell_back, segmenter.precision
+    )
 
 
 class Session:
@@ -110,7 +112,7 @@ class Session:
         """Label with another segmenter from the next scan on. May be called from any thread."""
         self._pipeline.replace(segmenter)
         self.identity = identity_of(segmenter)
-        where = f"model {self.identity.model} runs on {self.identity.provider}"
+        where = f"model {self.identity.model} runs {self.identity.where}"
         self._node.get_logger().info(where)
 
     def reset(self) -> None:
