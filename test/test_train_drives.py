@@ -275,12 +275,14 @@ def test_a_truncated_scan_names_itself_in_training(kitti, tmp_path):
 def test_logits_of_another_program_for_a_folder(kitti, tmp_path):
     """XX_N.npy, as KDMOS's code names them, for scan N of sequence XX."""
     pytest.importorskip("torch", reason="training needs torch")
+    from kdmos_ros.grid import PolarGrid
     from kdmos_ros.train.pipeline import train
     from kdmos_ros.train.recipe import DistilRecipe, FitRecipe, Recipe
 
     data = DataRecipe(drives=0, scans=2, sources=(SourceRecipe(str(kitti), sequences=("02",)),))
     recipe = Recipe(
-        "x", data=data, student={"width": 0.25, "halo": 0, "encoder_widths": (8, 8)},
+        "x", data=data, grid=PolarGrid(n_rho=48, n_phi=40, n_z=12),
+        student={"width": 0.25, "halo": 4, "encoder_widths": (8, 8)},
         fit=FitRecipe(steps=1, mix=1), distil=DistilRecipe(external="published"),
     )  # fmt: skip
     published = tmp_path / "published"
