@@ -102,7 +102,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 # Extras that `make` does not install.
-LEFT_TO_USERS = {"gpu", "dask", "ray", "view"}
+LEFT_TO_USERS = {"gpu", "openvino", "dask", "ray", "view"}
 ROS_MODULE = re.compile(
     r"rclpy|launch(_\w+)?|tf_transformations|\w+_(interfaces|msgs|msgs_py|srvs)|ament_\w+|tf2_\w+"
 )
