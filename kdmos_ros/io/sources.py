@@ -115,12 +115,12 @@ class CachedDriveSource:
     labelled = True
 
     def __init__(self, path: Path) -> None:
-        from kdmos_ros.train.drive_file import load_drive
+        from kdmos_ros.train.drive_file import read_header
 
-        drive = load_drive(path)  # kept on disk: together they may be larger than the memory
-        self._path, self._n_scans = path, len(drive.scans)
-        self.base_T_sensor: npt.NDArray[np.float64] | None = drive.base_T_sensor
-        self.name, self.where, self.sensor = path.stem, str(path), drive.sensor
+        header = read_header(path)  # no more: together they may be larger than the memory
+        self._path, self._n_scans = path, len(header.sizes)
+        self.base_T_sensor: npt.NDArray[np.float64] | None = header.base_T_sensor
+        self.name, self.where, self.sensor = path.stem, str(path), header.sensor
 
     def __len__(self) -> int:
         return self._n_scans

@@ -95,15 +95,25 @@ def load_drive(path: Path) -> LabelledDrive:
         raise KdmosError(f"{path}: not a readable drive: {error}") from error
 
 
-def scan_sizes(path: Path) -> list[int]:
-    """Points of each scan of a drive, without reading the points.
+@dataclass(frozen=True)
+class DriveHeader:
+    """What a drive file tells without its points being read: points of each scan, the mount."""
+
+    sizes: list[int]
+    base_T_sensor: npt.NDArray[np.float64]
+    sensor: str
+
+
+def read_header(path: Path) -> DriveHeader:
+    """Read the header of a drive.
 
     Raises:
         KdmosError: as in `load_drive`.
     """
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return [int(n) for n in file["count"]]
+            sizes = [int(n) for n in file["count"]]
+            return DriveHeader(sizes, file["base_T_sensor"], str(file["sensor"]))
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise KdmosError(f"{path}: not a readable drive: {error}") from error
 

@@ -24,7 +24,7 @@ from kdmos_ros.io.folder_sources import FolderSource
 from kdmos_ros.io.samples import LabelledScan, Source
 from kdmos_ros.io.sources import CachedDriveSource, folder_kind, open_sources
 from kdmos_ros.train.data_recipe import DEFAULT_SPLITS, DataRecipe, SourceRecipe
-from kdmos_ros.train.drive_file import LabelledDrive, load_drive, save_drive, scan_sizes
+from kdmos_ros.train.drive_file import LabelledDrive, load_drive, read_header, save_drive
 
 _SPLIT_KINDS = ("semantickitti", "helimos")
 
@@ -63,7 +63,7 @@ class StoredDrive:
         return self.prefix + self.path.stem
 
     def sizes(self) -> list[int]:
-        return scan_sizes(self.path)
+        return read_header(self.path).sizes
 
     def load(self) -> LabelledDrive:
         return load_drive(self.path)
