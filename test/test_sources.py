@@ -220,7 +220,8 @@ def test_speed_is_that_of_the_object(seed):
         seen = [f.scan.points[f.instance == instance, :2] for f in (before, after)]
         if min(map(len, seen)) >= 100:
             shift = np.linalg.norm(np.median(seen[1], 0) - np.median(seen[0], 0)) / 0.8
-            assert shift == pytest.approx(speed[instance], abs=0.3)
+            # The middle of what is seen of it wanders a little over its surface.
+            assert shift == pytest.approx(speed[instance], rel=0.2, abs=0.1)
             checked += 1
     assert checked, "no mover near enough to see"
 
