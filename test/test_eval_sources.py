@@ -194,6 +194,7 @@ def test_one_sequence_folder(root, segmenter, tmp_path):
         (["--labels", "x"], "--labels does not apply to a folder"),
         (["--deskew"], "--deskew does not apply to a folder"),
         (["--sensor", "vlp16"], "--sensor does not apply to a folder"),
+        (["--sweep-distortion"], "--sweep-distortion does not apply to a folder"),
         (["--pose-noise-m", "0.1"], "errors of the poses apply to bags only"),
         (["--pose-source", "kiss_icp"], "--pose-source and errors"),
         (["--dataset", "helimos"], "val.txt"),
@@ -244,7 +245,8 @@ def test_a_table_by_sensor(segmenter, tmp_path, capsys):
     assert {"sensor", "vlp16", "mid360"} <= set(rows) and "0-20 m" not in printed
     names = [*content["sequences"]]
     assert names[0] == "sim:5:vlp16" and names[-1] == "sim:6:mid360"
-    evaluate(tmp_path, "sim:5", *options[:2], "--rate", "9", "--by-sensor", "--limit", "1")
+    options = ["--duration", "0.2", "--rate", "9", "--by-sensor", "--limit", "1"]
+    evaluate(tmp_path, "sim:5", "--sweep-distortion", *options)
     rows = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line}
     assert {"hdl64e", "vlp16", "os1_64", "os1_128", "pandar40", "mid360"} <= rows
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kdmos_ros.errors import KdmosError
 
@@ -24,7 +24,8 @@ DATASETS = ("apollo", "helimos", "semantickitti")
 SENSORS = ("hdl64e", "vlp16", "os1_64", "os1_128", "pandar40", "mid360")
 # Options that make sense for bags only, and for all but bags.
 _BAG_OPTIONS = ("labels", "cloud", "odom", "lidar", "deskew")
-_OWN_OPTIONS = ("dataset", "split", "rate", "sensor", "duration")
+_SIMULATED_OPTIONS = ("sensor", "duration", "sweep_distortion")
+_OWN_OPTIONS = ("dataset", "split", "rate", *_SIMULATED_OPTIONS)
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +62,9 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=f"(default: hdl64e; with --by-sensor: {', '.join(SENSORS)})",
     )
+    simulated.add_argument(
+        "--sweep-distortion", action="store_true", help="as of clouds that are not deskewed"
+    )
     simulated.add_argument("--duration", type=float, metavar="S", help="seconds (default: 20)")
 
 
@@ -88,7 +92,7 @@ def find_sources(args: argparse.Namespace) -> list[Source]:
     simulated = str(args.bag).startswith(SIMULATED)
     what = "simulated drives" if simulated else "a folder"
     _refuse(args, _BAG_OPTIONS, what)
-    _refuse(args, ("split", "sequence") if simulated else ("sensor", "duration"), what)
+    _refuse(args, ("split", "sequence") if simulated else _SIMULATED_OPTIONS, what)
     if simulated and args.base_to_lidar is not None:
         raise KdmosError(f"--base-to-lidar does not apply to {what}")
     sources = (
@@ -105,7 +109,9 @@ def find_sources(args: argparse.Namespace) -> list[Source]:
 def _simulated(args: argparse.Namespace) -> list[Source]:
     from kdmos_ros.io.sources import open_sources
 
-    options = {} if args.duration is None else {"duration_s": args.duration}
+    options: dict[str, Any] = {"sweep_distortion": args.sweep_distortion}
+    if args.duration is not None:
+        options["duration_s"] = args.duration
     sensors = args.sensor or (SENSORS if args.by_sensor else SENSORS[:1])
     found: list[Source] = []
     for sensor in sensors:
