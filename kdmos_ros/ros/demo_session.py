@@ -119,13 +119,13 @@ def run_session(
             )
             try:
                 monitor = Monitor(node)
-                _wait(
+                wait_until(
                     lambda: monitor.values.get("state") == "active",
                     process,
                     _START_S,
                     "the node does not become active",
                 )
-                _wait(
+                wait_until(
                     lambda: (
                         not player.missing_subscribers()
                         and node.count_publishers(LABELLED_TOPIC) > 0
@@ -194,9 +194,14 @@ def _drain(monitor: Monitor, recorder: Recorder, process: NodeProcess) -> None:
         time.sleep(_POLL_S)
 
 
-def _wait(
+def wait_until(
     condition: Callable[[], bool], process: NodeProcess, patience_s: float, complaint: str
 ) -> None:
+    """Wait for a condition.
+
+    Raises:
+        KdmosError: with the complaint, when patience is over; or the process has ended.
+    """
     deadline = time.monotonic() + patience_s
     while not condition():
         process.check()
