@@ -35,7 +35,8 @@ from kdmos_ros.ground import ground_map, height_above
 from kdmos_ros.history import PastScan, ScanHistory
 from kdmos_ros.io.samples import LabelledScan, Source
 from kdmos_ros.labels import MOVING
-from kdmos_ros.visibility import MATCHED, SEEN_THROUGH, UNKNOWN, build_range_image, look_up
+from kdmos_ros.range_image import build_range_image
+from kdmos_ros.visibility import MATCHED, SEEN_THROUGH, UNKNOWN, look_up
 
 _DEFAULT_HEIGHT_M = 1.73
 # More scans than any history holds, up to 40 Hz.

@@ -23,13 +23,13 @@ from kdmos_ros.geometry import invert
 from kdmos_ros.grid import OUTSIDE, PolarGrid, to_level, to_polar
 from kdmos_ros.ground import height_above_ground
 from kdmos_ros.history import PastScan, ScanHistory
+from kdmos_ros.range_image import build_range_image
 from kdmos_ros.scan import Scan
 from kdmos_ros.vacated import take_voxels, vacated_share
 from kdmos_ros.visibility import (
     N_KNOWN_STATES,
     UNKNOWN,
     VisibilitySpec,
-    build_range_image,
     look_up,
 )
 
@@ -166,9 +166,9 @@ class FeatureExtractor:
         """State and range differences (N, L) of each point against each lag's past scan."""
         spec = self.spec.visibility
         shape = (len(points), len(spec.lags_s))
-        state = np.full(shape, UNKNOWN, np.uint8)
-        near = np.zeros(shape, np.float32)
-        far = np.zeros(shape, np.float32)
+        state = np.full(shape, UNKNOWN, np.uint8, order="F")
+        near = np.zeros(shape, np.float32, order="F")
+        far = np.zeros(shape, np.float32, order="F")
 
         found = [
             (lag, past, (invert(past.pose) @ scan.pose).astype(np.float32))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.range_image import RangeImage
 from kdmos_ros.vacated import Voxels
 
 # A past scan may be this much off the wanted age: 30 % and 50 ms, so that every rate fits, and that
@@ -22,7 +23,7 @@ class PastScan:
 
     stamp_ns: int
     pose: npt.NDArray[np.float64]
-    image: npt.NDArray[np.float32]
+    image: RangeImage
     voxels: Voxels | None = None
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from numba import njit
 
 from kdmos_ros.grid import OUTSIDE, PolarGrid, to_level, to_polar
+from kdmos_ros.range_image import RangeImage
 from kdmos_ros.visibility import SEEN_THROUGH, VisibilitySpec, look_up
 
 
@@ -50,7 +51,7 @@ def take_voxels(
 def vacated_share(
     voxels: Voxels,
     now_from_past: npt.NDArray[np.float32],
-    image: npt.NDArray[np.float32],
+    image: RangeImage,
     grid: PolarGrid,
     spec: VisibilitySpec,
     mount: tuple[npt.NDArray[np.float32], np.float32],

@@ -16,25 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from kdmos_ros.range_image import BLOCK, N_COLUMNS, RangeImage, pixel, zeros
+
 UNKNOWN, SEEN_THROUGH, MATCHED, HIDDEN = 0, 1, 2, 3
 N_KNOWN_STATES = 3
 
-# Sensor-frame elevations covered: every common sensor, from downward-looking to dome-shaped.
-ELEVATION_MIN = math.radians(-40.0)
-ELEVATION_MAX = math.radians(60.0)
-D_ELEVATION = math.radians(0.2)
-D_AZIMUTH = math.radians(0.4)
-N_ROWS = round((ELEVATION_MAX - ELEVATION_MIN) / D_ELEVATION)
-N_COLUMNS = round(2 * math.pi / D_AZIMUTH)
-# Beams are up to 0.5 degrees apart on a 64-beam sensor: an empty pixel takes the nearest row.
-FILL_ROWS = 4
-
-# The kernels work in float32 throughout: a float64 constant would widen every operation.
-_PI = np.float32(math.pi)
-_HALF_PI = np.float32(math.pi / 2)
-_BOTTOM = np.float32(ELEVATION_MIN)
-_ROWS_PER_RADIAN = np.float32(1 / D_ELEVATION)
-_COLUMNS_PER_RADIAN = np.float32(1 / D_AZIMUTH)
+_INFINITY = np.float32(np.inf)
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
 @dataclass(frozen=True)
@@ -57,103 +45,19 @@ class VisibilitySpec:
             raise ValueError("visibility: margins must not be negative")
 
 
-def build_range_image(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Range image (N_ROWS, N_COLUMNS, 2) float32 of sensor-frame points (N, 3), metres.
-
-    Channel 0 holds the nearest and channel 1 the farthest return around a pixel: its own, or that
-    of the nearest filled row up to FILL_ROWS away, over three columns. No return: inf and -inf.
-    """
-    nearest, farthest = _splat(points)
-    return _pool_columns(_fill_rows(nearest, farthest))
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _atan2(y, x):  # type: ignore[no-untyped-def]
-    """Angle of (x, y), radians, to 0.1 millirad (a pixel has 3.5): the library's is 4 times slower.
-
-    A minimax polynomial of atan on 0..1, unfolded by octants (Abramowitz and Stegun 4.4.49).
-    """
-    ax, ay = abs(x), abs(y)
-    a = min(ax, ay) / max(max(ax, ay), np.float32(1e-20))
-    s = a * a
-    r = np.float32(0.0208351)
-    r = r * s - np.float32(0.0851330)
-    r = r * s + np.float32(0.1801410)
-    r = r * s - np.float32(0.3302995)
-    r = (r * s + np.float32(0.9998660)) * a
-    r = _HALF_PI - r if ay > ax else r
-    r = _PI - r if x < 0 else r
-    return -r if y < 0 else r
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _pixel(x, y, z):  # type: ignore[no-untyped-def]
-    """Row and column of a direction; the row may be outside the image."""
-    row = math.floor((_atan2(z, np.float32(math.sqrt(x * x + y * y))) - _BOTTOM) * _ROWS_PER_RADIAN)
-    column = int((_atan2(y, x) + _PI) * _COLUMNS_PER_RADIAN)
-    return row, column % N_COLUMNS
-
-
-@njit(cache=True, nogil=True, fastmath={"contract", "arcp", "nsz"})
-def _splat(points):  # type: ignore[no-untyped-def]
-    nearest = np.full((N_ROWS, N_COLUMNS), np.inf, np.float32)
-    farthest = np.full((N_ROWS, N_COLUMNS), -np.inf, np.float32)
-    for i in range(len(points)):
-        x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        squared = x * x + y * y + z * z
-        if not (squared > 0 and squared < np.inf):
-            continue
-        row, column = _pixel(x, y, z)
-        if not 0 <= row < N_ROWS:
-            continue
-        distance = np.float32(math.sqrt(squared))
-        nearest[row, column] = min(nearest[row, column], distance)
-        farthest[row, column] = max(farthest[row, column], distance)
-    return nearest, farthest
-
-
-@njit(cache=True, nogil=True)
-def _fill_rows(nearest, farthest):  # type: ignore[no-untyped-def]
-    filled = np.empty((N_ROWS, N_COLUMNS, 2), np.float32)
-    for row in range(N_ROWS):
-        for column in range(N_COLUMNS):
-            near, far = nearest[row, column], farthest[row, column]
-            step = 1
-            while near == np.inf and step <= FILL_ROWS:
-                if row + step < N_ROWS:
-                    near = min(near, nearest[row + step, column])
-                    far = max(far, farthest[row + step, column])
-                if row >= step:
-                    near = min(near, nearest[row - step, column])
-                    far = max(far, farthest[row - step, column])
-                step += 1
-            filled[row, column, 0] = near
-            filled[row, column, 1] = far
-    return filled
-
-
-@njit(cache=True, nogil=True)
-def _pool_columns(filled):  # type: ignore[no-untyped-def]
-    pooled = np.empty_like(filled)
-    for row in range(N_ROWS):
-        for column in range(N_COLUMNS):
-            left = column - 1 if column > 0 else N_COLUMNS - 1
-            right = column + 1 if column < N_COLUMNS - 1 else 0
-            pooled[row, column, 0] = min(
-                filled[row, left, 0], filled[row, column, 0], filled[row, right, 0]
-            )
-            pooled[row, column, 1] = max(
-                filled[row, left, 1], filled[row, column, 1], filled[row, right, 1]
-            )
-    return pooled
-
-
-@njit(cache=True, nogil=True, fastmath={"contract", "arcp", "nsz"})
-def look_up(image, past_from_now, points, margin_m, margin_per_m, state, near, far):  # type: ignore[no-untyped-def]
+def look_up(
+    image: RangeImage,
+    past_from_now: npt.NDArray[np.float32],
+    points: npt.NDArray[np.float32],
+    margin_m: float,
+    margin_per_m: float,
+    state: npt.NDArray[np.uint8],
+    near: npt.NDArray[np.float32],
+    far: npt.NDArray[np.float32],
+) -> None:
     """Compare points of the newest scan with one past range image; results go into the outputs.
 
     Args:
-        image: (N_ROWS, N_COLUMNS, 2) float32 of `build_range_image`.
         past_from_now: (4, 4) float32, T_past_now between the two sensor frames.
         points: (N, 3) float32, newest scan, sensor frame, metres.
         margin_m, margin_per_m: see VisibilitySpec.
@@ -161,33 +65,58 @@ def look_up(image, past_from_now, points, margin_m, margin_per_m, state, near, f
         near, far: (N,) float32 out: past nearest and farthest range less the point's range, in
             margins, clipped to -1..1 at two margins; 0 where unknown.
     """
-    for i in range(len(points)):
-        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
-        m = past_from_now
-        x = m[0, 0] * px + m[0, 1] * py + m[0, 2] * pz + m[0, 3]
-        y = m[1, 0] * px + m[1, 1] * py + m[1, 2] * pz + m[1, 3]
-        z = m[2, 0] * px + m[2, 1] * py + m[2, 2] * pz + m[2, 3]
-        state[i] = UNKNOWN
-        near[i] = 0.0
-        far[i] = 0.0
-        plane = x * x + y * y
-        if not (plane + z * z > 0):
-            continue
-        row, column = _pixel(x, y, z)
-        if not 0 <= row < N_ROWS:
-            continue
-        nearest = image[row, column, 0]
-        if nearest == np.inf:
-            continue
-        distance = math.sqrt(plane + z * z)
-        margin = margin_m + margin_per_m * distance
-        d_near = (nearest - distance) / margin
-        d_far = (image[row, column, 1] - distance) / margin
-        if d_near > 1:
-            state[i] = SEEN_THROUGH
-        elif d_far < -1:
-            state[i] = HIDDEN
-        else:
-            state[i] = MATCHED
-        near[i] = min(max(0.5 * d_near, -1.0), 1.0)
-        far[i] = min(max(0.5 * d_far, -1.0), 1.0)
+    margins = np.float32(margin_m), np.float32(margin_per_m)
+    _look_up(image.ranges, image.first_row, past_from_now, points, *margins, state, near, far)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _look_up(ranges, first_row, m, points, margin_m, margin_per_m, state, near, far):  # type: ignore[no-untyped-def]
+    flat = ranges.reshape(-1, 2)
+    low, high = np.float32(first_row), np.float32(first_row + len(ranges))
+    first = np.int32(first_row)
+    m00, m01, m02, m03 = m[0]
+    m10, m11, m12, m13 = m[1]
+    m20, m21, m22, m23 = m[2]
+    # Arrays of their own: rows of one array might overlap for all that the compiler knows.
+    x, y, z = zeros(), zeros(), zeros()
+    distance, nearest, farthest = zeros(), zeros(), zeros()
+    place = np.empty(BLOCK, np.int32)
+    answer = np.empty(BLOCK, np.uint8)
+    for start in range(0, len(points), BLOCK):
+        length = min(BLOCK, len(points) - start)
+        for j in range(length):
+            x[j], y[j], z[j] = points[start + j]
+        for j in range(BLOCK):
+            px = m00 * x[j] + m01 * y[j] + m02 * z[j] + m03
+            py = m10 * x[j] + m11 * y[j] + m12 * z[j] + m13
+            pz = m20 * x[j] + m21 * y[j] + m22 * z[j] + m23
+            squared = px * px + py * py + pz * pz
+            row, column = pixel(px, py, pz)
+            inside = (row >= low) & (row < high) & (squared > 0)
+            place[j] = (np.int32(row) - first) * N_COLUMNS + column if inside else -1
+            distance[j] = np.float32(math.sqrt(squared))
+        for j in range(length):
+            if place[j] >= 0:
+                nearest[j], farthest[j] = flat[place[j]]
+            else:
+                nearest[j], farthest[j] = _INFINITY, -_INFINITY
+        for j in range(BLOCK):
+            known = nearest[j] < _INFINITY
+            margin = margin_m + margin_per_m * distance[j]
+            d_near = (nearest[j] - distance[j]) / margin if known else _ZERO
+            d_far = (farthest[j] - distance[j]) / margin if known else _ZERO
+            found = HIDDEN if d_far < -_ONE else MATCHED
+            found = SEEN_THROUGH if d_near > _ONE else found
+            answer[j] = np.uint8(found if known else UNKNOWN)
+            nearest[j] = _clip(_HALF * d_near)
+            farthest[j] = _clip(_HALF * d_far)
+        state[start : start + length] = answer[:length]
+        near[start : start + length] = nearest[:length]
+        far[start : start + length] = farthest[:length]
+
+
+@njit(nogil=True, inline="always")
+def _clip(value):  # type: ignore[no-untyped-def]
+    """To -1..1."""
+    value = value if value > -_ONE else -_ONE
+    return value if value < _ONE else _ONE

@@ -5,10 +5,11 @@ import pytest
 
 from kdmos_ros.deskew import KNOT_S, deskew, knot_times, sensor_motion
 from kdmos_ros.geometry import invert, make_transform, transform
+from kdmos_ros.range_image import build_range_image
 from kdmos_ros.sim import make_drive
 from kdmos_ros.sim.kinds import Kind
 from kdmos_ros.sim.odometry import rotation
-from kdmos_ros.visibility import SEEN_THROUGH, build_range_image, look_up
+from kdmos_ros.visibility import SEEN_THROUGH, look_up
 
 
 def pose_at(t):

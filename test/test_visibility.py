@@ -5,13 +5,13 @@ import pytest
 
 from kdmos_ros.geometry import from_pose, invert, transform
 from kdmos_ros.history import PastScan, ScanHistory
+from kdmos_ros.range_image import RangeImage, build_range_image
 from kdmos_ros.visibility import (
     HIDDEN,
     MATCHED,
     SEEN_THROUGH,
     UNKNOWN,
     VisibilitySpec,
-    build_range_image,
     look_up,
 )
 
@@ -96,8 +96,11 @@ def test_a_specification_that_cannot_be_is_refused(change):
         VisibilitySpec(**change)
 
 
+NO_IMAGE = RangeImage(np.empty((0, 900, 2), np.float32), 0)
+
+
 def past(stamp_s):
-    return PastScan(round(stamp_s * 1e9), np.eye(4), np.zeros((1, 1, 2), np.float32))
+    return PastScan(round(stamp_s * 1e9), np.eye(4), NO_IMAGE)
 
 
 @pytest.mark.parametrize("rate_hz", [5, 10, 12.5, 20])

@@ -19,12 +19,13 @@ from kdmos_ros.geometry import invert, make_transform
 from kdmos_ros.grid import to_level, to_polar
 from kdmos_ros.ground import height_above_ground
 from kdmos_ros.history import lag_tolerance_s
+from kdmos_ros.range_image import RangeImage, build_range_image
 from kdmos_ros.scan import Scan
 from kdmos_ros.train.augment import Step
 from kdmos_ros.train.drive_file import LabelledDrive
 from kdmos_ros.train.drives import TrainingDrive
 from kdmos_ros.train.teacher_config import WindowSpec
-from kdmos_ros.visibility import build_range_image, look_up
+from kdmos_ros.visibility import look_up
 
 Float32 = npt.NDArray[np.float32]
 
@@ -91,7 +92,7 @@ class _Seen:
     index: npt.NDArray[np.int64]
     points: Float32
     height: Float32
-    image: Float32
+    image: RangeImage
 
 
 def window_samples(drive: LabelledDrive, spec: WindowSpec) -> Iterator[WindowSample]:
