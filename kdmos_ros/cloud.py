@@ -147,6 +147,20 @@ def append_label(
     return _finish(packed, msg)
 
 
+def read_labels(msg: PointCloud2, max_points: int | None = None) -> npt.NDArray[np.uint8]:
+    """The `label` field (N,) of a cloud from `append_label`.
+
+    Raises:
+        CloudError: see `cloud_layout.read_layout`.
+        ValueError: it has no such field.
+    """
+    layout = _layout(msg, max_points)
+    field = layout.find(LABEL_FIELD)
+    if field is None:
+        raise ValueError(f"the cloud has no field '{LABEL_FIELD}'")
+    return np.ascontiguousarray(layout.column(field)).reshape(-1)
+
+
 def subset(
     msg: PointCloud2, mask: npt.NDArray[np.bool_], max_points: int | None = None
 ) -> PackedCloud:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.cloud import LABEL_FIELD, PROBABILITY_FIELD
-from kdmos_ros.demo.summary import labels_of
+from kdmos_ros.cloud import LABEL_FIELD, PROBABILITY_FIELD, read_labels
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.bag_file import POINT_CLOUD, BagFile
 from kdmos_ros.io.bags import in_stamp_order
@@ -57,7 +56,7 @@ class LabelledClouds:
     def __iter__(self) -> Iterator[tuple[int, Any, npt.NDArray[np.uint8]]]:
         """Stamp (ns), PointCloud2 and classes (N,) of each cloud."""
         for cloud in in_stamp_order(self._bag.messages([self._topic])):
-            yield cloud.stamp_ns, cloud.message, labels_of(cloud.message)
+            yield cloud.stamp_ns, cloud.message, read_labels(cloud.message)
 
     def read(self, index: int, stamp_ns: int, n_points: int) -> npt.NDArray[np.uint32]:
         """SemanticKITTI labels (N,) of the cloud of that stamp, zeros where it has no answer.
@@ -71,7 +70,7 @@ class LabelledClouds:
             self._next = next(self._messages, None)
         if self._next is None or self._next.stamp_ns != stamp_ns:
             return np.zeros(n_points, np.uint32)
-        labels = to_semantickitti(labels_of(self._next.message))
+        labels = to_semantickitti(read_labels(self._next.message))
         if len(labels) != n_points:
             raise KdmosError(
                 f"{self._bag.path}: {self._topic} at {stamp_ns} ns has {len(labels)} points, its"

@@ -6,7 +6,7 @@ from clouds import LAYOUTS, make_cloud
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdmos_ros.cloud import append_label, decode, subset
+from kdmos_ros.cloud import append_label, decode, read_labels, subset
 from kdmos_ros.cloud_layout import Field, read_layout
 from kdmos_ros.errors import CloudError
 
@@ -185,6 +185,18 @@ def test_zero_points(layout):
     assert (empty.width, len(empty.data)) == (0, 0)
     assert [f.name for f in empty.fields][-2:] == ["label", "moving_probability"]
     assert len(subset(message, np.empty(0, bool)).data) == 0
+
+
+@pytest.mark.parametrize("layout", ["velodyne", "ouster_organised"])
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_labels_are_read_back(layout, big_endian):
+    message, _ = make_cloud(layout, big_endian=big_endian)
+    n = message.height * message.width
+    labels = (np.arange(n) % 4).astype(np.uint8)
+    labelled = append_label(message, labels, np.zeros(n, np.float32))
+    np.testing.assert_array_equal(read_labels(labelled), labels)
+    with pytest.raises(ValueError, match="no field 'label'"):
+        read_labels(message)
 
 
 def test_trailing_bytes_are_ignored():

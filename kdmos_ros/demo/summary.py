@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from kdmos_ros import cloud
 from kdmos_ros.bag_evaluation import LabelSource
-from kdmos_ros.cloud_layout import read_layout
+from kdmos_ros.cloud import decode, read_labels
 from kdmos_ros.evaluate import ConfusionAccumulator, percentiles
 from kdmos_ros.io.bag_file import BagFile, RawMessage, decode_cdr
 from kdmos_ros.io.messages import stamp_ns_of
@@ -125,7 +121,7 @@ def summarise(
             if stamp in sent_ns:
                 answers.append((raw.stamp_ns - sent_ns[stamp]) * 1e-6)
             if labels is not None and summary.confusion is not None and stamp in index_of:
-                predicted = labels_of(message)
+                predicted = read_labels(message)
                 truth = labels.read(index_of[stamp], stamp, len(predicted))
                 summary.confusion.add(truth, predicted)
     summary.answer_ms = percentiles(answers)
@@ -137,14 +133,7 @@ def labelled_clouds(recording: Path, topic: str) -> Iterator[tuple[int, Any, Any
     with BagFile(recording) as bag:
         for raw in bag.messages([topic]):
             message = decode_cdr(raw)
-            yield stamp_ns_of(message.header), cloud.decode(message).points, labels_of(message)
-
-
-def labels_of(message: Any) -> npt.NDArray[np.uint8]:
-    """The `label` field (N,) uint8 of a labelled cloud."""
-    layout = read_layout(message)
-    field_ = next(f for f in layout.fields if f.name == cloud.LABEL_FIELD)
-    return np.ascontiguousarray(layout.column(field_)).reshape(-1)
+            yield stamp_ns_of(message.header), decode(message).points, read_labels(message)
 
 
 def _read_diagnostics(summary: Summary, raw: RawMessage) -> None:
