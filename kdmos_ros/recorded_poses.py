@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.poses import RESTART_NS, PoseBuffer
-from kdmos_ros.ros.kiss_source import MAX_PAUSE_S, KissSource, load_kiss_icp
+from kdmos_ros.ros.kiss_source import KissSource, load_kiss_icp
 from kdmos_ros.ros.pose_source import BufferedPoses, StampedCloud
 from kdmos_ros.ros.throttle import ThrottledLog
 
@@ -62,6 +62,8 @@ def kiss_poses(base_frame: str, num_threads: int = 0) -> KissSource:
     Raises:
         KdmosError: the library is not installed.
     """
-    buffer = PoseBuffer(POSE_HISTORY_S, MAX_PAUSE_S, POSE_MAX_JUMP_M, name="KISS-ICP pose")
+    buffer = PoseBuffer(
+        POSE_HISTORY_S, KissSource.max_pause_s, POSE_MAX_JUMP_M, name="KISS-ICP pose"
+    )
     log = ThrottledLog(logging.getLogger(__name__))
     return KissSource(buffer, base_frame, load_kiss_icp(num_threads), log)

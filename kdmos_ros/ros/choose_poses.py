@@ -24,16 +24,25 @@ def make_pose_source(
     Raises:
         KdmosError: what it needs is not installed.
     """
+    source = _make(node, parameters, statistics, log)
+    limit_poses(source, parameters)
+    return source
+
+
+def limit_poses(source: PoseSource, parameters: Mapping[str, Any]) -> None:
+    """Give a source the limits of the parameters, which may change while it is in use."""
     p = parameters
+    source.limit(p["pose_history"], p["pose_max_gap"], p["pose_max_jump"] or float("inf"))
+
+
+def _make(node: Any, p: Mapping[str, Any], statistics: Statistics, log: ThrottledLog) -> PoseSource:
     kind = p["pose_source"]
-    jump = p["pose_max_jump"] or float("inf")
     if kind == "tf":
         # With a mount by parameter, TF need not know the LiDAR's frame.
         knows_lidar = parse_transform(p["base_to_lidar"]) is None
-        buffer = PoseBuffer(p["pose_history"], tf_source.MAX_PAUSE_S, jump, name="transform")
+        buffer = PoseBuffer(name="transform")
         return tf_source.TfSource(node, buffer, p["base_frame"], p["fixed_frame"], log, knows_lidar)
     if kind == "kiss_icp":
-        buffer = PoseBuffer(p["pose_history"], kiss_source.MAX_PAUSE_S, jump, name="KISS-ICP pose")
         make = kiss_source.load_kiss_icp(p["num_threads"])
-        return kiss_source.KissSource(buffer, p["base_frame"], make, log)
-    return OdometrySource(PoseBuffer(p["pose_history"], p["pose_max_gap"], jump), statistics, log)
+        return kiss_source.KissSource(PoseBuffer(name="KISS-ICP pose"), p["base_frame"], make, log)
+    return OdometrySource(PoseBuffer(), statistics, log)

@@ -10,8 +10,6 @@ from kdmos_ros.ros.statistics import WINDOW_S, Snapshot
 
 _MANY_DROPPED = 0.1
 _MANY_LATE = 0.1
-# Each source of poses begins its reasons with its own word.
-_POSE_REASONS = ("pose_", "tf_", "kiss_")
 CPU_PROVIDER = "CPUExecutionProvider"
 
 

@@ -22,8 +22,6 @@ _RANGE_M = 1.5, 100.0  # nearer is the robot itself
 _FEWEST_POINTS = 200
 _SHORTEST_SWEEP_S = 1e-4
 _ROUNDING_NS = 5_000  # of times in float32
-# The next cloud is looked for where the last speed leads: after a longer pause that is anywhere.
-MAX_PAUSE_S = 2.0
 
 
 def load_kiss_icp(num_threads: int = 0) -> Callable[[], Any]:
@@ -67,6 +65,8 @@ class KissSource(BufferedPoses):
 
     kind = "kiss"
     gives_sensor = True
+    # The next cloud is looked for where the last speed leads: longer after, that is anywhere.
+    max_pause_s: float = 2.0
 
     def __init__(
         self, buffer: PoseBuffer, base_frame: str, make: Callable[[], Any], log: ThrottledLog
@@ -125,7 +125,7 @@ class KissSource(BufferedPoses):
             raise PoseError("out_of_order", f"cloud is {-step_ns * 1e-6:.1f} ms before the last")
         if step_ns < 0:
             self._restart(f"the clouds' time went back by {-step_ns * 1e-9:.1f} s")
-        elif step_ns > MAX_PAUSE_S * 1e9:
+        elif step_ns > self.max_pause_s * 1e9:
             self._restart(f"no cloud was registered for {step_ns * 1e-9:.1f} s")
 
     def _add(

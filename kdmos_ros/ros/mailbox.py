@@ -14,7 +14,7 @@ class Mailbox(Generic[Item]):
 
     Args:
         size: 1 keeps only the newest item (live use); more lets a slower reader catch up
-            (processing a bag).
+            (processing a bag). May change at any time: it counts from the next `put` on.
     """
 
     def __init__(self, size: int = 1) -> None:
@@ -28,10 +28,11 @@ class Mailbox(Generic[Item]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: Item) -> Item | None:
-        """Add an item and return the one that had to go, if any. Never blocks."""
+    def put(self, item: Item) -> list[Item]:
+        """Add an item and return those that had to go, oldest first. Never blocks."""
         with self._changed:
-            dropped = self._items.popleft() if len(self._items) >= self.size else None
+            surplus = max(0, len(self._items) + 1 - self.size)
+            dropped = [self._items.popleft() for _ in range(surplus)]
             self._items.append(item)
             self._changed.notify()
             return dropped

@@ -169,6 +169,7 @@ class MosNode(LifecycleNode):
             self._reports.timer_period_ns = period_ns
             self._reports.reset()
         if self._session is not None and self._reloader is not None:
+            self._session.refresh()
             self._session.watch_delivery()
             self._reloader.check()
 

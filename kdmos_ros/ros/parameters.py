@@ -149,19 +149,21 @@ SPECS = (
         "queue_size", 1,
         "Clouds that may wait. 1: the newest wins (live use); more: processing a bag without "
         "loss. What does not fit is counted as dropped, oldest first.",
-        1, 100_000,
+        1, 100_000, live=True,
     ),
     Spec(
         "pose_timeout", 0.2, "Longest wait for the pose at a cloud's stamp, seconds.",
         0.0, 60.0, live=True,
     ),
-    Spec("pose_history", 30.0, "Poses kept for clouds that come late, seconds.", 0.1, 3600.0),
-    Spec("pose_max_gap", 0.5, "Widest gap in the odometry to interpolate in, seconds.", 0.01, 10.0),
+    Spec("pose_history", 30.0, "Poses kept for clouds that come late, seconds.", 0.1, 3600.0,
+         live=True),
+    Spec("pose_max_gap", 0.5, "Widest gap in the odometry to interpolate in, seconds.", 0.01, 10.0,
+         live=True),
     Spec(
         "pose_max_jump", 1.0,
         "Sudden change of the pose that clears the history (relocalisation, loop closure), "
         "metres; a turn by 6 degrees does too. 0: never.",
-        0.0, 1000.0,
+        0.0, 1000.0, live=True,
     ),
     Spec(
         "intensity_field", "", "Field to read intensity from; empty: intensity, reflectivity or i.",
@@ -271,7 +273,8 @@ class Parameters(Mapping[str, Any]):
             complaint = spec.complaint(change.value)
             if complaint is None and self._configured() and not spec.live:
                 complaint = (
-                    f"parameter '{spec.name}' can only change while the node is unconfigured"
+                    f"parameter '{spec.name}' can only change while the node is unconfigured: "
+                    "deactivate it and clean it up first"
                 )
             if complaint is None and self._configured() and spec.check_live:
                 try:

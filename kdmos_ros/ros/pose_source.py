@@ -41,6 +41,12 @@ class PoseSource(Protocol):
     base_frame: str
     gives_sensor: bool
 
+    def limit(self, max_seconds: float, max_gap_s: float, max_jump_m: float) -> None:
+        """Change the limits of the poses, see PoseBuffer; at any time, for poses from then on.
+
+        What has a longest pause of its own ignores `max_gap_s`.
+        """
+
     @property
     def why(self) -> str:
         """See above."""
@@ -83,14 +89,22 @@ class BufferedPoses:
 
     Attributes:
         buffer: the poses.
+        max_pause_s: longest gap, where it is not the user's to choose.
     """
 
     kind = "pose"
     gives_sensor = False
+    max_pause_s: float | None = None
 
     def __init__(self, buffer: PoseBuffer, base_frame: str = "") -> None:
         self.buffer = buffer
         self.base_frame = base_frame
+
+    def limit(self, max_seconds: float, max_gap_s: float, max_jump_m: float) -> None:
+        """See PoseSource."""
+        self.buffer.max_seconds = max_seconds
+        self.buffer.max_gap_s = self.max_pause_s or max_gap_s
+        self.buffer.max_jump_m = max_jump_m
 
     @property
     def why(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import PointCloud2
 
-from kdmos_ros.ros.choose_poses import make_pose_source
+from kdmos_ros.ros.choose_poses import limit_poses, make_pose_source
 from kdmos_ros.ros.compat import SubscriptionEventCallbacks
 from kdmos_ros.ros.extrinsics import make_extrinsics
 from kdmos_ros.ros.health import Identity
@@ -118,6 +118,12 @@ class Session:
     def reset(self) -> None:
         """Forget the history before the next scan."""
         self._pipeline.request_reset()
+
+    def refresh(self) -> None:
+        """Take over the live parameters that are not read anew for each scan."""
+        limit_poses(self._poses, self._parameters)
+        if self._worker is not None:
+            self._worker.resize(self._parameters["queue_size"])
 
     def watch_delivery(self) -> None:
         """Warn if clouds are published but hardly any arrive."""

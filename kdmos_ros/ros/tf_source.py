@@ -13,8 +13,6 @@ from kdmos_ros.ros.pose_source import BufferedPoses, Matrix, StampedCloud
 from kdmos_ros.ros.throttle import ThrottledLog
 
 _POLL_S = 0.01
-# A jump is told from the poses of successive clouds; after a longer pause it cannot be.
-MAX_PAUSE_S = 2.0
 
 
 class TfSource(BufferedPoses):
@@ -37,6 +35,8 @@ class TfSource(BufferedPoses):
     """
 
     kind = "tf"
+    # A jump is told from the poses of successive clouds; after a longer pause it cannot be.
+    max_pause_s: float = 2.0
 
     def __init__(
         self,

@@ -57,6 +57,10 @@ class Worker:
         """Clouds in the queue."""
         return len(self._mailbox)
 
+    def resize(self, queue_size: int) -> None:
+        """Let so many clouds wait from the next one on."""
+        self._mailbox.size = queue_size
+
     def start(self) -> None:
         """Begin to work."""
         self._thread.start()
@@ -64,7 +68,7 @@ class Worker:
     def submit(self, job: Job) -> None:
         """Hand over a cloud; never blocks. What no longer fits is counted as dropped."""
         self._statistics.received()
-        if self._mailbox.put(job) is not None:
+        for _ in self._mailbox.put(job):
             # With a queue of one this is the way live use is meant: the newest scan wins.
             live = self._mailbox.size == 1
             self._statistics.dropped("superseded" if live else "queue_full")
