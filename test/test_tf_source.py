@@ -1,4 +1,4 @@
-"""Poses from TF, against a stand-in for tf2_ros with its rules."""
+"""Poses from TF, with the real tf2_ros where it is installed and a stand-in with its rules."""
 
 import math
 import sys
@@ -14,10 +14,10 @@ from clouds import make_cloud
 from test_pipeline import Logger, Recorder
 
 from kdmos_ros.errors import KdmosError, PoseError
-from kdmos_ros.geometry import from_pose, make_transform
+from kdmos_ros.geometry import from_pose, invert, make_transform, transform
 from kdmos_ros.poses import PoseBuffer
 from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS
-from kdmos_ros.ros.extrinsics import ExtrinsicError, TfExtrinsics
+from kdmos_ros.ros.extrinsics import ExtrinsicError, FixedExtrinsics, TfExtrinsics
 from kdmos_ros.ros.pipeline import DroppedScan, Pipeline
 from kdmos_ros.ros.pose_source import StampedCloud
 from kdmos_ros.ros.statistics import Statistics
@@ -35,15 +35,22 @@ def base(x, yaw=0.0):
 
 
 class Bench:
-    def __init__(self, monkeypatch, **options):
-        self.listener = tf_stand_in.install(monkeypatch)
+    """A TfSource. The LiDAR's mount, if it is fixed, is on /tf_static."""
+
+    def __init__(self, fixed_mount=True, **options):
         self.logger = Logger()
         self.buffer = PoseBuffer(max_gap_s=2.0, max_jump_m=1.0, name="transform")
+        self.tf = tf_stand_in.Air()
         self.source = TfSource(
-            None, self.buffer, "base_link", "odom", ThrottledLog(self.logger, 0), **options
+            self.tf, self.buffer, "base_link", "odom", ThrottledLog(self.logger, 0), **options
         )
-        self.tf = self.listener.buffers[0]
-        self.tf.set_static("base_link", "lidar", MOUNT)
+        if fixed_mount:
+            self.tf.set_static("base_link", "lidar", MOUNT)
+
+    def turn_lidar(self, angles):
+        """A joint: step -> angle, radians."""
+        for step, angle in angles.items():
+            self.tf.set("base_link", "lidar", step * STEP, MOUNT @ base(0, angle))
 
     def drive(self, *steps, offset=0.0):
         for step in steps:
@@ -60,9 +67,22 @@ class Bench:
         return caught.value.reason
 
 
+@pytest.fixture(params=["stand_in", "tf2_ros"])
+def library(request, monkeypatch):
+    if request.param == "stand_in":
+        tf_stand_in.install(monkeypatch)
+    else:
+        pytest.importorskip("tf2_ros", reason="tf2_ros is not installed")
+
+
 @pytest.fixture
-def bench(monkeypatch):
-    return Bench(monkeypatch)
+def bench(library):
+    return Bench()
+
+
+@pytest.fixture
+def jointed(library):
+    return Bench(fixed_mount=False)
 
 
 def test_without_tf2_ros_there_is_one_clear_line(monkeypatch):
@@ -84,17 +104,20 @@ def test_reasons_of_missing_transforms(bench):
 
 def test_a_quaternion_that_is_no_rotation_is_refused(bench):
     bench.drive(10)
-    found = bench.tf.lookup_transform(
-        "odom", "lidar", bench.tf.get_latest_common_time("odom", "lidar")
-    )
+    found = tf_stand_in.transform_message("odom", "lidar", 10 * STEP, base(10))
     found.transform.rotation.w = 0.0
-    bench.tf.lookup_transform = lambda *_: found
+    bench.source._tf.lookup_transform = lambda *_: found
     assert bench.reason(10) == "failed"
 
 
 def test_what_is_too_old_is_not_waited_for(bench):
     bench.drive(10, 11)
     assert bench.reason(9, timeout=3600.0) == "extrapolation"
+
+
+def test_a_cloud_without_a_stamp_does_not_get_the_newest_pose(bench):
+    bench.drive(0, 10, 11)
+    assert bench.reason(0, timeout=3600.0) == "no_stamp"
 
 
 def test_pose_is_that_of_the_lidar_at_the_stamp(bench):
@@ -126,19 +149,17 @@ def test_late_and_unordered_transforms_are_as_good(bench):
     assert bench.buffer.generation == 0
 
 
-def test_a_moving_joint_between_base_and_lidar_counts(bench):
-    del bench.tf.static["lidar"]
-    bench.drive(10, 11)
-    for step, angle in ((10, 0.0), (11, 0.4)):
-        bench.tf.set("base_link", "lidar", step * STEP, MOUNT @ base(0, angle))
-    pose, _ = bench.ask(10.5)
+def test_a_moving_joint_between_base_and_lidar_counts(jointed):
+    jointed.drive(10, 11)
+    jointed.turn_lidar({10: 0.0, 11: 0.4})
+    pose, _ = jointed.ask(10.5)
     np.testing.assert_allclose(pose, base(10.5) @ MOUNT @ base(0, 0.2), atol=1e-12)
 
 
 @pytest.mark.parametrize("change", ["relocalised", "turned"])
 def test_jumps_begin_a_generation_and_say_why(bench, change):
-    bench.drive(*range(10))
-    first = [bench.ask(step)[1] for step in range(10)][-1]
+    bench.drive(*range(1, 10))
+    first = [bench.ask(step)[1] for step in range(1, 10)][-1]
     for step in (10, 11):
         pose = base(step + 7.0) if change == "relocalised" else base(step, 0.5)
         bench.tf.set("odom", "base_link", step * STEP, pose)
@@ -174,17 +195,17 @@ def test_deskewing_may_ask_for_stamps_within_the_sweep(bench):
     assert bench.source.figures()["tf.found"] == 1
 
 
-def test_with_a_mount_by_parameter_tf_need_not_know_the_lidar(monkeypatch):
-    bench = Bench(monkeypatch, gives_sensor=False)
+def test_with_a_mount_by_parameter_tf_need_not_know_the_lidar(library):
+    bench = Bench(gives_sensor=False)
     bench.drive(10)
     pose, _ = bench.ask(10, frame="no_such")
     np.testing.assert_allclose(pose, base(10), atol=1e-12)
 
 
 def test_close_stops_listening(bench):
-    assert bench.listener.listening == 1
+    assert {topic for topic, _ in bench.tf.subscriptions} == {"/tf", "/tf_static"}
     bench.source.close()
-    assert bench.listener.listening == 0
+    assert bench.tf.subscriptions == []
 
 
 # -- in the pipeline -----------------------------------------------------------------------------
@@ -193,27 +214,25 @@ def test_close_stops_listening(bench):
 class Way:
     """A pipeline with poses and mount from TF."""
 
-    def __init__(self, bench):
+    def __init__(self, bench, extrinsics=None, **options):
         self.bench = bench
-        self.extrinsics = TfExtrinsics(None)
-        self.extrinsics._buffer = bench.tf
+        self.extrinsics = extrinsics or TfExtrinsics(bench.tf)
         self.segmenter, self.statistics = Recorder(), Statistics()
-        options = {"pose_timeout": 0.0, **CLOUD_OPTIONS}
+        options = {"pose_timeout": 0.0, **CLOUD_OPTIONS, **options}
         self.pipeline = Pipeline(
             self.segmenter, bench.source, self.extrinsics, options, self.statistics,
             ThrottledLog(bench.logger, 0),
         )  # fmt: skip
 
-    def process(self, step):
-        return self.pipeline.process(make_cloud("plain_xyz")[0], round(step * STEP), "lidar")
+    def process(self, step, cloud=None):
+        cloud = cloud or make_cloud("plain_xyz")[0]
+        return self.pipeline.process(cloud, round(step * STEP), "lidar")
 
 
-def test_pipeline_gets_pose_and_mount_of_the_stamp(bench):
-    del bench.tf.static["lidar"]
-    bench.drive(10, 11)
-    for step, angle in ((10, 0.0), (11, 0.4)):
-        bench.tf.set("base_link", "lidar", step * STEP, MOUNT @ base(0, angle))
-    way = Way(bench)
+def test_pipeline_gets_pose_and_mount_of_the_stamp(jointed):
+    jointed.drive(10, 11)
+    jointed.turn_lidar({10: 0.0, 11: 0.4})
+    way = Way(jointed)
     way.process(10.5)
     np.testing.assert_allclose(
         way.segmenter.scans[0].pose, base(10.5) @ MOUNT @ base(0, 0.2), atol=1e-12
@@ -242,22 +261,19 @@ def test_unknown_base_frame_is_an_unknown_mount(bench):
 
 def test_relocalisation_in_tf_clears_the_history(bench):
     way = Way(bench)
-    for step in range(6):
-        bench.drive(step, offset=7.0 if step >= 4 else 0.0)
+    for step in range(1, 7):
+        bench.drive(step, offset=7.0 if step > 4 else 0.0)
         way.process(step)
     assert way.segmenter.calls == ["set_mount", *["push"] * 4, "reset", "push", "push"]
     assert any("history cleared: the transform jumped" in line for line in bench.logger.lines)
 
 
-def test_a_bag_that_loops_finds_its_moving_joint_again(bench):
-    del bench.tf.static["lidar"]
-    way = Way(bench)
-    own = way.extrinsics._buffer = tf_stand_in.Buffer()  # as the node has it: one for each user
+def test_a_bag_that_loops_finds_its_moving_joint_again(jointed):
+    way = Way(jointed)
     for first in (1000, 0):
         for step in range(first, first + 3):
-            for tf in (bench.tf, own):
-                tf.set("odom", "base_link", step * STEP, base(step))
-                tf.set("base_link", "lidar", step * STEP, MOUNT @ base(0, 0.1 * (step - first)))
+            jointed.drive(step)
+            jointed.turn_lidar({step: 0.1 * (step - first)})
             if step == first:
                 continue
             try:
@@ -267,3 +283,72 @@ def test_a_bag_that_loops_finds_its_moving_joint_again(bench):
     assert [s.stamp_ns for s in way.segmenter.scans] == [
         1001 * STEP, 1002 * STEP, 2 * STEP
     ]  # fmt: skip
+
+
+# -- deskewing -----------------------------------------------------------------------------------
+
+
+def sweep(first, last, n=50):
+    """A cloud whose points were taken between two steps after its stamp, and where they are."""
+    seconds = np.linspace(first, last, n) * STEP / SECOND
+    cloud, truth = make_cloud("velodyne", n, values={"time": seconds})
+    return cloud, np.stack([truth[axis] for axis in "xyz"], 1), np.linspace(first, last, n)
+
+
+def stood_still(points, steps, pose_at, stamp):
+    """Points (N, 3), each taken at its step after the stamp, in the LiDAR's frame at the stamp."""
+    here = invert(pose_at(stamp))
+    pairs = zip(points, steps, strict=True)
+    return np.concatenate([transform(here @ pose_at(stamp + s), p[None]) for p, s in pairs])
+
+
+@pytest.mark.parametrize("span", [(-1.0, 0.0), (0.0, 1.0), (-0.5, 0.5)])
+def test_points_are_moved_by_the_whole_chain(jointed, span):
+    """The robot drives and the LiDAR turns on it."""
+    jointed.drive(*range(8, 14))
+    jointed.turn_lidar({step: 0.02 * step for step in range(8, 14)})
+    way = Way(jointed, deskew=True)
+    cloud, points, steps = sweep(*span)
+    way.process(10.5, cloud)
+    (scan,) = way.segmenter.scans
+
+    def pose_at(step):
+        return base(step) @ MOUNT @ base(0, 0.02 * step)
+
+    expected = stood_still(points, steps, pose_at, 10.5)
+    assert np.abs(expected - points).max() > 0.5, "there is something to correct"
+    np.testing.assert_allclose(scan.points, expected, atol=1e-3)
+    np.testing.assert_allclose(scan.pose, pose_at(10.5), atol=1e-9)
+    assert jointed.source.figures()["tf.found"] == 1
+
+
+def test_deskewing_with_a_mount_by_parameter(library):
+    bench = Bench(fixed_mount=False, gives_sensor=False)
+    bench.drive(10, 11, 12)
+    way = Way(bench, FixedExtrinsics(MOUNT), deskew=True)
+    cloud, points, steps = sweep(0.0, 1.0)
+    way.process(10.5, cloud)
+    (scan,) = way.segmenter.scans
+    np.testing.assert_allclose(scan.points, points + np.outer(steps, [1, 0, 0]), atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("span", "reason"), [((0.0, 1.0), "tf_timeout"), ((-1.0, 0.0), "tf_extrapolation")]
+)
+def test_transforms_must_cover_the_sweep(bench, span, reason):
+    bench.drive(10, 11)
+    way = Way(bench, deskew=True)
+    with pytest.raises(DroppedScan, match="deskewing needs poses") as caught:
+        way.process(10.5, sweep(*span)[0])
+    assert caught.value.reason == reason
+    assert "push" not in way.segmenter.calls
+
+
+def test_the_end_of_the_sweep_is_waited_for(bench):
+    bench.drive(10, 11)
+    way = Way(bench, deskew=True, pose_timeout=30.0)
+    timer = threading.Timer(0.05, lambda: bench.drive(12))
+    timer.start()
+    way.process(10.5, sweep(0.0, 1.0)[0])
+    timer.join()
+    assert way.segmenter.calls[-1] == "push"

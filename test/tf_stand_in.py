@@ -1,4 +1,7 @@
-"""A stand-in for tf2_ros where it is not installed: its names, exceptions and look-up rules."""
+"""A stand-in for tf2_ros where it is not installed: its names, exceptions and look-up rules.
+
+`Air` feeds it, or the real tf2_ros, without DDS.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from kdmos_ros.geometry import interpolate, invert, matrix_to_quaternion
+from kdmos_ros.ros.messages import transform_matrix
 
+SECOND_NS = 1_000_000_000
 CACHE_NS = 10_000_000_000
 
 
@@ -113,9 +118,77 @@ class TransformListener:
     def __init__(self, buffer, node, *, spin_thread=False):
         TransformListener.buffers.append(buffer)
         TransformListener.listening += 1
+        self.buffer, self.node = buffer, node if isinstance(node, Air) else None
+        if self.node:
+            self.subscriptions = [
+                node.create_subscription(None, topic, receive, None)
+                for topic, receive in (("/tf_static", self.receive_static), ("/tf", self.receive))
+            ]
+
+    def receive_static(self, message):
+        for found in message.transforms:
+            pose = transform_matrix(found.transform)
+            self.buffer.set_static(found.header.frame_id, found.child_frame_id, pose)
+
+    def receive(self, message):
+        for found in message.transforms:
+            stamp = found.header.stamp.sec * SECOND_NS + found.header.stamp.nanosec
+            pose = transform_matrix(found.transform)
+            self.buffer.set(found.header.frame_id, found.child_frame_id, stamp, pose)
 
     def unregister(self):
         TransformListener.listening -= 1
+        if self.node:
+            for subscription in self.subscriptions:
+                self.node.destroy_subscription(subscription)
+
+
+def transform_message(parent, child, stamp, pose):
+    """geometry_msgs/TransformStamped."""
+    from geometry_msgs.msg import TransformStamped
+
+    message = TransformStamped(child_frame_id=child)
+    message.header.frame_id = parent
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, SECOND_NS)
+    place, turn = message.transform.translation, message.transform.rotation
+    place.x, place.y, place.z = map(float, pose[:3, 3])
+    turn.x, turn.y, turn.z, turn.w = map(float, matrix_to_quaternion(pose[:3, :3]))
+    return message
+
+
+class Air:
+    """Stands in for the node of a listener, and for those who send to it.
+
+    Whoever begins to listen later gets all that was sent before.
+    """
+
+    def __init__(self):
+        self.subscriptions, self.sent = [], []
+
+    def create_subscription(self, kind, topic, callback, qos, **options):
+        subscription = (topic, callback)
+        self.subscriptions.append(subscription)
+        for sent_on, message in self.sent:
+            if sent_on == topic:
+                callback(message)
+        return subscription
+
+    def destroy_subscription(self, subscription):
+        if subscription in self.subscriptions:  # tf2_ros does it twice
+            self.subscriptions.remove(subscription)
+
+    def set_static(self, parent, child, pose):
+        self._send("/tf_static", transform_message(parent, child, 0, pose))
+
+    def set(self, parent, child, stamp, pose):
+        self._send("/tf", transform_message(parent, child, stamp, pose))
+
+    def _send(self, topic, transform):
+        message = SimpleNamespace(transforms=[transform])
+        self.sent.append((topic, message))
+        for listened_to, callback in list(self.subscriptions):
+            if listened_to == topic:
+                callback(message)
 
 
 def install(monkeypatch) -> type[TransformListener]:

@@ -80,7 +80,8 @@ class TfSource(BufferedPoses):
 
         Raises:
             PoseError: `timeout` (it may still come), `extrapolation` (too old for TF),
-                `unknown_frame`, `not_connected` or `failed`; with "tf_" before it in the counts.
+                `unknown_frame`, `not_connected`, `no_stamp` or `failed`; with "tf_" before it in
+                the counts.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -89,7 +90,7 @@ class TfSource(BufferedPoses):
                 break
             except PoseError as error:
                 # Frames appear as their publishers start: also worth a wait.
-                final = error.reason in ("extrapolation", "failed")
+                final = error.reason in ("extrapolation", "no_stamp", "failed")
                 if final or time.monotonic() >= deadline or self._stopped.wait(_POLL_S):
                     self.timeouts += error.reason == "timeout"
                     raise
@@ -132,6 +133,8 @@ class TfSource(BufferedPoses):
 
         tf2, fixed, frame = self._tf2, self._fixed_frame, self._frame
         what = f"transform {fixed} -> {frame}"
+        if stamp_ns == 0:  # to tf2, this means the newest of all
+            raise PoseError("no_stamp", f"the cloud's stamp is 0: no {what} can be asked for")
         try:
             found = self._tf.lookup_transform(fixed, frame, Time(nanoseconds=stamp_ns))
             return transform_matrix(found.transform)
