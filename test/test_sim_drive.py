@@ -47,7 +47,7 @@ def test_equal_seeds_give_equal_frames_in_any_order():
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("sensor", ["hdl64e", "mid360"])
 def test_frames_are_complete(scene, sensor):
-    drive = make_drive(1, sensor, duration_s=1.0, rate_hz=5.0, scene=scene)
+    drive = make_drive(2, sensor, duration_s=1.0, rate_hz=5.0, scene=scene)
     assert len(drive) == 5 and drive.scene == scene
     frame = drive[-1]
     n = len(frame.scan.points)

@@ -180,7 +180,7 @@ def make_drive(
     rng = np.random.default_rng([seed, 0])
     names = tuple(SCENES)
     scene = _choose(rng, scene, names, SHARES, "scene")
-    ego = _choose(rng, ego, EGO_MODES, (0.15, 0.15, 0.5, 0.2), "ego mode")
+    ego = _choose(rng, ego, EGO_MODES, (0.12, 0.12, 0.64, 0.12), "ego mode")
     drawn = bool(rng.random() < 0.7)
     stage = Stage(rng, start_s + duration_s, drawn if movers is None else movers, ego)
     world = World(SCENES[scene](stage), rng)

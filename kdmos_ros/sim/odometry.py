@@ -47,7 +47,7 @@ def noisy_odometry(rng: np.random.Generator, true_poses: Array, times: Array) ->
         (K, 4, 4) odom_T_base, the identity (but for the error) at the first pose.
     """
     count = len(times)
-    drifts = float(np.clip(rng.lognormal(0.0, 0.7), 0.1, 3.0))
+    drifts = float(np.clip(rng.lognormal(0.0, 0.6), 0.1, 1.7))
     jitters = float(np.clip(rng.lognormal(0.0, 0.5), 0.2, 3.0))
     jitters *= rng.uniform(2.0, 4.0) if rng.random() < 0.2 else 1.0
     step = np.diff(times, prepend=times[0])

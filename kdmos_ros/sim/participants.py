@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.sim import people
+from kdmos_ros.sim.kinds import Kind
 from kdmos_ros.sim.paths import Path
 from kdmos_ros.sim.staging import EGO_SIZE, Stage
 from kdmos_ros.sim.traffic import (
@@ -23,6 +24,7 @@ from kdmos_ros.sim.vehicles import Vehicle, draw_vehicle
 from kdmos_ros.sim.world import Actor
 
 Array = npt.NDArray[Any]
+FLOWING_M = 15.0
 
 
 def lane(
@@ -39,7 +41,8 @@ def lane(
     """Fill a lane with traffic, most of it in view of arc length `around`.
 
     Args:
-        gap: mean gap between vehicles in metres (exponential); inf for none.
+        gap: mean gap between vehicles in metres (exponential); inf for none. From FLOWING_M on,
+            nobody holds up an ego that drives but for a leader of about its speed.
         ego: the ego's desired speed (K,) if it drives here, from arc length `around`.
         red: (K,) when vehicles have to stop at `stop_line`.
 
@@ -48,12 +51,17 @@ def lane(
     """
     rng, times = stage.rng, stage.times
     spots: list[float] = [around] if ego is not None else []
+    leader = _leader(stage, ego, around) if ego is not None else np.inf
+    flowing = ego is not None and stage.ego_mode == "driving" and gap >= FLOWING_M
     if stage.movers and np.isfinite(gap):
         for way in (1, -1):
-            s = around + way * (rng.exponential(gap) + (9 if ego is not None else 0))
+            near = 0.0 if ego is None else 50.0 if flowing and way == 1 else 9.0
+            s = around + way * (rng.exponential(gap) + near)
             while abs(s - around) < reach + 0.5 * cruise * times[-1]:
                 spots.append(s)
                 s += way * (rng.exponential(gap) + 8.0)
+    if np.isfinite(leader):
+        spots = [s for s in spots if not around < s < leader + 9] + [leader]
     spots.sort(reverse=True)
     if not spots:
         return None
@@ -65,8 +73,13 @@ def lane(
             desired.append(ego)
             continue
         vehicles.append(_draw_driver(rng))
-        desired.append(desired_speed(rng, times, cruise * rng.uniform(0.7, 1.15),
-                                     draw_style(rng)))  # fmt: skip
+        if ego is not None and s == leader:
+            steady = "steady" if rng.random() < 0.6 else draw_style(rng)
+            wish = desired_speed(rng, times, float(ego.max()) * rng.uniform(0.85, 1.1), steady)
+        else:
+            style = "varying" if flowing and s > around else draw_style(rng)
+            wish = desired_speed(rng, times, cruise * rng.uniform(0.7, 1.15), style)
+        desired.append(wish)
     length = np.array([v.length if v else EGO_SIZE[0] for v in vehicles])
     start = np.array(spots)
     for i in range(1, len(start)):  # nobody starts inside the one ahead
@@ -88,9 +101,23 @@ def lane(
     return mine
 
 
+def _leader(stage: Stage, ego: Array, around: float) -> float:
+    """Where a vehicle goes ahead of the ego, about as fast; inf for none.
+
+    It hides the space that it goes to, so that where it comes from is the only evidence.
+    """
+    rng = stage.rng
+    if stage.ego_mode != "driving" or not stage.movers or rng.random() > 0.3:
+        return np.inf
+    return around + float(rng.uniform(max(8.0, 4.0 + 0.9 * ego[0]), 32.0))
+
+
 def _draw_driver(rng: np.random.Generator) -> Vehicle:
     if rng.random() < 0.06:
         return people.draw_motorcycle(rng)
+    if rng.random() < 0.12:
+        large = (Kind.VAN, Kind.TRUCK, Kind.BUS)
+        return draw_vehicle(rng, large[int(rng.integers(3))])
     return draw_vehicle(rng)
 
 

@@ -11,22 +11,30 @@ from kdmos_ros.sim.solids import Body
 from kdmos_ros.sim.staging import Stage
 
 _STYLES = ("town", "suburb", "green", "open")
+_SHARES, _NARROW_SHARES = (0.3, 0.3, 0.25, 0.15), (0.55, 0.25, 0.18, 0.02)
 _CLUTTER = {"town": 0.08, "suburb": 0.25, "green": 0.45, "open": 0.1}  # things a metre
 
 
-def dress(stage: Stage, path: Path, edge: float, side: int, start: float, stop: float) -> None:
+def dress(stage: Stage, path: Path, edge: float, side: int, start: float, stop: float,
+          narrow: bool = False) -> None:  # fmt: skip
     """Dress one side of a road: pavement furniture in front, houses or gardens behind.
 
     Args:
         edge: distance of the kerb from the path. side: 1 left, -1 right.
         start, stop: arc lengths between which to dress.
+        narrow: house fronts, hedges and walls stand close to the road.
     """
     rng, s = stage.rng, start
     width = rng.uniform(1.8, 4.5) if rng.random() < 0.6 else rng.uniform(4.0, 12.0)
+    if narrow:
+        width = rng.uniform(0.8, 2.4)
+    shares = _NARROW_SHARES if narrow else _SHARES
     while s < stop:
-        style = str(rng.choice(_STYLES, p=[0.3, 0.3, 0.25, 0.15]))
+        style = str(rng.choice(_STYLES, p=shares))
         until = min(s + rng.uniform(25, 90), stop)
-        front = edge + width + rng.uniform(0, 1.5)
+        front = edge + width + rng.uniform(0, 0.3 if narrow else 1.5)
+        if style != "town" and rng.random() < 0.5:
+            _yards(stage, path, front, side, s, until)
         if style in ("town", "suburb"):
             _houses(stage, path, front, side, s, until, town=style == "town")
         if style in ("suburb", "green"):
@@ -78,6 +86,21 @@ def _borders(stage: Stage, path: Path, front: float, side: int, start: float, st
         s += length + rng.choice([0.0, rng.uniform(2, 9)])
 
 
+def _yards(stage: Stage, path: Path, front: float, side: int, start: float, stop: float) -> None:
+    """Vehicles parked off the street, in front gardens and on small lots.
+
+    From the road they come into view between what stands in front of them.
+    """
+    rng, s = stage.rng, start
+    back, across = rng.uniform(2.5, 8.0), rng.random() < 0.6
+    while s < stop:
+        x, y, yaw = _at(path, s, side * (front + back))
+        turn = np.pi / 2 if across else 0.0
+        stage.park(x, y, yaw + turn + rng.choice([0.0, np.pi]))
+        step = rng.uniform(2.6, 3.2) if across else rng.uniform(5.5, 7.0)
+        s += step if rng.random() < 0.5 else step + rng.exponential(12.0)
+
+
 def _furnish(stage: Stage, path: Path, edge: float, side: int, start: float, stop: float,
              density: float) -> None:  # fmt: skip
     rng = stage.rng
@@ -120,22 +143,23 @@ def _row(stage: Stage, path: Path, left: float, start: float, stop: float) -> No
             stage.place(lamp, x, y, yaw)
 
 
-def people_along(stage: Stage, path: Path, edge: float, around: float, count: int) -> None:
+def people_along(stage: Stage, path: Path, edge: float, around: float, count: int,
+                 travel: float = 0.0) -> None:  # fmt: skip
     """Pedestrians and a few cyclists on the pavements and across the road.
 
     Args:
-        around: arc length near which most of them are.
+        around: arc length near which most of them are, and as far on as travel (m).
     """
     rng = stage.rng
     for _ in range(count):
-        side = int(rng.choice([-1, 1]))
-        way, start = path.shifted(side * (edge + rng.uniform(0.5, 3.0))), around
+        side, here = int(rng.choice([-1, 1])), around + travel * rng.random()
+        way, start = path.shifted(side * (edge + rng.uniform(0.5, 3.0))), here
         if rng.random() < 0.5:
             way = way.reversed()
-            start = way.length - around
+            start = way.length - here
         start += rng.normal(8, 30)
         if rng.random() < 0.3:  # across the road
-            x, y, yaw = path.at(around + rng.normal(10, 22))
+            x, y, yaw = path.at(here + rng.normal(10, 22))
             turn = yaw + side * (np.pi / 2 + rng.normal(0, 0.2))
             d = edge + rng.uniform(0, 6)
             way = trace((x - d * np.cos(turn), y - d * np.sin(turn), turn), [(2 * d + 20, 0.0)])

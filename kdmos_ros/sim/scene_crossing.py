@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.sim.ground import ground_around
-from kdmos_ros.sim.participants import lane
+from kdmos_ros.sim.participants import FLOWING_M, lane
 from kdmos_ros.sim.paths import Path, through, trace
 from kdmos_ros.sim.roadside import dress, people_along
 from kdmos_ros.sim.staging import Stage
@@ -55,9 +55,8 @@ class _Junction:
 def crossing(stage: Stage) -> Plan:
     """Plan a crossing. The ego comes along arm 0; lights let one road go at a time."""
     rng, mode = stage.rng, stage.ego_mode
-    times = stage.times
-    speed = stage.ego_speed({"driving": 15.0, "turning": 8.0}.get(mode, 15.0))
-    travel = float(np.cumsum(speed)[-1] * (times[1] - times[0]))
+    speed = stage.ego_speed(8.0) if mode == "turning" else stage.ego_speed(16.0, 5.0)
+    travel = stage.travel(speed)
     length = _VIEW + min(0.6 * travel, 120.0)
     lean = rng.normal(0, 0.15)
     angles = [np.pi, -np.pi / 2 + lean, 0.0, np.pi / 2 + lean]
@@ -85,6 +84,8 @@ def crossing(stage: Stage) -> Plan:
     start = length - max(4.0, min(before, length - 40))
     gap = np.inf if rng.random() < 0.1 else float(np.exp(rng.uniform(np.log(5), np.log(150))))
     cruise = float(rng.uniform(4.0, 14.0))
+    if mode == "driving":  # with the flow
+        gap, cruise = max(gap, FLOWING_M), max(cruise, float(speed.max()) * rng.uniform(0.8, 1.1))
     through_traffic = mode != "turning"
     ego: Track | None = lane(stage, junction.route(0, out), gap, cruise if through_traffic else 5.0,
                              start, ego=speed, red=~mine_goes, stop_line=length)  # fmt: skip

@@ -101,7 +101,7 @@ def car_park(stage: Stage) -> Plan:
 def field(stage: Stage) -> Plan:
     """Plan open country: rough ground, scattered growth and fences, a track, few participants."""
     rng = stage.rng
-    speed = stage.ego_speed(5.0 if stage.ego_mode == "turning" else 14.0)
+    speed = stage.ego_speed(5.0) if stage.ego_mode == "turning" else stage.ego_speed(15.0, 4.0)
     bend = rng.choice([-1, 1]) / rng.uniform(8, 20) if stage.ego_mode == "turning" else 0.0
     ahead = 80.0 + float(speed.max()) * float(stage.times[-1])
     path = trace((0.0, 0.0, 0.0), [(60.0, 0.0), (rng.uniform(8, 30), bend),

@@ -17,4 +17,4 @@ SCENES: dict[str, Callable[[Stage], Plan]] = {
     "field": field,
 }
 # How often each is drawn when none is asked for.
-SHARES = (0.4, 0.3, 0.15, 0.15)
+SHARES = (0.52, 0.26, 0.1, 0.12)

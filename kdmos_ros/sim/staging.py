@@ -12,7 +12,7 @@ from kdmos_ros.sim.clearance import blocks, clear_of, collide
 from kdmos_ros.sim.kinds import Kind
 from kdmos_ros.sim.paths import Path
 from kdmos_ros.sim.solids import Body
-from kdmos_ros.sim.traffic import Track, clock, desired_speed
+from kdmos_ros.sim.traffic import TIME_STEP, Track, clock, desired_speed
 from kdmos_ros.sim.vehicles import Vehicle, draw_vehicle
 from kdmos_ros.sim.world import Actor, Placed
 
@@ -50,16 +50,24 @@ class Stage:
             return draw_vehicle(self.rng, Kind.CAR)
         return draw_vehicle(self.rng)
 
-    def ego_speed(self, fastest: float) -> Array:
-        """Desired speed (K,) of the ego in its mode."""
+    def ego_speed(self, fastest: float, slowest: float | None = None) -> Array:
+        """Desired speed (K,) of the ego in its mode.
+
+        Args:
+            fastest, slowest: bounds of the speed (m/s) it cruises at when driving or turning;
+                without the lower one, 45 % of the upper.
+        """
         rng, mode = self.rng, self.ego_mode
         if mode == "standing":
             return np.zeros(len(self.times))
         if mode == "creeping":
             return desired_speed(rng, self.times, rng.uniform(0.4, 2.5),
                                  str(rng.choice(["steady", "stop_and_go", "varying"])))  # fmt: skip
-        cruise = rng.uniform(0.45, 1.0) * fastest
-        style = rng.choice(["steady", "varying", "starting", "stopping"], p=[0.5, 0.3, 0.1, 0.1])
+        low = 0.45 * fastest if slowest is None else slowest
+        cruise = low + rng.beta(2.2, 1.2) * (fastest - low)
+        style = rng.choice(
+            ["steady", "varying", "starting", "stopping"], p=[0.64, 0.24, 0.06, 0.06]
+        )
         return desired_speed(rng, self.times, cruise, str(style))
 
     # Static things -------------------------------------------------------------------------
@@ -89,6 +97,10 @@ class Stage:
     def _turned(self, pool: list[Body], x: float, y: float) -> None:
         body = pool[int(self.rng.integers(len(pool)))]
         self.place(body, x, y, self.rng.uniform(0, 2 * np.pi))
+
+    def travel(self, speed: Array) -> float:
+        """Metres that the ego goes if nothing keeps it from its desired speed (K,)."""
+        return float(np.abs(speed).sum() * TIME_STEP)
 
     def park_along(self, path: Path, offset: float, share: float) -> None:
         """Vehicles parked along a path, `offset` metres to its left, over a share of its length."""
@@ -139,7 +151,7 @@ class Stage:
         Args:
             roads: centre lines (K, 2) with the half width to keep free of scenery.
         """
-        keep = clear_of(self.placed, ego.pose[::4, :2], 1.6)
+        keep = clear_of(self.placed, ego.pose[::4, :2], 0.5 * EGO_SIZE[1] + 0.2)
         parked = np.array([p.parked for p in self.placed], dtype=bool)
         for line, half in roads:
             keep &= parked | clear_of(self.placed, line[::2], half - 0.2)
