@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
+from kdmos_ros.angles import PI
+from kdmos_ros.grid import OUTSIDE
+from kdmos_ros.range_image import BLOCK
 from kdmos_ros.visibility import UNKNOWN
 
 # The position of a name is its code in `point_columns`; the two codes after them stand for the
@@ -27,12 +28,61 @@ GEOMETRIC_FEATURES = (
 )
 NEAR, FAR = len(GEOMETRIC_FEATURES), len(GEOMETRIC_FEATURES) + 1
 
+_HALF = np.float32(0.5)
+
 
 @njit(cache=True, nogil=True)
+def occupancy(cell, z_bin, n_cells):  # type: ignore[no-untyped-def]
+    """Points in the grid and the cells that they occupy: the integers of a FeatureFrame.
+
+    Args:
+        cell, z_bin: (N,) int32 of all points.
+
+    Returns:
+        index (P,) int64, cell (P,) int32, slot (P,) int32, z_bin (P,) int32, occupied (K,) int64.
+    """
+    slots = np.full(n_cells, -1, np.int32)
+    n = 0
+    for i in range(len(cell)):
+        if cell[i] != OUTSIDE:
+            slots[cell[i]] = 0
+            n += 1
+    occupied = np.empty(n_cells, np.int64)
+    k = 0
+    for c in range(n_cells):
+        if slots[c] == 0:
+            slots[c] = k
+            occupied[k] = c
+            k += 1
+    index = np.empty(n, np.int64)
+    inside, slot, bins = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+    p = 0
+    for i in range(len(cell)):
+        if cell[i] != OUTSIDE:
+            index[p], inside[p], slot[p], bins[p] = i, cell[i], slots[cell[i]], z_bin[i]
+            p += 1
+    return index, inside, slot, bins, occupied[:k].copy()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def point_columns(  # type: ignore[no-untyped-def]
-    codes, index, z_bin, level, rho, phi, height, intensity, z, extent, near, far, velocity
+    codes,
+    rows,
+    cell,
+    z_bin,
+    level,
+    rho,
+    phi,
+    height,
+    intensity,
+    z,
+    extent,
+    near,
+    far,
+    velocity,
+    out,
 ):
-    """Point features (P, F) float32 in one pass over the points; see GEOMETRIC_FEATURES.
+    """Point features of those of the scan's rows that are in the grid; see GEOMETRIC_FEATURES.
 
     Offsets d_rho, d_phi, d_z are in cells from the cell's centre, -0.5 to 0.5; lengths are in
     metres, phi in radians; height is clipped to the grid's range. ego_radial and ego_tangential are
@@ -41,51 +91,82 @@ def point_columns(  # type: ignore[no-untyped-def]
 
     Args:
         codes: (F, 2) int64 of `features`.
-        index: (P,) int64 rows of the scan; z_bin: (P,) int32.
+        rows: first and last + 1 of the scan.
+        cell, z_bin: (N,) int32.
         level: (N, 3); rho, phi, height, intensity, z: (N,) float32; z is what bins are made of.
-        extent: rho_min, d_rho, d_phi, z_min, d_z, z_max of the grid.
+        extent: (6,) float32, rho_min, d_rho, d_phi, z_min, d_z, z_max of the grid.
         near, far: (N, L) float32 range differences.
         velocity: (3,) float32 of the sensor, level frame, m/s.
+        out: (P, F) float32, a row for each row that is in the grid.
     """
-    vx, vy = velocity[0], velocity[1]
-    rho_min, d_rho, d_phi, z_min, d_z, z_max = extent
-    out = np.empty((len(index), len(codes)), np.float32)
-    for p in range(len(index)):
-        i = index[p]
+    # A bit longer than a block: columns a power of two apart would evict each other from the cache.
+    values = np.empty((len(codes), BLOCK + 16), np.float32)
+    p = 0
+    for start in range(rows[0], rows[1], BLOCK):
+        block = slice(start, min(start + BLOCK, rows[1]))
+        length = block.stop - start
         for column in range(len(codes)):
             code, lag = codes[column, 0], codes[column, 1]
+            value = values[column]
             if code == NEAR:
-                value = near[i, lag]
+                value[:length] = near[block, lag]
             elif code == FAR:
-                value = far[i, lag]
-            elif code == 0:
-                value = (rho[i] - rho_min) / d_rho
-                value = value - math.floor(value) - 0.5
-            elif code == 1:
-                value = (phi[i] + math.pi) / d_phi
-                value = value - math.floor(value) - 0.5
-            elif code == 2:
-                value = min(max((z[i] - z_min) / d_z - z_bin[p] - 0.5, -0.5), 0.5)
-            elif code == 3:
-                value = rho[i]
-            elif code == 4:
-                value = phi[i]
-            elif code == 5:
-                value = level[i, 2]
-            elif code == 6:
-                value = level[i, 0]
-            elif code == 7:
-                value = level[i, 1]
-            elif code == 8:
-                value = min(max(height[i], z_min), z_max)
-            elif code == 9:
-                value = intensity[i]
-            elif code == 10:
-                value = (vx * level[i, 0] + vy * level[i, 1]) / rho[i]
+                value[:length] = far[block, lag]
             else:
-                value = abs(vx * level[i, 1] - vy * level[i, 0]) / rho[i]
-            out[p, column] = value
-    return out
+                _geometric(
+                    code, value, z_bin[block], level[block], rho[block], phi[block], height[block],
+                    intensity[block], z[block], extent, velocity,
+                )  # fmt: skip
+        for j in range(length):
+            if cell[start + j] != OUTSIDE:
+                for column in range(len(codes)):
+                    out[p, column] = values[column, j]
+                p += 1
+
+
+@njit(nogil=True, error_model="numpy")
+def _geometric(  # type: ignore[no-untyped-def]
+    code, value, z_bin, level, rho, phi, height, intensity, z, extent, velocity
+):
+    """One column for a block of points; loops without branches, so that they are vectorised."""
+    n = len(rho)
+    rho_min, d_rho, d_phi, z_min, d_z, z_max = extent
+    x, y, vx, vy = level[:, 0], level[:, 1], velocity[0], velocity[1]
+    if code == 0:
+        for j in range(n):
+            v = (rho[j] - rho_min) / d_rho
+            value[j] = v - np.float32(np.int32(v)) - _HALF
+    elif code == 1:
+        for j in range(n):
+            v = (phi[j] + PI) / d_phi
+            value[j] = v - np.float32(np.int32(v)) - _HALF
+    elif code == 2:
+        for j in range(n):
+            v = (z[j] - z_min) / d_z - np.float32(z_bin[j]) - _HALF
+            v = v if v > -_HALF else -_HALF
+            value[j] = v if v < _HALF else _HALF
+    elif code == 3:
+        value[:n] = rho
+    elif code == 4:
+        value[:n] = phi
+    elif code == 5:
+        value[:n] = level[:, 2]
+    elif code == 6:
+        value[:n] = x
+    elif code == 7:
+        value[:n] = y
+    elif code == 8:
+        for j in range(n):
+            v = height[j] if height[j] > z_min else z_min
+            value[j] = v if v < z_max else z_max
+    elif code == 9:
+        value[:n] = intensity
+    elif code == 10:
+        for j in range(n):
+            value[j] = (vx * x[j] + vy * y[j]) / rho[j]
+    else:
+        for j in range(n):
+            value[j] = abs(vx * y[j] - vy * x[j]) / rho[j]
 
 
 @njit(cache=True, nogil=True)

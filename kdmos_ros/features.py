@@ -18,9 +18,16 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.feature_kernels import FAR, GEOMETRIC_FEATURES, NEAR, motion_map, point_columns
+from kdmos_ros.feature_kernels import (
+    FAR,
+    GEOMETRIC_FEATURES,
+    NEAR,
+    motion_map,
+    occupancy,
+    point_columns,
+)
 from kdmos_ros.geometry import invert
-from kdmos_ros.grid import OUTSIDE, PolarGrid, to_level, to_polar
+from kdmos_ros.grid import PolarGrid, to_level, to_polar
 from kdmos_ros.ground import height_above_ground
 from kdmos_ros.history import PastScan, ScanHistory
 from kdmos_ros.range_image import build_range_image
@@ -147,13 +154,14 @@ class FeatureExtractor:
         start = time.perf_counter()
         points = np.ascontiguousarray(scan.points, dtype=np.float32)
         image = self._beside(lambda: build_range_image(points))
+        placed = self._beside(lambda: self._place(points))
         state, near, far = self._visibility(points, scan)
         newest = PastScan(scan.stamp_ns, scan.pose, image())
         compared = time.perf_counter()
         velocity = self._rotation @ _velocity(scan, self._history.newest)
-        frame, height = self._frame(points, scan.intensity, state, near, far, velocity)
+        frame = self._frame(placed(), scan.intensity, state, near, far, velocity)
         if self.spec.vacated:
-            newest = self._with_vacated(newest, frame, points, height)
+            newest = self._with_vacated(newest, frame, points, placed().height)
         self._history.add(newest)
         if timings_ms is not None:
             timings_ms["residual"] = (compared - start) * 1e3
@@ -234,50 +242,75 @@ class FeatureExtractor:
         parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
         list(self._pool.map(work, parts))
 
+    def _place(self, points: Float32) -> _Places:
+        """Where the points are: in the level frame, above the ground, in the grid."""
+        grid = self.grid
+        level = to_level(points, self._rotation, self._height)
+        rho, phi = to_polar(level)
+        height = height_above_ground(level[:, 2], rho, phi)
+        z = height if grid.z_reference == "ground" else level[:, 2]
+        return _Places(level, rho, phi, height, z, grid.cells(rho, phi), grid.z_bins(z))
+
     def _frame(
         self,
-        points: Float32,
+        at: _Places,
         intensity: Float32 | None,
         state: npt.NDArray[np.uint8],
         near: Float32,
         far: Float32,
         velocity: Float32,
-    ) -> tuple[FeatureFrame, Float32]:
-        """The frame, and the height (N,) of all points above the local ground, metres."""
-        grid, width = self.grid, self.spec.n_motion
-        level = to_level(points, self._rotation, self._height)
-        rho, phi = to_polar(level)
-        cell = grid.cells(rho, phi)
-        height = height_above_ground(level[:, 2], rho, phi)
-        index = np.flatnonzero(cell != OUTSIDE)
-        cell = cell[index]
-        z = height if grid.z_reference == "ground" else level[:, 2]
-        z_bin = grid.z_bins(z[index])
-        mask = np.zeros(grid.n_cells, bool)
-        mask[cell] = True
-        slots = np.cumsum(mask, dtype=np.int32) - 1
+    ) -> FeatureFrame:
+        grid, width, n_points = self.grid, self.spec.n_motion, len(at.rho)
+        index, cell, slot, z_bin, occupied = occupancy(at.cell, at.z_bin, grid.n_cells)
         motion = self._beside(
-            lambda: motion_map(index, cell, height, self._slabs, state, grid.n_cells, width)
+            lambda: motion_map(index, cell, at.height, self._slabs, state, grid.n_cells, width)
         )
-        columns = point_columns(
-            self._codes,
-            index,
-            z_bin,
-            level,
-            rho,
-            phi,
-            height,
-            np.zeros(len(points), np.float32) if intensity is None else intensity,
-            z,
-            (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max),
-            near,
-            far,
-            velocity,
-        )
-        frame = FeatureFrame(
-            index, columns, cell, slots[cell], z_bin, np.flatnonzero(mask), motion(), len(points)
-        )
-        return frame, height
+        extent = (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max)
+        if intensity is None:
+            intensity = np.zeros(n_points, np.float32)
+        columns = np.empty((len(index), len(self._codes)), np.float32)
+
+        def fill(rows: slice) -> None:
+            first, last = np.searchsorted(index, (rows.start, rows.stop))
+            point_columns(
+                self._codes,
+                (rows.start, rows.stop),
+                at.cell,
+                at.z_bin,
+                at.level,
+                at.rho,
+                at.phi,
+                at.height,
+                intensity,
+                at.z,
+                np.array(extent, np.float32),
+                near,
+                far,
+                velocity,
+                columns[first:last],
+            )
+
+        self._in_parts(n_points, fill)
+        return FeatureFrame(index, columns, cell, slot, z_bin, occupied, motion(), n_points)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the N points of a scan are; NaN for those without a return.
+
+    Attributes:
+        level: (N, 3) level frame; rho, phi: its polar coordinates (N,).
+        height: (N,) above the local ground; z: (N,) that, or above the base's plane.
+        cell, z_bin: (N,) int32 of the grid.
+    """
+
+    level: Float32
+    rho: Float32
+    phi: Float32
+    height: Float32
+    z: Float32
+    cell: npt.NDArray[np.int32]
+    z_bin: npt.NDArray[np.int32]
 
 
 def _velocity(scan: Scan, last: PastScan | None) -> Float32:

@@ -14,7 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from kdmos_ros.angles import PI, fine_atan2
+
 OUTSIDE = -1
+
+_ZERO, _INFINITY, _NAN = np.float32(0), np.float32(np.inf), np.float32(np.nan)
 
 
 @dataclass(frozen=True)
@@ -74,29 +78,44 @@ class PolarGrid:
         self, rho: npt.NDArray[np.float32], phi: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.int32]:
         """Cell index (N,) int32 of points at rho (N,) metres and phi (N,) radians, or OUTSIDE."""
-        return _cells(rho, phi, self.rho_min, self.d_rho, self.n_rho, self.d_phi, self.n_phi)
+        sizes = np.array([self.rho_min, self.d_rho, self.d_phi], np.float32)
+        return _cells(rho, phi, sizes[0], sizes[1], self.n_rho, sizes[2], self.n_phi)
 
     def z_bins(self, height: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
         """Height bin (N,) int32 of heights (N,) metres; the end bins are open."""
-        bins = np.floor((height - np.float32(self.z_min)) / np.float32(self.d_z))
-        return np.clip(bins, 0, self.n_z - 1).astype(np.int32)
+        return _z_bins(height, np.float32(self.z_min), np.float32(self.d_z), self.n_z)
 
 
-@njit(cache=True, nogil=True)
+# Compiled code below works in float32 and without branches, so that it is vectorised.
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _cells(rho, phi, rho_min, d_rho, n_rho, d_phi, n_phi):  # type: ignore[no-untyped-def]
     cells = np.empty(len(rho), np.int32)
+    rings = np.float32(n_rho)
     for i in range(len(rho)):
-        row = math.floor((rho[i] - rho_min) / d_rho)
-        if not 0 <= row < n_rho:  # NaN fails both comparisons and is outside too
-            cells[i] = OUTSIDE
-            continue
+        row = (rho[i] - rho_min) / d_rho
+        # NaN fails both comparisons and is outside too.
+        inside = (row >= _ZERO) & (row < rings)
         # Rounding may put +pi one past the end: azimuth wraps, so that is sector 0.
-        column = math.floor((phi[i] + math.pi) / d_phi) % n_phi
-        cells[i] = row * n_phi + column
+        column = np.int32((phi[i] + PI) / d_phi)
+        column = column - n_phi if column >= n_phi else column
+        cells[i] = np.int32(row) * n_phi + column if inside else OUTSIDE
     return cells
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _z_bins(height, z_min, d_z, n_z):  # type: ignore[no-untyped-def]
+    bins = np.empty(len(height), np.int32)
+    top = np.float32(n_z - 1)
+    for i in range(len(height)):
+        value = (height[i] - z_min) / d_z
+        value = value if value < top else top  # NaN: the last one
+        bins[i] = np.int32(value if value > _ZERO else _ZERO)
+    return bins
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def to_polar(level):  # type: ignore[no-untyped-def]
     """Horizontal distance (N,) and azimuth (N,), float32, of level-frame points (N, 3).
 
@@ -106,33 +125,37 @@ def to_polar(level):  # type: ignore[no-untyped-def]
     n = len(level)
     rho = np.empty(n, np.float32)
     phi = np.empty(n, np.float32)
+    x, y = level[:, 0], level[:, 1]
     for i in range(n):
-        x, y = level[i, 0], level[i, 1]
-        rho[i] = math.sqrt(x * x + y * y)
-        phi[i] = math.atan2(y, x)
+        rho[i] = np.float32(math.sqrt(x[i] * x[i] + y[i] * y[i]))
+        phi[i] = fine_atan2(y[i], x[i])
     return rho, phi
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def to_level(points, rotation, height):  # type: ignore[no-untyped-def]
     """Move sensor-frame points (N, 3) float32 into the level frame; rows without a return: NaN.
 
     The level frame has its origin below the sensor on the base's z = 0 plane and the base's axes.
+    The result lies in memory by columns.
 
     Args:
         points: (N, 3) float32, metres.
         rotation: (3, 3) float32, R_base_sensor.
         height: metres of the sensor above the base's z = 0 plane.
     """
-    level = np.empty_like(points)
+    level = np.empty((3, len(points)), np.float32).T
+    out_x, out_y, out_z = level[:, 0], level[:, 1], level[:, 2]
+    r00, r01, r02 = rotation[0]
+    r10, r11, r12 = rotation[1]
+    r20, r21, r22 = rotation[2]
+    lift = np.float32(height)
     for i in range(len(points)):
-        x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)) or (
-            x == 0 and y == 0 and z == 0
-        ):
-            level[i, :] = np.nan
-            continue
-        for k in range(3):
-            level[i, k] = rotation[k, 0] * x + rotation[k, 1] * y + rotation[k, 2] * z
-        level[i, 2] += height
+        x, y, z = points[i]
+        size = abs(x) + abs(y) + abs(z)
+        # Comparisons with NaN are false: one that is not finite, or all zero, is no return.
+        there = (size > _ZERO) & (size < _INFINITY)
+        out_x[i] = r00 * x + r01 * y + r02 * z if there else _NAN
+        out_y[i] = r10 * x + r11 * y + r12 * z if there else _NAN
+        out_z[i] = r20 * x + r21 * y + r22 * z + lift if there else _NAN
     return level

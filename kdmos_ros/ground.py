@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from kdmos_ros.angles import PI
+
 N_SECTORS = 72
 N_RINGS = 34
 RING_M = 1.5
@@ -23,6 +25,9 @@ N_LOWEST = 3
 MAX_START_OFFSET_M = 1.0
 SLOPE = 0.12
 STEP_M = 0.12
+
+_SECTORS_PER_RADIAN = np.float32(N_SECTORS / (2 * math.pi))
+_RING, _HALF, _ZERO = np.float32(RING_M), np.float32(0.5), np.float32(0)
 
 
 def ground_map(
@@ -36,8 +41,9 @@ def ground_map(
     lowest = _lowest_returns(z, rho, phi)
     followed = _follow(lowest, _start_height(lowest))
     # The median over three sectors removes single sectors that climbed onto an object.
-    neighbours = np.stack([np.roll(followed, 1, 0), followed, np.roll(followed, -1, 0)])
-    return np.median(neighbours, axis=0).astype(np.float32)
+    before, after = np.roll(followed, 1, 0), np.roll(followed, -1, 0)
+    low, high = np.minimum(before, after), np.maximum(before, after)
+    return np.maximum(low, np.minimum(high, followed))
 
 
 def _start_height(lowest: npt.NDArray[np.float32]) -> float:
@@ -47,19 +53,25 @@ def _start_height(lowest: npt.NDArray[np.float32]) -> float:
     return float(np.median(near)) if near.size else 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _lowest_returns(z, rho, phi):  # type: ignore[no-untyped-def]
-    lowest = np.full((N_SECTORS, N_RINGS, N_LOWEST), np.inf, np.float32)
+    lowest = np.full((N_SECTORS * N_RINGS, N_LOWEST), np.inf, np.float32)
+    end = np.float32(N_RINGS * RING_M)
+    place = np.empty(len(z), np.int32)
     for i in range(len(z)):
-        if not rho[i] < N_RINGS * RING_M:
-            continue
-        sector = int((phi[i] + math.pi) * (N_SECTORS / (2 * math.pi))) % N_SECTORS
-        cell = lowest[sector, int(rho[i] / RING_M)]
+        sector = np.int32((phi[i] + PI) * _SECTORS_PER_RADIAN)
+        sector = sector - N_SECTORS if sector >= N_SECTORS else sector
+        ring = np.int32(rho[i] / _RING)
+        place[i] = sector * N_RINGS + ring if rho[i] < end else -1
+    for i in range(len(z)):
         value = z[i]
+        if place[i] < 0 or not value < lowest[place[i], N_LOWEST - 1]:
+            continue
+        cell = lowest[place[i]]
         for k in range(N_LOWEST):
             if value < cell[k]:
                 value, cell[k] = cell[k], value
-    return lowest
+    return lowest.reshape(N_SECTORS, N_RINGS, N_LOWEST)
 
 
 @njit(cache=True, nogil=True)
@@ -81,7 +93,7 @@ def _follow(lowest, start):  # type: ignore[no-untyped-def]
     return ground
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def height_above(ground, z, rho, phi):  # type: ignore[no-untyped-def]
     """Height (N,) float32 of points above a ground map, bilinear between sectors and rings.
 
@@ -90,19 +102,21 @@ def height_above(ground, z, rho, phi):  # type: ignore[no-untyped-def]
         z, rho, phi: (N,) float32 level frame. NaN stays NaN; beyond the last ring it is carried on.
     """
     height = np.empty(len(z), np.float32)
+    flat = ground.reshape(-1)
+    last, last_but_one = np.float32(N_RINGS - 1), np.float32(N_RINGS - 2)
     for i in range(len(z)):
-        if not math.isfinite(rho[i]):
-            height[i] = np.nan
-            continue
-        u = (phi[i] + math.pi) * (N_SECTORS / (2 * math.pi)) - 0.5
-        v = min(max(rho[i] / RING_M - 0.5, 0.0), N_RINGS - 1.0)
-        u0 = math.floor(u)
-        v0 = min(int(v), N_RINGS - 2)
-        du, dv = u - u0, v - v0
-        a = ground[int(u0) % N_SECTORS]
-        b = ground[int(u0 + 1) % N_SECTORS]
-        near = a[v0] + du * (b[v0] - a[v0])
-        far = a[v0 + 1] + du * (b[v0 + 1] - a[v0 + 1])
+        # From -0.5 on: one sector is added, so that cutting off the fraction rounds down.
+        u = (phi[i] + PI) * _SECTORS_PER_RADIAN + _HALF
+        v = rho[i] / _RING - _HALF
+        v = v if v < last else last  # NaN becomes a number here, for it needs a place
+        v = v if v > _ZERO else _ZERO
+        u = u if rho[i] >= _ZERO else _ZERO
+        u1, v0 = np.int32(u), np.int32(v if v < last_but_one else last_but_one)
+        du, dv = u - np.float32(u1), v - np.float32(v0)
+        a = (u1 - 1 if u1 > 0 else N_SECTORS - 1) * N_RINGS + v0
+        b = (u1 if u1 < N_SECTORS else u1 - N_SECTORS) * N_RINGS + v0
+        near = flat[a] + du * (flat[b] - flat[a])
+        far = flat[a + 1] + du * (flat[b + 1] - flat[a + 1])
         height[i] = z[i] - (near + dv * (far - near))
     return height
 
