@@ -27,6 +27,9 @@ from kdmos_ros.providers import (
     usable_provider,
 )
 
+_POINTS_STEP = 8192
+_CELLS_STEP = 2048
+
 
 class Engine:
     """The student of a model folder, ready to run.
@@ -58,6 +61,7 @@ class Engine:
     ) -> None:
         used = usable_provider(provider)
         self.spec: ModelSpec = load_spec(folder)
+        self._points, self._cells = _Padding(_POINTS_STEP), _Padding(_CELLS_STEP)
         self._load(folder, used, num_threads, precision)
         if used != "cpu" and self.provider == PROVIDERS["cpu"]:
             # It did not start, for want of a driver say: take what is best on the CPU.
@@ -103,7 +107,8 @@ class Engine:
 
     def bev_inputs(self, frame: FeatureFrame) -> dict[str, npt.NDArray[Any]]:
         """What the grid network gets for a frame, by the names of its graph's inputs."""
-        return self._bev_inputs(frame, {})
+        inputs = self._bev_inputs(frame, {})
+        return {**inputs, "cells": frame.occupied}
 
     def run(self, frame: FeatureFrame, timings_ms: dict[str, float]) -> npt.NDArray[np.float32]:
         """Logits (K, n_z, classes) float32 of the frame's occupied cells.
@@ -116,19 +121,42 @@ class Engine:
         start = time.perf_counter()
         (logits,) = self._bev.run(None, inputs)
         timings_ms["bev"] = (time.perf_counter() - start) * 1e3
-        result: npt.NDArray[np.float32] = logits
+        result: npt.NDArray[np.float32] = logits[: len(frame.occupied)]
         return result
 
     def _bev_inputs(
         self, frame: FeatureFrame, timings_ms: dict[str, float]
     ) -> dict[str, npt.NDArray[Any]]:
         start = time.perf_counter()
-        (embedding,) = self._encoder.run(None, {"point_features": frame.point})
+        (embedding,) = self._encoder.run(None, {"point_features": self._points(frame.point)})
         encoded = time.perf_counter()
         appearance = scatter_max(embedding, frame.cell, self.spec.grid.n_cells)
         timings_ms["encoder"] = (encoded - start) * 1e3
         timings_ms["scatter"] = (time.perf_counter() - encoded) * 1e3
-        return {"appearance": appearance, "motion": frame.motion, "cells": frame.occupied}
+        cells = self._cells(frame.occupied)
+        return {"appearance": appearance, "motion": frame.motion, "cells": cells}
+
+
+class _Padding:
+    """Rounds the number of rows up, so that a runtime sees few shapes.
+
+    Runtimes keep memory, and some compiled code, for each shape they have seen: with a new one
+    every scan, memory grows by the hour.
+    """
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+        self._buffer: npt.NDArray[Any] | None = None
+
+    def __call__(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The rows and, behind them, others of the past or zeros, until the next call."""
+        size = -(-len(rows) // self._step) * self._step
+        if size == len(rows):
+            return rows
+        if self._buffer is None or len(self._buffer) < size:
+            self._buffer = np.zeros((size, *rows.shape[1:]), rows.dtype)
+        self._buffer[: len(rows)] = rows
+        return self._buffer[:size]
 
 
 @njit(cache=True, nogil=True)
