@@ -40,6 +40,7 @@ EXTRAS = {
         "hypothesis",
         "packaging",
         "catkin_pkg",
+        "distributed",
         "transforms3d",
         'kiss-icp>=1.2; platform_machine == "x86_64"',  # elsewhere its tests skip
     ],

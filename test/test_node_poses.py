@@ -129,3 +129,32 @@ def test_drops_for_want_of_tf_are_counted_by_reason(bench, monkeypatch):
     client.until_status(dropped__tf_extrapolation=1)
     client.send_cloud(START + 2 * SECOND, make_cloud("kitti")[0])
     client.until_status(dropped__tf_timeout=1)
+
+
+def test_the_real_tf2_gives_poses_mount_and_the_motion_to_deskew_by(bench):
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed")
+    node, client, segmenter = bench(start=False, pose_source="tf", base_to_lidar="", deskew=True)
+    scans, push = [], segmenter.push
+    segmenter.push = lambda scan: (scans.append(scan), push(scan))[1]
+    node.start()
+    connected(client)
+    mount = tf2_ros.StaticTransformBroadcaster(client.node)
+    way = tf2_ros.TransformBroadcaster(client.node)
+    for topic in ("/tf", "/tf_static"):
+        client.until(lambda t=topic: client.node.count_subscribers(t) == 2, topic)
+    mount.sendTransform(tf_stand_in.transform_message("base_link", "lidar", 0, pose(0.5)))
+    seconds = np.linspace(0, 0.04, 50)
+    cloud, truth = make_cloud("velodyne", values={"time": seconds})
+    for step in range(4):
+        transform = tf_stand_in.transform_message(
+            "odom", "base_link", START + step * STEP, pose(0.5 * step)
+        )
+        way.sendTransform(transform)
+    for step in range(3):
+        client.send_cloud(START + step * STEP + STEP // 2, cloud)
+    client.until(lambda: len(client.labelled) == 3, "all clouds")
+    assert [scan.pose[0, 3] for scan in scans] == pytest.approx([0.75, 1.25, 1.75])
+    assert segmenter.mount[0, 3] == 0.5
+    for scan in scans:  # at 5 m/s
+        np.testing.assert_allclose(scan.points[:, 0], truth["x"] + 5 * seconds, atol=1e-4)
+    client.until_status(tf__found=3, dropped=0)

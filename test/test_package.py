@@ -102,7 +102,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 # Extras that `make` does not install.
-LEFT_TO_USERS = {"gpu", "openvino", "dask", "ray", "view"}
+LEFT_TO_USERS = {"gpu", "openvino", "ray", "view"}
 ROS_MODULE = re.compile(
     r"rclpy|launch(_\w+)?|tf_transformations|\w+_(interfaces|msgs|msgs_py|srvs)|ament_\w+|tf2_\w+"
 )
@@ -125,6 +125,15 @@ def test_manifest_names_every_ros_package_in_use(manifest):
     declared = {dependency.name for dependency in manifest.exec_depends}
     used = {name for name in imported_modules("kdmos_ros", "launch") if ROS_MODULE.fullmatch(name)}
     assert used <= declared
+    tested = {name for name in imported_modules("test") if ROS_MODULE.fullmatch(name)}
+    assert tested <= declared | {dependency.name for dependency in manifest.test_depends}
+
+
+def test_what_only_tests_use_is_no_burden_for_users(manifest):
+    """sensor_msgs_py is a yardstick; see ros/compat.py for why it is no more."""
+    (depend,) = [d for d in manifest.test_depends if d.name == "sensor_msgs_py"]
+    assert depend.name not in {dependency.name for dependency in manifest.exec_depends}
+    assert depend.name not in imported_modules("kdmos_ros", "launch")
 
 
 def test_every_imported_library_is_required(setup_arguments):

@@ -1,5 +1,9 @@
 """Our own transforms and clouds against ROS's Python libraries, where those are installed."""
 
+import importlib.util
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from clouds import make_cloud
@@ -10,6 +14,7 @@ from std_msgs.msg import Header
 
 from kdmos_ros.cloud import append_label, decode, subset
 from kdmos_ros.geometry import from_pose, quaternion_to_matrix
+from kdmos_ros.ros import compat
 from kdmos_ros.ros.compat import quaternion_from_matrix
 from kdmos_ros.ros.messages import cloud_message
 
@@ -25,6 +30,31 @@ def test_quaternion_is_that_of_the_rotation(rng):
         pose = from_pose(rng.normal(size=3), rng.normal(size=4))
         found = quaternion_to_matrix(quaternion_from_matrix(pose))
         np.testing.assert_allclose(found, pose[:3, :3], atol=1e-9)
+
+
+class Broken:
+    """A tf_transformations whose transforms3d fails on the numpy that is there."""
+
+    def __getattr__(self, name):
+        raise TypeError("numpy is too new")
+
+
+@pytest.mark.parametrize(
+    ("library", "used"),
+    [
+        (SimpleNamespace(quaternion_from_matrix=lambda matrix: "theirs"), True),
+        (None, False),
+        (Broken(), False),
+    ],
+    ids=["installed", "absent", "broken"],
+)
+def test_tf_transformations_is_used_where_it_works(monkeypatch, library, used):
+    monkeypatch.setitem(sys.modules, "tf_transformations", library)
+    spec = importlib.util.spec_from_file_location("fresh_compat", compat.__file__)
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    found = fresh.quaternion_from_matrix(np.eye(4))
+    assert (found == "theirs") if used else np.allclose(found, [0, 0, 0, 1])
 
 
 def test_rotations_agree_with_tf_transformations(rng):
