@@ -138,7 +138,7 @@ class Segmenter:
         return Segmentation(labels, probability, scan.stamp_ns, timings)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def gather(logits, slot, z_bin, index, threshold, labels, probability):  # type: ignore[no-untyped-def]
     """Each point reads its voxel's logits; results go to its row in labels and probability.
 
@@ -149,17 +149,21 @@ def gather(logits, slot, z_bin, index, threshold, labels, probability):  # type:
         threshold: probability from which a point is MOVING.
         labels: (N,) uint8 out. probability: (N,) float32 out.
     """
+    # Points share voxels: each is worked out once, when the first of its points asks.
+    n_z = logits.shape[1]
+    voxel_label = np.zeros(len(logits) * n_z, np.uint8)
+    voxel_probability = np.empty(len(logits) * n_z, np.float32)
     for i in range(len(index)):
-        voxel = logits[slot[i], z_bin[i]]
-        top = max(voxel[STATIC], max(voxel[MOVABLE], voxel[MOVING]))
-        static = np.exp(voxel[STATIC] - top)
-        movable = np.exp(voxel[MOVABLE] - top)
-        moving = np.exp(voxel[MOVING] - top)
-        p = moving / (static + movable + moving)
-        probability[index[i]] = p
-        if p >= threshold:
-            labels[index[i]] = MOVING
-        elif movable > static:
-            labels[index[i]] = MOVABLE
-        else:
-            labels[index[i]] = STATIC
+        k = slot[i] * n_z + z_bin[i]
+        if voxel_label[k] == UNLABELLED:
+            voxel = logits[slot[i], z_bin[i]]
+            top = max(voxel[STATIC], max(voxel[MOVABLE], voxel[MOVING]))
+            static = np.exp(voxel[STATIC] - top)
+            movable = np.exp(voxel[MOVABLE] - top)
+            moving = np.exp(voxel[MOVING] - top)
+            p = moving / (static + movable + moving)
+            voxel_probability[k] = p
+            stands = MOVABLE if movable > static else STATIC
+            voxel_label[k] = MOVING if p >= threshold else stands
+        labels[index[i]] = voxel_label[k]
+        probability[index[i]] = voxel_probability[k]
