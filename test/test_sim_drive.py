@@ -192,7 +192,9 @@ def test_distortion_needs_motion():
         if steps[index] < 0.3:
             continue
         moved += 1
-        points = [set(map(tuple, np.round(d[index].scan.points, 3).tolist())) for d in drives]
+        frames = [d[index] for d in drives]  # an even road looks the same from everywhere
+        off_road = [f.scan.points[f.kind != Kind.ROAD] for f in frames]
+        points = [set(map(tuple, np.round(p, 3).tolist())) for p in off_road]
         assert len(points[0] & points[1]) < 0.1 * len(points[0])
     assert moved
 

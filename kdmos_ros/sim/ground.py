@@ -138,8 +138,8 @@ def make_ground(
             x.astype(np.float32), y.astype(np.float32), line.astype(np.float32),
             np.float32(half_width), edge,
         )  # fmt: skip
-    # Roads are even to about a centimetre; verges and gardens are not.
-    bumps = np.where(edge > 0.5, rng.uniform(0.01, 0.05), rng.uniform(0.004, 0.014))
+    # Roads are even to half a centimetre; verges and gardens are not.
+    bumps = np.where(edge > 0.5, rng.uniform(0.01, 0.06), rng.uniform(0.0015, 0.005))
     base = base + bumps * rng.normal(size=(nx, ny))
     profile = np.array(
         [

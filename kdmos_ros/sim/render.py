@@ -92,16 +92,22 @@ class Renderer:
         shift = last.center - first.center
         ego_shift = end[:3, 3] - origin
         ego_turn = float(_wrap(_yaw(end) - _yaw(begin)))
+        # The end's attitude without its turn: what differs from the begin's is roll and pitch.
+        c, s = np.cos(ego_turn), np.sin(ego_turn)
+        unturned = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) @ end[:3, :3]
+        rock = float(np.abs(unturned - begin[:3, :3]).max())
         directions, offset = _fire(
             rays.directions, rays.fractions, begin[:3, :3].astype(np.float32),
-            ego_shift.astype(np.float32), np.float32(ego_turn),
+            unturned.astype(np.float32), ego_shift.astype(np.float32), np.float32(ego_turn),
         )  # fmt: skip
-        window = np.empty((len(center), 5), dtype=np.float32)
+        window = np.zeros((len(center), 5), dtype=np.float32)
         axes = np.ascontiguousarray(first.axes)
         move = np.linalg.norm(shift, axis=1) + np.linalg.norm(ego_shift)
-        spin = np.abs(turn) + abs(ego_turn)
+        spin = np.abs(turn) + abs(ego_turn) + rock
         _windows(center, axes, self._half.astype(np.float64), move, spin,
                  np.ascontiguousarray(begin[:3, :3].T), self._sensor.max_range, window)  # fmt: skip
+        window[:, 2] -= rock
+        window[:, 3] += rock
         near = window[:, 4]
         order = np.argsort(near, kind="stable")
         order = order[near[order] < self._sensor.max_range]
@@ -172,20 +178,24 @@ def _windows(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _fire(directions, fractions, turn, shift, yaw):  # type: ignore[no-untyped-def]
-    """World directions of all rays and their origins relative to the sweep's first."""
+def _fire(directions, fractions, first, last, shift, yaw):  # type: ignore[no-untyped-def]
+    """World directions of all rays and their origins relative to the sweep's first.
+
+    Attitude goes over from first to last (3, 3), which must be near each other, as it turns by yaw.
+    """
     count = len(directions)
     world, offset = np.empty((count, 3), np.float32), np.zeros((count, 3), np.float32)
     for n in range(count):
-        d = directions[n]
-        x = turn[0, 0] * d[0] + turn[0, 1] * d[1] + turn[0, 2] * d[2]
-        y = turn[1, 0] * d[0] + turn[1, 1] * d[1] + turn[1, 2] * d[2]
-        z = turn[2, 0] * d[0] + turn[2, 1] * d[1] + turn[2, 2] * d[2]
-        f = fractions[n]
+        d, f = directions[n], fractions[n]
+        g = np.float32(1) - f
+        for k in range(3):
+            world[n, k] = ((g * first[k, 0] + f * last[k, 0]) * d[0]
+                           + (g * first[k, 1] + f * last[k, 1]) * d[1]
+                           + (g * first[k, 2] + f * last[k, 2]) * d[2])  # fmt: skip
         if yaw != 0:
             c, s = np.cos(f * yaw), np.sin(f * yaw)
-            x, y = c * x - s * y, s * x + c * y
-        world[n, 0], world[n, 1], world[n, 2] = x, y, z
+            x, y = world[n, 0], world[n, 1]
+            world[n, 0], world[n, 1] = c * x - s * y, s * x + c * y
         for k in range(3):
             offset[n, k] = f * shift[k]
     return world, offset

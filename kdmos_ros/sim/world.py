@@ -12,6 +12,7 @@ from kdmos_ros.sim import solids as col
 from kdmos_ros.sim.ground import Ground
 from kdmos_ros.sim.odometry import rotation
 from kdmos_ros.sim.solids import Body
+from kdmos_ros.sim.suspension import suspend
 from kdmos_ros.sim.traffic import MARGIN, TIME_STEP, Track, moving_flags
 
 Array = npt.NDArray[Any]
@@ -108,7 +109,7 @@ class World:
         self._walk = np.array([a.track.walk for a in actors]).reshape(len(actors), samples)
         self._gesture = np.array([a.track.gesture for a in actors]).reshape(len(actors), samples)
         self.speeds = speeds
-        self._ego = Motion(_suspend(_lean(plan.ground, *plan.ego.pose.T), plan.ego, rng)[None])
+        self._ego = Motion(suspend(_lean(plan.ground, *plan.ego.pose.T), plan.ego, rng)[None])
 
     def _place(self, placed: list[Placed]) -> Snapshot:
         rows, n = self.rows[: self._static], len(placed)
@@ -173,17 +174,3 @@ def _compose(poses: Array, center: Array, local: Array) -> Snapshot:
     turn = rotation(poses[:, 3:])
     where = poses[:, :3] + np.einsum("mij,mj->mi", turn, center)
     return Snapshot(where, np.swapaxes(turn @ local, 1, 2), poses[:, 5])
-
-
-def _suspend(poses: Array, ego: Track, rng: np.random.Generator) -> Array:
-    """Add what springs do to a vehicle: it dives when it brakes, and bounces as it drives."""
-    count = len(ego.speed)
-    noise = rng.normal(size=(count, 3))
-    kernel = np.hanning(9) / np.sqrt((np.hanning(9) ** 2).sum())
-    smooth = np.stack([np.convolve(n, kernel, mode="same") for n in noise.T], axis=-1)
-    lively = (np.clip(ego.speed / 8, 0, 1) * rng.uniform(0.3, 1.5))[:, None]
-    out = poses.copy()
-    out[:, [2, 3, 4]] += smooth * lively * np.array([0.006, 0.0025, 0.0025])
-    dive = -np.gradient(ego.speed, TIME_STEP) * rng.uniform(0.0, 0.006)
-    out[:, 4] += np.convolve(dive, np.ones(7) / 7, mode="same")
-    return out
