@@ -189,6 +189,7 @@ def test_over_dds(drive, tiny_model, tmp_path, capsys, monkeypatch):
     assert 0 < row["labelled"] <= row["sent"] <= 6
     assert row["latency_ms"]["p50"] > row["stages_ms"]["bev"]["p50"] > 0
     assert {"queue", "publish", "total"} <= set(row["stages_ms"])
+    assert row["peak_memory_mb"] > 50 and row["ready_s"] > 0
     assert (
         "over DDS" in capsys.readouterr().out and "## Over DDS" in (tmp_path / "b.md").read_text()
     )

@@ -192,7 +192,7 @@ def _share(floor: float, p: Mapping[str, float]) -> str:
 def _dds_table(rows: Sequence[Mapping[str, Any]]) -> str:
     head = (
         "| model | provider | precision | sent | labelled | latency p50 | p90 | p99 | in process"
-        " p50 | on top | ready after s |\n|---|" + "---|" * 10
+        " p50 | on top | ready after s | peak MB |\n|---|" + "---|" * 11
     )
     lines = [head]
     for row in rows:
@@ -202,6 +202,7 @@ def _dds_table(rows: Sequence[Mapping[str, Any]]) -> str:
             f" {row['precision']} | {row['sent']} | {row['labelled']} |"
             f" {' | '.join(f'{latency[p]:.1f}' for p in PERCENTILES)} | {inside:.1f} |"
             f" {latency['p50'] - inside:.1f} | {row['ready_s']:.1f} |"
+            f" {row['peak_memory_mb']:.0f} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -146,10 +146,10 @@ def measure(case: Case, started: float) -> Run:
     return result
 
 
-def peak_memory_mb() -> float:
-    """Most memory that this process has had at once. (getrusage would include its parent's.)"""
+def peak_memory_mb(pid: int | str = "self") -> float:
+    """Most memory that a process has had at once. (getrusage would include its parent's.)"""
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
     except OSError:

@@ -100,6 +100,12 @@ class NodeProcess:
         """Exit status if the process has ended by itself."""
         return None if self._process is None else self._process.poll()
 
+    @property
+    def pid(self) -> int:
+        """Number of the process; it must have been started."""
+        assert self._process is not None
+        return self._process.pid
+
     def check(self) -> None:
         """Raise if the node is gone.
 

@@ -11,7 +11,7 @@ from typing import Any
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64
 
-from kdmos_ros.bench.run import WARM_UP_S, Case
+from kdmos_ros.bench.run import WARM_UP_S, Case, peak_memory_mb
 from kdmos_ros.commands._options import open_bag
 from kdmos_ros.demo.node_process import NodeProcess
 from kdmos_ros.errors import KdmosError
@@ -44,9 +44,9 @@ def measure(case: Case) -> dict[str, Any]:
 
     Returns:
         model, provider and precision in use; ready_s: from the start of the process to taking
-        clouds; sent and labelled clouds after the warm-up; latency_ms: percentiles from before
-        publishing a cloud to having it back; stages_ms: those inside the node, `total` from a
-        cloud's arrival to the end of publishing.
+        clouds; peak_memory_mb of that process; sent and labelled clouds after the warm-up;
+        latency_ms: percentiles from before publishing a cloud to having it back; stages_ms: those
+        inside the node, `total` from a cloud's arrival to the end of publishing.
 
     Raises:
         KdmosError: the node does not start, ends, or labels nothing after the warm-up.
@@ -93,8 +93,8 @@ def _measure(case: Case, bag: BagReader, log: Path) -> dict[str, Any]:
         time.sleep(0.5)  # the node finds our subscription when we find its publisher
         mouth.play(case.limit, process.check)
         _wait_for_the_last(mouth, ear, process)
-        values = dict(monitor.values)
-    return _figures(mouth, ear, values, ready)
+        values, memory = dict(monitor.values), peak_memory_mb(process.pid)
+    return {**_figures(mouth, ear, values), "ready_s": ready, "peak_memory_mb": memory}
 
 
 class _Mouth:
@@ -169,7 +169,7 @@ def _wait_for_the_last(mouth: _Mouth, ear: _Ear, process: NodeProcess) -> None:
         time.sleep(0.05)
 
 
-def _figures(mouth: _Mouth, ear: _Ear, values: dict[str, str], ready_s: float) -> dict[str, Any]:
+def _figures(mouth: _Mouth, ear: _Ear, values: dict[str, str]) -> dict[str, Any]:
     warm = min(mouth.sent.values(), default=0.0) + WARM_UP_S
     sent = {stamp: at for stamp, at in mouth.sent.items() if at >= warm}
     latency = [(ear.came[stamp] - at) * 1e3 for stamp, at in sent.items() if stamp in ear.came]
@@ -184,7 +184,6 @@ def _figures(mouth: _Mouth, ear: _Ear, values: dict[str, str], ready_s: float) -
         "model": values["model"],
         "provider": values["provider"],
         "precision": values["precision"],
-        "ready_s": ready_s,
         "sent": len(sent),
         "labelled": len(latency),
         "latency_ms": percentiles(latency),
