@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numba import njit
 
 from kdmos_ros.engine import Engine
-from kdmos_ros.features import FeatureExtractor
+from kdmos_ros.features import FeatureExtractor, FeatureFrame
 from kdmos_ros.geometry import make_transform
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.model import ModelSpec, find_model
@@ -33,6 +33,15 @@ class Segmentation:
 
     labels: npt.NDArray[np.uint8]
     moving_probability: npt.NDArray[np.float32]
+    stamp_ns: int
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the networks are asked about one scan: its features, and what they took so far."""
+
+    frame: FeatureFrame
     stamp_ns: int
     timings_ms: dict[str, float]
 
@@ -118,8 +127,16 @@ class Segmenter:
         Raises:
             ValueError: its stamp is not newer than the last one's (reset first).
         """
+        return self.answer(self.ask(scan))
+
+    def ask(self, scan: Scan) -> Question:
+        """The first half of `push`, which must see the scans in their order: the features."""
         timings: dict[str, float] = {}
-        frame = self._extractor.push(scan, timings)
+        return Question(self._extractor.push(scan, timings), scan.stamp_ns, timings)
+
+    def answer(self, question: Question) -> Segmentation:
+        """The second half of `push`: the networks. May be another segmenter of the same model."""
+        frame, timings = question.frame, question.timings_ms
         labels = np.full(frame.n_points, UNLABELLED, np.uint8)
         probability = np.zeros(frame.n_points, np.float32)
         if len(frame.index):
@@ -135,7 +152,7 @@ class Segmenter:
                 probability,
             )
             timings["gather"] = (time.perf_counter() - start) * 1e3
-        return Segmentation(labels, probability, scan.stamp_ns, timings)
+        return Segmentation(labels, probability, question.stamp_ns, timings)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

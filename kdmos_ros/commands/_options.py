@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -104,16 +105,31 @@ def _reading_options(args: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def make_segmenter(args: argparse.Namespace) -> Segmenter:
-    """The segmenter that the options ask for."""
+def make_segmenter(args: argparse.Namespace, num_threads: int | None = None) -> Segmenter:
+    """The segmenter that the options ask for.
+
+    Args:
+        num_threads: instead of the options' threads.
+    """
     from kdmos_ros.segmenter import Segmenter
 
     return Segmenter(
         model_folder(args.model),
         provider=args.provider,
-        num_threads=args.threads,
+        num_threads=args.threads if num_threads is None else num_threads,
         precision=args.precision,
     )
+
+
+def make_segmenters(args: argparse.Namespace) -> list[Segmenter]:
+    """Segmenters for scans side by side, which on a CPU takes less than all threads for each."""
+    from kdmos_ros.providers import PROVIDERS
+
+    first = make_segmenter(args, 1)
+    if first.provider != PROVIDERS["cpu"]:
+        return [make_segmenter(args)]
+    threads = args.threads or len(os.sched_getaffinity(0))
+    return [first, *(make_segmenter(args, 1) for _ in range(threads - 1))]
 
 
 def model_folder(name: str | None) -> Path:

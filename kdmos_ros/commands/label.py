@@ -12,7 +12,7 @@ from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
     add_reading_options,
-    make_segmenter,
+    make_segmenters,
     open_bag,
     positive,
 )
@@ -105,17 +105,20 @@ def run(args: argparse.Namespace) -> int:
 def _label_one(args: argparse.Namespace) -> int:
     from kdmos_ros.labelling.interrupt import Interrupt
     from kdmos_ros.labelling.job import label_bag, unfinished
+    from kdmos_ros.labelling.overlapped import Overlapped
 
     target = _target(args)
     if not unfinished(target, args.resume):
         print(f"{target.path}: complete already")
         return 0
     with Interrupt() as interrupt, open_bag(args.bags[0], args) as bag:
-        segmenter = make_segmenter(args)
-        segmenter.warm_up()
+        segmenters = make_segmenters(args)
+        for segmenter in segmenters:
+            segmenter.warm_up()
         made_by = f"{segmenter.model_name} {segmenter.spec.digest} on {segmenter.provider}"
         poses = pose_source(args, bag)
-        outcome = label_bag(bag, segmenter, made_by, target, interrupt, args.resume, poses)
+        with Overlapped(segmenters) as overlapped:
+            outcome = label_bag(bag, overlapped, made_by, target, interrupt, args.resume, poses)
     _report(target.path, outcome)
     return 128 + outcome.signal if outcome.signal else 0
 

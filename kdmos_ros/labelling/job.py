@@ -12,6 +12,7 @@ from kdmos_ros.io.bags import BagReader
 from kdmos_ros.labelling.bag_sink import BagSink
 from kdmos_ros.labelling.bookmark import Bookmark
 from kdmos_ros.labelling.interrupt import Interrupt
+from kdmos_ros.labelling.overlapped import Overlapped
 from kdmos_ros.labelling.sinks import InBackground, LabelFiles, MapFile, Sink
 from kdmos_ros.progress import progress
 from kdmos_ros.replay import ReplayedScan, replay
@@ -116,6 +117,8 @@ def label_bag(
         stamps: list[int] = []
         began = time.perf_counter()
         replayed = replay(bag, segmenter, start=start, poses=poses)
+        if isinstance(segmenter, Overlapped):
+            replayed = segmenter.finished(replayed)
         for scan in progress(replayed, bag.n_scans, "label"):
             sink.add(scan)
             outcome.count(scan)
