@@ -8,6 +8,7 @@ from clouds import make_cloud
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from ros_bench import Client, stamps  # noqa: E402
@@ -166,6 +167,28 @@ def test_without_odometry_nothing_is_labelled(bench):
     client.until_status(dropped__pose_timeout=1, labelled=0)
     assert segmenter.poses == []
     assert "no odometry" in client.status["last_error"]
+
+
+def test_the_operator_is_told_what_is_wrong(bench):
+    segmenter = FakeSegmenter()
+    segmenter.fell_back = True
+    _, client, _ = bench(load=lambda _: segmenter, pose_timeout=0.0)
+
+    def until(level, message):
+        client.until(
+            lambda: client.status.get("level") == level and client.status["message"] == message,
+            message,
+        )
+
+    until(DiagnosticStatus.WARN, "no cloud in the last 10 s")
+    client.send_cloud(START, make_cloud()[0])
+    until(DiagnosticStatus.ERROR, "no pose: pose_timeout 1")
+    for i in range(3):
+        client.send_odometry(START + i * STEP, pose(i))
+        client.until_status(odometry__added=i + 1)
+        client.send_cloud(START + i * STEP, make_cloud()[0])
+    fallback = "CPU fallback: running on CPUExecutionProvider, not the provider asked for"
+    until(DiagnosticStatus.WARN, f"dropping 25% of the clouds: pose_timeout 1; {fallback}")
 
 
 def test_bad_odometry_is_ignored_and_counted(bench):
