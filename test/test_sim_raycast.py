@@ -183,3 +183,50 @@ def test_the_vehicles_own_body_blocks_steep_rays():
     elevation = np.rad2deg(np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1])))
     assert elevation[quarter].min() > -8.1
     assert elevation[~quarter].min() < -19
+
+
+def test_gaps_in_growth_stay_where_they_are():
+    bush = solid(ELLIPSOID, (8, 0, 0), (5, 5, 5), Kind.VEGETATION, 1.0, surface=0.0, density=0.6)
+    world, counts = world_of([bush]), np.zeros((8, 8))
+    sweeps = 30
+    for seed in range(sweeps):  # by half a degree of elevation or so, and a degree of azimuth
+        points = sweep(world, seed=seed)[1].points
+        x, y, z = points[np.abs(points[:, 1]) < 0.3 * points[:, 0]].T
+        column = np.floor(np.rad2deg(np.arctan2(y, x))).astype(int) + 4
+        row = np.round((np.rad2deg(np.arctan2(z, np.hypot(x, y))) + 20) * 23 / 35).astype(int) - 9
+        inside = (column >= 0) & (column < 8) & (row >= 0) & (row < 8)
+        np.add.at(counts, (row[inside], column[inside]), 1)
+    share = counts / sweeps
+    alike = np.sqrt(share.mean() * (1 - share.mean()) / sweeps)  # spread if all were
+    assert 0.4 < share.mean() < 0.95
+    assert share.std() > 2 * alike
+
+
+def test_dense_growth_has_no_gaps():
+    hedge = solid(BOX, (8, 0, 0), (1.0, 8, 4), Kind.VEGETATION, 1.0, surface=0.0, density=8.0)
+    wall = solid(BOX, (12, 0, 0), (0.2, 4, 2), Kind.WALL, 1.0)
+    _, returns = sweep(world_of([hedge, wall]))
+    assert (returns.solid == 1).sum() < 0.02 * (returns.solid == 0).sum()
+
+
+@pytest.mark.parametrize(("distance", "seen"), [(14.0, True), (26.0, False)])
+def test_thin_things_are_lost_beyond_their_range(distance, seen):
+    mesh = solid(BOX, (distance, 0, 0), (0.02, 8, 4), Kind.FENCE, 1.0, surface=0.6, fade=20.0)
+    bush = solid(BOX, (-distance, 0, 0), (2, 4, 4), Kind.VEGETATION, 1.0, surface=0.0,
+                 density=2.0, fade=20.0)  # fmt: skip
+    _, returns = sweep(world_of([mesh, bush]))
+    for number in (0, 1):
+        assert ((returns.solid == number).sum() > 20) == seen
+
+
+def test_glass_returns_from_ahead_and_mesh_from_the_side():
+    def share(gloss, yaw):
+        def pane(surface):
+            return solid(BOX, (10, 0, 0), (0.02, 6, 4), Kind.FENCE, 1.0, surface=surface,
+                         gloss=gloss, angles=(0, 0, yaw))  # fmt: skip
+
+        counts = [len(sweep(world_of([pane(s)]))[1].points) for s in (0.4, 1.0)]
+        return counts[0] / counts[1]
+
+    assert share(3.0, 0.0) > 0.3 and share(3.0, 1.0) < 0.12
+    assert share(-1.0, 0.0) < 0.5 and share(-1.0, 1.0) > 0.55

@@ -4,7 +4,9 @@ Each solid is mapped to a unit shape by its own frame, so that a ray meets [-1, 
 cylinder or the unit sphere. A solid is tested only by rays inside its azimuth and elevation
 bounds. Surfaces may let a ray through (glass, fences) and bodies may be porous: a ray travels a
 random, exponentially distributed depth before a leaf stops it (Beer-Lambert), drawn anew each
-scan. Random numbers are hashes of (seed, ray, solid), so that results do not depend on the order.
+scan. How dense a body is differs between its lumps and gaps, which stay where they are, so that it
+is open from some sides and not from others. Thin lumps return nothing beyond a range of their own.
+Random numbers are hashes of (seed, ray, solid), so that results do not depend on the order.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from numba import njit
 BOX, CYLINDER, ELLIPSOID = 0, 1, 2
 NOTHING = -1
 _F = np.float32
+LUMP_M = (0.35, 1.3)  # sizes of lumps, another one in each body
+_STRIDE_M = 0.3  # in which porous bodies are walked through
 _options = {"cache": True, "nogil": True, "fastmath": True}
 
 
@@ -129,10 +133,52 @@ def meet(shape, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     return t_in, t_out, face
 
 
+@njit(inline="always", **_options)
+def _returning(chance, gloss, cosine):  # type: ignore[no-untyped-def]
+    """Chance that a surface returns a ray; glass does from ahead, wire mesh more from the side."""
+    if gloss > 0:
+        return chance * _F(cosine**gloss)
+    if gloss < 0:
+        return _F(1) - _F((_F(1) - chance) ** (_F(1) / max(cosine, _F(0.12))))
+    return chance
+
+
+@njit(inline="always", **_options)
+def _depth(body, sigma, fade, x, y, z, vx, vy, vz, t, end, u):  # type: ignore[no-untyped-def]
+    """Range at which a ray is stopped in a porous body, or end.
+
+    Args:
+        body: number of the body. sigma: mean stops a metre. fade: mean range beyond which lumps
+            return nothing; 0: none.
+        x, y, z, vx, vy, vz: start and direction of the ray in the body, metres.
+        t, end: ranges between which it is inside. u: a draw in (0, 1).
+    """
+    left = -_F(math.log(u)) / sigma
+    sparse = min(max((sigma - _F(1)) / _F(3), _F(0.03)), _F(1))  # what is dense has no gaps
+    size = uniform(body, 1, 2)
+    scale = _F(1) / (_F(LUMP_M[0]) + _F(LUMP_M[1] - LUMP_M[0]) * size * size)
+    while t < end:
+        step = min(_F(_STRIDE_M), end - t)
+        middle = t + _F(0.5) * step
+        i = math.floor((x + middle * vx) * scale) + 1024
+        j = math.floor((y + middle * vy) * scale) + 1024
+        k = math.floor((z + middle * vz) * scale) + 1024
+        lump = uniform(body, i + 4096 * j, k)
+        dense = sparse if lump < 0.55 else _F(1) if lump < 0.85 else _F(4.4)
+        own = _F(97) * lump
+        if fade > 0 and middle > fade * (_F(0.8) + _F(0.4) * (own - math.floor(own))):
+            dense = _F(0)
+        if left < dense * step:
+            return t + left / dense
+        left -= dense * step
+        t += step
+    return end
+
+
 @njit(**_options)
 def cast_solids(  # type: ignore[no-untyped-def]
     world_dir, offset, elevations, fractions, bin_start, first_azimuth,
-    shape, center, axes, half, shift, turn, surface, density, order, window, seed,
+    shape, center, axes, half, shift, turn, surface, density, gloss, fade, order, window, seed,
     best, hit, cosine,
 ):  # fmt: skip
     """Nearest solid of each ray. Arrays best (range), hit (solid) and cosine are updated.
@@ -141,6 +187,7 @@ def cast_solids(  # type: ignore[no-untyped-def]
         world_dir, offset: (N, 3) directions, and origins relative to the sweep's first one.
         shift (M, 3), turn (M,): how far each solid moves and yaws within the sweep.
         surface: (M,) chance that the surface stops a ray; density: (M,) stops a metre inside.
+        gloss, fade: (M,) see `kdmos_ros.sim.solids.solid`.
         order: solids from near to far; window: (M, 5), see `bounds`.
     """
     bins = len(bin_start) - 1
@@ -187,7 +234,8 @@ def cast_solids(  # type: ignore[no-untyped-def]
                 t_in, t_out, face = meet(shape[m], ux, uy, uz, vx, vy, vz)
                 if t_out < t_in or t_out <= 0 or t_in >= best[n]:
                     continue
-                if t_in > 0 and (p_surface >= 1 or uniform(seed, n, 2 * m) < p_surface):
+                stopped = False
+                if t_in > 0 and p_surface > 0:
                     if face == 0:
                         cos = abs(lx)
                     elif face == 1:
@@ -199,10 +247,17 @@ def cast_solids(  # type: ignore[no-untyped-def]
                         gz = (uz + t_in * vz) / hz if shape[m] == ELLIPSOID else _F(0)
                         norm = _F(math.sqrt(gx * gx + gy * gy + gz * gz)) + _F(1e-9)
                         cos = abs(gx * lx + gy * ly + gz * lz) / norm
-                    best[n], hit[n], cosine[n] = t_in, m, cos
-                elif sigma > 0:
+                    stopped = p_surface >= 1
+                    if not stopped and (fade[m] <= 0 or density[m] > 0 or t_in < fade[m]):
+                        chance = _returning(p_surface, gloss[m], cos)
+                        stopped = uniform(seed, n, 2 * m) < chance
+                    if stopped:
+                        best[n], hit[n], cosine[n] = t_in, m, cos
+                if not stopped and sigma > 0:
                     u = uniform(seed, n, 2 * m + 1)
-                    t = max(t_in, _F(0)) - _F(math.log(u)) / sigma
-                    if t < t_out and t < best[n] and t > _F(0.3):
+                    end = min(t_out, best[n])
+                    t = _depth(m, sigma, fade[m], ux * hx, uy * hy, uz * hz, lx, ly, lz,
+                               max(t_in, _F(0)), end, u)  # fmt: skip
+                    if t < end and t > _F(0.3):
                         best[n], hit[n] = t, m
                         cosine[n] = _F(0.35) + _F(0.65) * uniform(seed + 1, n, m)

@@ -64,6 +64,8 @@ class Renderer:
         self._half = rows[:, col.HALF].astype(np.float32)
         self._surface = rows[:, col.SURFACE].astype(np.float32)
         self._density = rows[:, col.DENSITY].astype(np.float32)
+        self._gloss = rows[:, col.GLOSS].astype(np.float32)
+        self._fade = rows[:, col.FADE].astype(np.float32)
         self._reflectivity = rows[:, col.REFLECTIVITY].astype(np.float32)
         self._ground_reflectivity = ground_reflectivity.astype(np.float32)
         self._gain = np.float32(gain)
@@ -120,7 +122,7 @@ class Renderer:
             directions, offset, rays.elevations, rays.fractions, rays.bin_start,
             rays.first_azimuth, self._shape, center.astype(np.float32), axes.astype(np.float32),
             self._half, shift.astype(np.float32), turn.astype(np.float32), self._surface,
-            self._density, order, window, seed, best, hit, cosine,
+            self._density, self._gloss, self._fade, order, window, seed, best, hit, cosine,
         )  # fmt: skip
         ground = self._world.ground
         x, y, z = origin.astype(np.float32)

@@ -15,6 +15,11 @@ def _density(rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(0.15), np.log(5.0))))
 
 
+def _fade(rng: np.random.Generator) -> float:
+    """Range at which twigs and leaves are lost; 0 for the half of plants that never are."""
+    return float(rng.uniform(12, 60)) if rng.random() < 0.5 else 0.0
+
+
 def draw_tree(rng: np.random.Generator) -> Body:
     """A trunk, some branches and a crown of a few porous clumps."""
     trunk = float(rng.uniform(0.4, 4.0))
@@ -23,31 +28,32 @@ def draw_tree(rng: np.random.Generator) -> Body:
     bark, leaf = draw_reflectivity(rng, Kind.TRUNK), draw_reflectivity(rng, Kind.VEGETATION)
     parts = [solid(CYLINDER, (0, 0, trunk / 2), (thick, thick, trunk + 1.5), Kind.TRUNK, bark,
                    angles=(float(lean[0]), float(lean[1]), 0.0))]  # fmt: skip
-    density = _density(rng)
+    density, fade = _density(rng), _fade(rng)
     for _ in range(int(rng.integers(2, 6))):
         size = crown * rng.uniform(0.5, 1.0, 3)
         at = rng.normal(0, 0.22 * crown, 2)
         z = trunk + rng.uniform(0.1, 0.9) * crown
         parts.append(solid(ELLIPSOID, (at[0], at[1], z), tuple(size), Kind.VEGETATION, leaf,
-                           surface=0.0, density=density * rng.uniform(0.4, 2.0)))  # fmt: skip
+                           surface=0.0, density=density * rng.uniform(0.4, 2.0),
+                           fade=fade * rng.uniform(0.7, 1.4)))  # fmt: skip
     for _ in range(int(rng.integers(0, 4))):
         roll, pitch = rng.normal(0, 0.6, 2)
         parts.append(solid(CYLINDER, (0.5 * pitch, -0.5 * roll, trunk + 0.8),
                            (0.3 * thick, 0.3 * thick, 2.2), Kind.TRUNK, bark,
-                           angles=(roll, pitch, 0)))  # fmt: skip
+                           angles=(roll, pitch, 0), surface=0.9, fade=fade))  # fmt: skip
     return body(parts)
 
 
 def draw_bush(rng: np.random.Generator) -> Body:
     """One to four porous clumps that stand on the ground, 0.4-3 m tall."""
     tall, leaf = float(rng.uniform(0.4, 3.0)), draw_reflectivity(rng, Kind.VEGETATION)
-    density, parts = _density(rng), []
+    density, fade, parts = _density(rng), _fade(rng), []
     for _ in range(int(rng.integers(1, 5))):
         h = tall * rng.uniform(0.5, 1.0)
         at, w = rng.normal(0, 0.4 * tall, 2), h * rng.uniform(0.6, 1.5, 2)
         parts.append(solid(ELLIPSOID, (at[0], at[1], 0.4 * h), (w[0], w[1], 1.2 * h),
                            Kind.VEGETATION, leaf, surface=0.0,
-                           density=density * rng.uniform(0.5, 2.0)))  # fmt: skip
+                           density=density * rng.uniform(0.5, 2.0), fade=fade))  # fmt: skip
     return body(parts)
 
 
@@ -60,14 +66,16 @@ def draw_thicket(rng: np.random.Generator) -> Body:
         x, y = rng.uniform(-0.5, 0.5, 2) * (long, deep)
         size = tall * rng.uniform(0.3, 1.0) * rng.uniform(0.6, 1.4, 3)
         parts.append(solid(ELLIPSOID, (x, y, rng.uniform(0.2, 0.6) * size[2]), tuple(size),
-                           Kind.VEGETATION, leaf, surface=0.0, density=_density(rng)))  # fmt: skip
+                           Kind.VEGETATION, leaf, surface=0.0, density=_density(rng),
+                           fade=_fade(rng)))  # fmt: skip
     parts.append(solid(BOX, (0, 0, 0.1), (long, deep, rng.uniform(0.3, 0.9)), Kind.VEGETATION, leaf,
-                       surface=0.0, density=0.5 * _density(rng)))  # fmt: skip
+                       surface=0.0, density=0.5 * _density(rng), fade=_fade(rng)))  # fmt: skip
     for _ in range(int(rng.integers(0, 5))):
         x, y = rng.uniform(-0.5, 0.5, 2) * (long, deep)
         thick = rng.uniform(0.04, 0.2)
         parts.append(solid(CYLINDER, (x, y, 1.5), (thick, thick, 4.0), Kind.TRUNK, 0.3,
-                           angles=tuple(rng.normal(0, 0.15, 3))))  # fmt: skip
+                           angles=tuple(rng.normal(0, 0.15, 3)), surface=0.9,
+                           fade=300 * thick))  # fmt: skip
     return body(parts)
 
 
@@ -75,13 +83,14 @@ def draw_hedge(rng: np.random.Generator, length: float) -> Body:
     """A row of porous boxes along x."""
     tall, wide = float(rng.uniform(0.6, 2.4)), float(rng.uniform(0.4, 1.4))
     leaf, density = draw_reflectivity(rng, Kind.VEGETATION), 2.0 * _density(rng)
+    fade = _fade(rng)
     count = max(1, round(length / 3.0))
     step, parts = length / count, []
     for k in range(count):
         h = tall * rng.uniform(0.85, 1.1)
         parts.append(solid(BOX, ((k + 0.5) * step - length / 2, rng.normal(0, 0.05), h / 2 - 0.2),
                            (step * 1.02, wide * rng.uniform(0.85, 1.1), h + 0.4), Kind.VEGETATION,
-                           leaf, surface=0.05, density=density))  # fmt: skip
+                           leaf, surface=0.05, density=density, fade=fade))  # fmt: skip
     return body(parts)
 
 
@@ -89,7 +98,9 @@ def draw_fence(rng: np.random.Generator, length: float) -> Body:
     """A see-through panel along x with posts."""
     tall, mesh = float(rng.uniform(0.8, 2.2)), float(rng.uniform(0.12, 0.75))
     grey = draw_reflectivity(rng, Kind.FENCE)
-    parts = [solid(BOX, (0, 0, tall / 2), (length, 0.03, tall), Kind.FENCE, grey, surface=mesh)]
+    panel = (length, 0.03, tall)
+    parts = [solid(BOX, (0, 0, tall / 2), panel, Kind.FENCE, grey, surface=mesh, gloss=-1.0,
+                   fade=rng.uniform(10, 70))]  # fmt: skip
     if rng.random() < 0.4:
         parts.append(solid(BOX, (0, 0, -0.8), (length, 0.2, 2 * rng.uniform(0.9, 1.2)),
                            Kind.WALL, 0.35))  # fmt: skip
@@ -135,7 +146,9 @@ def draw_pole(rng: np.random.Generator) -> Body:
     kind, grey = Kind.POLE, draw_reflectivity(rng, Kind.POLE)
     tall = float(rng.choice([rng.uniform(0.6, 1.2), rng.uniform(2, 3.5), rng.uniform(4, 9)]))
     thick = float(rng.uniform(0.05, 0.28))
-    parts = [solid(CYLINDER, (0, 0, tall / 2), (thick, thick, tall), kind, grey)]
+    # What is thinner than the beam is wide is seen from nearby only.
+    parts = [solid(CYLINDER, (0, 0, tall / 2), (thick, thick, tall), kind, grey, surface=0.97,
+                   fade=thick * rng.uniform(250, 700))]  # fmt: skip
     if 2 < tall < 4 and rng.random() < 0.7:
         size = rng.uniform(0.4, 0.9)
         parts.append(solid(BOX, (0, 0, tall - 0.3), (0.03, size, size * rng.uniform(0.7, 1.3)),
@@ -145,10 +158,25 @@ def draw_pole(rng: np.random.Generator) -> Body:
     return body(parts)
 
 
+def _shelter(rng: np.random.Generator, grey: float) -> Body:
+    """Panes of glass with a roof on posts: a bus shelter, a glazed porch."""
+    long, deep, tall = rng.uniform(2, 6), rng.uniform(1.0, 1.8), rng.uniform(2.1, 2.6)
+    parts = [solid(BOX, (0, 0, tall), (long, deep, 0.1), Kind.OBJECT, grey)]
+    for at, size in (((0, deep / 2), (long, 0.03)), ((long / 2, 0), (0.03, deep)),
+                     ((-long / 2, 0), (0.03, deep))):  # fmt: skip
+        parts.append(solid(BOX, (*at, 1.15), (*size, 1.8), Kind.OBJECT, 0.3,
+                           gloss=rng.uniform(1, 6), surface=rng.uniform(0.4, 0.99)))  # fmt: skip
+    parts += [solid(BOX, (x, deep / 2, tall / 2), (0.08, 0.08, tall), Kind.OBJECT, grey)
+              for x in (-long / 2, long / 2)]  # fmt: skip
+    return body(parts)
+
+
 def draw_clutter(rng: np.random.Generator) -> Body:
     """Something small that is not a participant: bin, box, bench, statue, heap."""
     kind, grey = Kind.OBJECT, draw_reflectivity(rng, Kind.OBJECT)
     which = rng.random()
+    if which < 0.12:
+        return _shelter(rng, grey)
     if which < 0.45:
         size = rng.uniform([0.3, 0.3, 0.5], [1.6, 1.2, 1.6])
         return body([solid(BOX, (0, 0, size[2] / 2), tuple(size), kind, grey)])

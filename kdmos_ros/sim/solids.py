@@ -16,7 +16,8 @@ Body = npt.NDArray[np.float64]
 # Columns of a solid's row. Lengths in metres, body frame: x forward, origin on the ground.
 SHAPE, CENTER, HALF, ANGLES = 0, slice(1, 4), slice(4, 7), slice(7, 10)
 SURFACE, DENSITY, REFLECTIVITY, KIND, SWING, PHASE, GESTURE, PIVOT = range(10, 18)
-COLUMNS = 18
+GLOSS, FADE = 18, 19
+COLUMNS = 20
 
 
 def solid(
@@ -33,6 +34,8 @@ def solid(
     phase: float = 0.0,
     gesture: float = 0.0,
     pivot: float = 0.0,
+    gloss: float = 0.0,
+    fade: float = 0.0,
 ) -> tuple[Any, ...]:
     """One solid's row.
 
@@ -44,10 +47,14 @@ def solid(
         swing, phase: amplitude and phase (radians) with which a limb swings about the body's y
             axis, at height `pivot` above its centre's foot, while its body walks.
         gesture: amplitude of the same joint while its body gesticulates.
+        gloss: for surfaces that let rays through: above zero, as glass, the chance is the cosine
+            of the incidence to this power; below zero, as wire mesh, it grows to the side.
+        fade: range (m) beyond which a thin surface returns nothing; for porous bodies the mean
+            of their lumps' ranges. 0: none.
     """
     half = tuple(max(s, 0.01) / 2 for s in size)
     return (shape, *center, *half, *angles, surface, density, reflectivity, float(kind),
-            swing, phase, gesture, pivot)  # fmt: skip
+            swing, phase, gesture, pivot, gloss, fade)  # fmt: skip
 
 
 def body(solids: list[tuple[Any, ...]]) -> Body:

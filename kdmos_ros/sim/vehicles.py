@@ -43,7 +43,8 @@ def _car(rng: np.random.Generator) -> Vehicle:
     nose = belt * rng.uniform(0.82, 1.0)
     middle, cabin = (trunk - hood) / 2, length - hood - trunk
     sill = clear + 0.45 * (belt - clear)
-    glass: dict[str, Any] = {"surface": rng.uniform(0.1, 0.65), "density": rng.uniform(0.05, 0.6)}
+    glass: dict[str, Any] = {"surface": rng.uniform(0.1, 0.9), "density": rng.uniform(0.05, 0.6),
+                             "gloss": rng.uniform(0.0, 3.0)}  # fmt: skip
     roof = 0.06
     parts = [
         solid(BOX, (0, 0, (clear + sill) / 2), (length, width * 0.96, sill - clear),
