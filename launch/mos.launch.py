@@ -54,6 +54,11 @@ ARGUMENTS = {
     "autostart": ("", "false leaves configuring and activating to a manager; empty: as there"),
     "bag": ("", "rosbag2 to play, with /clock, as soon as the node is active"),
     "rviz": ("false", "true opens RViz with config/mos.rviz"),
+    "rviz_frame": (
+        "",
+        "fixed frame of RViz, as the LiDAR's where no TF leads from odom to it; empty: fixed_frame "
+        "if that is given, else odom",
+    ),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
 
@@ -91,11 +96,15 @@ def start(context):
     if is_true(value["rviz"]):
         own = "/".join(["", *filter(None, [value["namespace"].strip("/")]), "mos_node"])
         outputs = ("labeled", "moving", "static", "objects")
+        frame = value["rviz_frame"] or value["fixed_frame"]
         actions.append(
             Node(
                 package="rviz2",
                 executable="rviz2",
-                arguments=["-d", str(SHARE / "config" / "mos.rviz")],
+                arguments=[
+                    *("-d", str(SHARE / "config" / "mos.rviz")),
+                    *(("-f", frame) if frame else ()),
+                ],
                 parameters=[{"use_sim_time": sim_time}],
                 remappings=[
                     ("/points", value["cloud"]),

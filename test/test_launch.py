@@ -1,5 +1,6 @@
 """The launch files, run by the real launch where it is installed."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -48,6 +49,41 @@ def test_every_argument_is_documented(name, expected):
     found = arguments_of(name)
     assert set(found) >= expected
     assert all(len(argument.description) > 10 for argument in found.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "frame"),
+    [
+        ({}, None),
+        ({"fixed_frame": "world"}, "world"),
+        ({"fixed_frame": "world", "rviz_frame": "velodyne"}, "velodyne"),
+    ],
+)
+def test_rviz_shows_the_frame_and_topics_in_use(given, frame):
+    """RViz is started with our arguments; that its binary is there is not needed for this."""
+    from launch_ros.actions import Node
+
+    from launch import LaunchContext
+
+    spec = importlib.util.spec_from_file_location("mos_launch", ROOT / "launch" / "mos.launch.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    context = LaunchContext()
+    defaults = {name: default for name, (default, _) in module.ARGUMENTS.items()}
+    context.launch_configurations.update(
+        {**defaults, "rviz": "true", "namespace": "front", "cloud": "/lidar", **given}
+    )
+    actions = module.start(context)
+    (rviz,) = [a for a in actions if isinstance(a, Node) and a.node_package == "rviz2"]
+    words = ["".join(part.text for part in word if hasattr(part, "text")) for word in rviz.cmd]
+    assert words[words.index("-d") + 1].endswith("config/mos.rviz")
+    assert (words[words.index("-f") + 1] if "-f" in words else None) == frame
+    found = {
+        tuple("".join(part.text for part in side) for side in pair)
+        for pair in rviz._Node__remappings
+    }
+    assert ("/points", "/lidar") in found
+    assert ("/mos_node/labeled", "/front/mos_node/labeled") in found
 
 
 def run(*command, **variables):
