@@ -51,6 +51,29 @@ def test_every_argument_is_documented(name, expected):
     assert all(len(argument.description) > 10 for argument in found.values())
 
 
+def mos_launch():
+    """The launch file as a module."""
+    spec = importlib.util.spec_from_file_location("mos_launch", ROOT / "launch" / "mos.launch.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_bag_is_played_by_what_is_there(monkeypatch, installed):
+    module = mos_launch()
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec",
+        lambda name: installed or None if name == "ros2bag" else find_spec(name),
+    )  # fmt: skip
+    command = module.play_command()
+    if installed:
+        assert command == ["ros2", "bag", "play"]
+    else:
+        assert (Path(command[0]).name, *command[1:]) == ("kdmos", "play")
+
+
 @pytest.mark.parametrize(
     ("given", "frame"),
     [
@@ -65,9 +88,7 @@ def test_rviz_shows_the_frame_and_topics_in_use(given, frame):
 
     from launch import LaunchContext
 
-    spec = importlib.util.spec_from_file_location("mos_launch", ROOT / "launch" / "mos.launch.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = mos_launch()
     context = LaunchContext()
     defaults = {name: default for name, (default, _) in module.ARGUMENTS.items()}
     context.launch_configurations.update(
