@@ -47,7 +47,7 @@ def noisy_odometry(rng: np.random.Generator, true_poses: Array, times: Array) ->
         (K, 4, 4) odom_T_base, the identity (but for the error) at the first pose.
     """
     count = len(times)
-    drifts = float(np.clip(rng.lognormal(0.0, 0.6), 0.1, 1.7))
+    drifts = float(np.clip(rng.lognormal(-0.05, 0.55), 0.15, 1.4))
     jitters = float(np.clip(rng.lognormal(0.0, 0.5), 0.2, 3.0))
     jitters *= rng.uniform(2.0, 4.0) if rng.random() < 0.2 else 1.0
     step = np.diff(times, prepend=times[0])
@@ -57,7 +57,7 @@ def noisy_odometry(rng: np.random.Generator, true_poses: Array, times: Array) ->
     local = invert(true_poses[0]) @ true_poses
     moved = np.linalg.norm(np.diff(local[:, :3, 3], axis=0, prepend=local[:1, :3, 3]), axis=1)
     speed = moved / np.maximum(step, 1e-6)
-    going = step * np.clip(speed / 10.0, 0.05, 1.5)  # who stands hardly drifts
+    going = step * np.clip(speed / 10.0, 0.05, 1.2)  # who stands hardly drifts
     wander = _gauss_markov(rng, step, rng.uniform(0.7, 4.0))
     error = (
         sigma * _gauss_markov(rng, step, rng.uniform(0.2, 1.0))

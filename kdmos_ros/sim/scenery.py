@@ -16,8 +16,8 @@ def _density(rng: np.random.Generator) -> float:
 
 
 def _fade(rng: np.random.Generator) -> float:
-    """Range at which twigs and leaves are lost; 0 for the half of plants that never are."""
-    return float(rng.uniform(12, 60)) if rng.random() < 0.5 else 0.0
+    """Range at which twigs and leaves are lost; 0 for plants that never are, a third of them."""
+    return float(rng.uniform(12, 75)) if rng.random() < 0.67 else 0.0
 
 
 def draw_tree(rng: np.random.Generator) -> Body:
@@ -148,7 +148,7 @@ def draw_pole(rng: np.random.Generator) -> Body:
     thick = float(rng.uniform(0.05, 0.28))
     # What is thinner than the beam is wide is seen from nearby only.
     parts = [solid(CYLINDER, (0, 0, tall / 2), (thick, thick, tall), kind, grey, surface=0.97,
-                   fade=thick * rng.uniform(250, 700))]  # fmt: skip
+                   fade=thick * rng.uniform(250, 900))]  # fmt: skip
     if 2 < tall < 4 and rng.random() < 0.7:
         size = rng.uniform(0.4, 0.9)
         parts.append(solid(BOX, (0, 0, tall - 0.3), (0.03, size, size * rng.uniform(0.7, 1.3)),
