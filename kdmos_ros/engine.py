@@ -27,8 +27,12 @@ from kdmos_ros.providers import (
     usable_provider,
 )
 
-_POINTS_STEP = 8192
+# On a CPU, a block's embeddings stay in the cache until they are scattered; and what the runtime
+# keeps for them is megabytes, not tens of megabytes.
+_POINTS_BLOCK = 16384
+_POINTS_STEP = 4096
 _CELLS_STEP = 2048
+_ON_GPU = (PROVIDERS["cuda"], PROVIDERS["tensorrt"])
 
 
 class Engine:
@@ -127,12 +131,19 @@ class Engine:
     def _bev_inputs(
         self, frame: FeatureFrame, timings_ms: dict[str, float]
     ) -> dict[str, npt.NDArray[Any]]:
-        start = time.perf_counter()
-        (embedding,) = self._encoder.run(None, {"point_features": self._points(frame.point)})
-        encoded = time.perf_counter()
-        appearance = scatter_max(embedding, frame.cell, self.spec.grid.n_cells)
-        timings_ms["encoder"] = (encoded - start) * 1e3
-        timings_ms["scatter"] = (time.perf_counter() - encoded) * 1e3
+        appearance = np.zeros((self.spec.grid.n_cells, self._n_appearance), np.float32)
+        encoder_s = scatter_s = 0.0
+        step = len(frame.point) if self.provider in _ON_GPU else _POINTS_BLOCK
+        for first in range(0, len(frame.point), step):
+            start = time.perf_counter()
+            points = self._points(frame.point[first : first + step])
+            (embedding,) = self._encoder.run(None, {"point_features": points})
+            encoded = time.perf_counter()
+            scatter_max(embedding, frame.cell[first : first + step], appearance)
+            encoder_s += encoded - start
+            scatter_s += time.perf_counter() - encoded
+        timings_ms["encoder"] = encoder_s * 1e3
+        timings_ms["scatter"] = scatter_s * 1e3
         cells = self._cells(frame.occupied)
         return {"appearance": appearance, "motion": frame.motion, "cells": cells}
 
@@ -160,17 +171,16 @@ class _Padding:
 
 
 @njit(cache=True, nogil=True)
-def scatter_max(embedding, cell, n_cells):  # type: ignore[no-untyped-def]
-    """Maximum of the embeddings (P, C) float32 >= 0 in each cell: (n_cells, C), empty cells 0.
+def scatter_max(embedding, cell, out):  # type: ignore[no-untyped-def]
+    """Raise each cell of a map to the maximum of the embeddings in it.
 
     Args:
-        embedding: output of the encoder's last ReLU, so that zero is the neutral element.
+        embedding: (P or more, C) float32 >= 0, so that zero is the neutral element: output of the
+            encoder's last ReLU.
         cell: (P,) int32.
+        out: (n_cells, C) float32, zeros or what other points have left.
     """
-    n_channels = embedding.shape[1]
-    out = np.zeros((n_cells, n_channels), np.float32)
     for i in range(len(cell)):
         row = out[cell[i]]
-        for c in range(n_channels):
+        for c in range(embedding.shape[1]):
             row[c] = max(row[c], embedding[i, c])
-    return out

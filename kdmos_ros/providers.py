@@ -97,6 +97,8 @@ def make_session(
     threads = num_threads or len(os.sched_getaffinity(0))
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
+    # A block for the whole graph's peak, beside the arena, for a gain too small to measure.
+    options.enable_mem_pattern = False
     options.log_severity_level = 3  # a missing GPU library is reported by `fell_back`, once
     # Spinning threads would take a robot's other cores while there is nothing to do.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
