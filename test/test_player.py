@@ -15,6 +15,7 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from ros_bench import PATIENCE_S, environment  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 
+from kdmos_ros.cli import make_parser  # noqa: E402
 from kdmos_ros.errors import KdmosError  # noqa: E402
 from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, BagError, BagFile  # noqa: E402
 from kdmos_ros.io.bag_writer import BagWriter  # noqa: E402
@@ -219,6 +220,25 @@ def test_command_plays_and_reports(drive, node):
     assert process.returncode == 0
     assert "played: /points 5" in output
     assert [stamp_ns(m.header.stamp) for m in got] == [stamp(i) for i in range(5)]
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_signal_in_the_middle_of_a_call_is_no_error(drive, monkeypatch, stopped):
+    """As when Ctrl-C comes while the player waits for its subscribers."""
+
+    def flush(self):
+        if stopped:
+            try_shutdown()
+        raise RuntimeError("publisher's context is invalid")
+
+    monkeypatch.setattr(rclpy, "init", lambda args: None)  # it is
+    monkeypatch.setattr(Player, "flush", flush)
+    arguments = make_parser().parse_args(["play", str(drive), "--rate", "50"])
+    if stopped:
+        assert arguments.run(arguments) == 0
+    else:
+        with pytest.raises(RuntimeError, match="context"):
+            arguments.run(arguments)
 
 
 def test_recorder_needs_the_message_type(node, tmp_path):

@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     import rclpy
     from rclpy.executors import ExternalShutdownException
 
+    from kdmos_ros.errors import KdmosError
     from kdmos_ros.io.bag_file import BagFile
     from kdmos_ros.ros.compat import try_shutdown
     from kdmos_ros.ros.player import Player
@@ -62,6 +63,11 @@ def run(args: argparse.Namespace) -> int:
             _play(args, bag, node, player)
         except ExternalShutdownException:
             pass
+        except KdmosError:
+            raise
+        except Exception:
+            if rclpy.ok():
+                raise  # else a signal has ended ROS in the middle of a call
         finally:
             try_shutdown()
     return 0
