@@ -95,6 +95,7 @@ class FeatureFrame:
         occupied: (K,) int64 occupied cells, rising.
         motion: (n_rho * n_phi, M) float32 motion map.
         n_points: N.
+        n_past: how many of the lags had a scan to compare with.
     """
 
     index: npt.NDArray[np.int64]
@@ -105,6 +106,7 @@ class FeatureFrame:
     occupied: npt.NDArray[np.int64]
     motion: Float32
     n_points: int
+    n_past: int
 
 
 class FeatureExtractor:
@@ -155,21 +157,27 @@ class FeatureExtractor:
         points = np.ascontiguousarray(scan.points, dtype=np.float32)
         image = self._beside(lambda: build_range_image(points))
         placed = self._beside(lambda: self._place(points))
-        state, near, far = self._visibility(points, scan)
+        pasts = self._pasts(scan.stamp_ns)
+        state, near, far = self._visibility(points, scan, pasts)
         newest = PastScan(scan.stamp_ns, scan.pose, image())
         compared = time.perf_counter()
         velocity = self._rotation @ _velocity(scan, self._history.newest)
-        frame = self._frame(placed(), scan.intensity, state, near, far, velocity)
+        frame = self._frame(placed(), scan.intensity, state, near, far, velocity, len(pasts))
         if self.spec.vacated:
-            newest = self._with_vacated(newest, frame, points, placed().height)
+            newest = self._with_vacated(newest, pasts, frame, points, placed().height)
         self._history.add(newest)
         if timings_ms is not None:
             timings_ms["residual"] = (compared - start) * 1e3
             timings_ms["features"] = (time.perf_counter() - compared) * 1e3
         return frame
 
+    def _pasts(self, stamp_ns: int) -> list[tuple[int, PastScan]]:
+        """The past scans to compare with, each with the index of its lag."""
+        found = [self._history.at_lag(stamp_ns, lag_s) for lag_s in self.spec.visibility.lags_s]
+        return [(lag, past) for lag, past in enumerate(found) if past is not None]
+
     def _visibility(
-        self, points: Float32, scan: Scan
+        self, points: Float32, scan: Scan, pasts: list[tuple[int, PastScan]]
     ) -> tuple[npt.NDArray[np.uint8], Float32, Float32]:
         """State and range differences (N, L) of each point against each lag's past scan."""
         spec = self.spec.visibility
@@ -179,9 +187,7 @@ class FeatureExtractor:
         far = np.zeros(shape, np.float32, order="F")
 
         found = [
-            (lag, past, (invert(past.pose) @ scan.pose).astype(np.float32))
-            for lag, lag_s in enumerate(spec.lags_s)
-            if (past := self._history.at_lag(scan.stamp_ns, lag_s)) is not None
+            (lag, past, (invert(past.pose) @ scan.pose).astype(np.float32)) for lag, past in pasts
         ]
 
         def compare(rows: slice) -> None:
@@ -201,15 +207,18 @@ class FeatureExtractor:
         return state, near, far
 
     def _with_vacated(
-        self, newest: PastScan, frame: FeatureFrame, points: Float32, height: Float32
+        self,
+        newest: PastScan,
+        pasts: list[tuple[int, PastScan]],
+        frame: FeatureFrame,
+        points: Float32,
+        height: Float32,
     ) -> PastScan:
         """Fill in the last columns of the motion map; returns the newest scan with its voxels."""
         spec, n_slabs = self.spec.visibility, len(self._slabs) - 1
         first = self.spec.n_motion - n_slabs * len(spec.lags_s)
-        for lag, lag_s in enumerate(spec.lags_s):
-            past = self._history.at_lag(newest.stamp_ns, lag_s)
-            if past is None or past.voxels is None:
-                continue
+        for lag, past in pasts:
+            assert past.voxels is not None
             start = first + lag * n_slabs
             vacated_share(
                 past.voxels,
@@ -259,15 +268,16 @@ class FeatureExtractor:
         near: Float32,
         far: Float32,
         velocity: Float32,
+        n_past: int,
     ) -> FeatureFrame:
-        grid, width, n_points = self.grid, self.spec.n_motion, len(at.rho)
+        grid, width, n = self.grid, self.spec.n_motion, len(at.rho)
         index, cell, slot, z_bin, occupied = occupancy(at.cell, at.z_bin, grid.n_cells)
         motion = self._beside(
             lambda: motion_map(index, cell, at.height, self._slabs, state, grid.n_cells, width)
         )
         extent = (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max)
         if intensity is None:
-            intensity = np.zeros(n_points, np.float32)
+            intensity = np.zeros(n, np.float32)
         columns = np.empty((len(index), len(self._codes)), np.float32)
 
         def fill(rows: slice) -> None:
@@ -290,8 +300,8 @@ class FeatureExtractor:
                 columns[first:last],
             )
 
-        self._in_parts(n_points, fill)
-        return FeatureFrame(index, columns, cell, slot, z_bin, occupied, motion(), n_points)
+        self._in_parts(n, fill)
+        return FeatureFrame(index, columns, cell, slot, z_bin, occupied, motion(), n, n_past)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.model import ModelSpec, find_model
 from kdmos_ros.scan import Scan
 
+# The logit of MOVING in a scan without any earlier one to compare with: what can move may move or
+# not, and nothing tells which.
+NO_EVIDENCE = -np.inf
 STAGES = ("residual", "features", "encoder", "scatter", "bev", "gather")
 
 
@@ -142,6 +145,8 @@ class Segmenter:
         if len(frame.index):
             logits = self._engine.run(frame, timings)
             start = time.perf_counter()
+            if not frame.n_past:
+                logits[..., MOVING] = NO_EVIDENCE
             gather(
                 logits,
                 frame.slot,

@@ -23,6 +23,7 @@ def frame(spec, n, seed):
         occupied=occupied.astype(np.int64),
         motion=rng.random((spec.grid.n_cells, spec.features.n_motion), np.float32),
         n_points=n,
+        n_past=1,
     )
 
 

@@ -132,7 +132,8 @@ def test_the_mount_moves_the_grid(tiny_model, rng):
     mount[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
     mount[2, 3] = 1.73
     high.set_mount(mount)
-    a, b = low.push(scan(points, 0)), high.push(scan(points, 0))
+    for stamp_s in (0, 0.2):
+        a, b = low.push(scan(points, stamp_s)), high.push(scan(points, stamp_s))
     assert np.abs(a.moving_probability - b.moving_probability).max() > 1e-3
 
 

@@ -16,6 +16,7 @@ from kdmos_ros.features import FeatureSpec
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import MOVING, UNLABELLED
 from kdmos_ros.object_kinds import kind_name
+from kdmos_ros.segmenter import NO_EVIDENCE
 from kdmos_ros.train.drives import TrainingDrive
 from kdmos_ros.train.samples import Batch, drive_samples
 from kdmos_ros.train.student import Student
@@ -97,6 +98,8 @@ def threshold_curve(
     for sample in drive_samples(drive.load(), grid, features):
         batch = Batch.of([sample]).to(device)
         logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
+        if not sample.frame.n_past:
+            logits[:, MOVING] = NO_EVIDENCE
         curve += _curve(logits, sample.labels)
     return curve
 
