@@ -54,7 +54,7 @@ def test_only_what_follows_the_warm_up_is_timed(drive, tiny_model, tmp_path, cap
     assert main([*command, "--json", str(out), "--report", str(page)]) == 0
     content = json.loads(out.read_text())
     assert len(content["runs"]) == 2 and content["machine"]["cores"] >= 1
-    assert content["peaks"] == [vars(PEAKS)]
+    assert content["peaks"] == {"1": vars(PEAKS)}
     for run in content["runs"]:
         assert run["scans"] == 6, "2.6 s at 10 Hz, less 2 s"
         assert {"decode", "pose", "encode", *STAGES} <= set(run["stages_ms"])
@@ -129,9 +129,10 @@ def test_earlier_figures_of_this_machine_are_taken_over(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(first.to_json())
     second = Results("kdmos bench b", describe(), runs=[made(model="b")])
+    second.add_peaks({0: Peaks(0, gmac_per_s=50.0, gb_per_s=20.0)})
     second.add_file(path)
     assert [run.model for run in second.runs] == ["a", "b"]
-    assert second.runs[0] == made(model="a") and second.peaks == {0: PEAKS}
+    assert second.runs[0] == made(model="a") and second.peaks == {0: Peaks(0, 100.0, 20.0)}
     assert second.command == "kdmos bench a\nkdmos bench b"
 
 
@@ -140,9 +141,9 @@ def test_earlier_figures_of_this_machine_are_taken_over(tmp_path):
     [
         ("{", "no figures of kdmos bench"),
         ("[]", "no figures of kdmos bench"),
-        ('{"runs": [], "peaks": [], "over_dds": []}', "no figures of kdmos bench"),
+        ('{"runs": [], "peaks": {}, "over_dds": []}', "no figures of kdmos bench"),
         (
-            '{"runs": [], "peaks": [], "over_dds": [], "command": "",'
+            '{"runs": [], "peaks": {}, "over_dds": [], "command": "",'
             ' "machine": {"processor": "abacus", "cores": 1}}',
             r"another machine \(abacus\)",
         ),

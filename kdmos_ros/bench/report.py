@@ -53,7 +53,6 @@ class Results:
     def to_json(self) -> str:
         """Content of the JSON file; each run's stages have floor_ms and share, too."""
         content = dataclasses.asdict(self)
-        content["peaks"] = list(content["peaks"].values())
         for run, made in zip(self.runs, content["runs"], strict=True):
             made["floors_ms"] = floors(run, self.peaks)
         return json.dumps(content, indent=2) + "\n"
@@ -67,7 +66,7 @@ class Results:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             runs = [_run(values) for values in content["runs"]]
-            peaks = [Peaks(**values) for values in content["peaks"]]
+            peaks = {int(n): Peaks(**values) for n, values in content["peaks"].items()}
             machine, over_dds = content["machine"], content["over_dds"]
             same = all(machine[k] == self.machine[k] for k in ("processor", "cores"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -75,8 +74,18 @@ class Results:
         if not same:
             raise KdmosError(f"{path}: figures of another machine ({machine['processor']})")
         self.command = f"{content['command']}\n{self.command}"
-        self.peaks = {**{p.threads: p for p in peaks}, **self.peaks}
+        self.add_peaks(peaks)
         self.runs, self.over_dds = runs + self.runs, over_dds + self.over_dds
+
+    def add_peaks(self, more: Mapping[int, Peaks]) -> None:
+        """The best seen counts."""
+        for threads, peaks in more.items():
+            known = self.peaks.get(threads, peaks)
+            self.peaks[threads] = Peaks(
+                peaks.threads,
+                max(known.gmac_per_s, peaks.gmac_per_s),
+                max(known.gb_per_s, peaks.gb_per_s),
+            )
 
     def to_markdown(self, pictures: Sequence[Path]) -> str:
         """The page. Pictures are beside it."""

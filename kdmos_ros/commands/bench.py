@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -20,6 +21,7 @@ from kdmos_ros.commands._options import (
     open_bag,
     positive,
 )
+from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
     from kdmos_ros.bench.report import Results
@@ -62,6 +64,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="also play the drive to the node as a process of its own, and time its answers",
     )
+    parser.add_argument(
+        "--sweep",
+        choices=("points", "history"),
+        help="instead: how the cost grows with the points of a scan, or with the past scans kept,"
+        " on synthetic scans",
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw what --sweep measured (.png, .svg, .pdf)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="write a page (.md) with tables and plots"
@@ -80,6 +91,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Time each combination; returns the exit status."""
+    if args.sweep:
+        return _sweep(args)
+    if args.plot:
+        raise KdmosError("--plot needs --sweep; --report has plots of its own")
     from contextlib import ExitStack
 
     from kdmos_ros.bench import machine
@@ -98,13 +113,47 @@ def run(args: argparse.Namespace) -> int:
         path = args.bag or _simulate(Path(scratch) / "drive")
         open_bag(path, args).close()  # what is wrong with it is said at once
         cases = _cases(args, path, models)
-        for threads in {case.threads for case in cases} - set(results.peaks):
-            results.peaks[threads] = machine.peaks(threads)
+        counts = {case.threads for case in cases}
+        before = {threads: machine.peaks(threads) for threads in counts}
+        results.add_peaks(before)
         _time(cases, results, args.ros)
+        # Again: another program may have held the machine up.
+        results.add_peaks({threads: machine.peaks(threads) for threads in counts})
         if file is not None:
             file.write_text(results.to_json(), encoding="utf-8")
     if args.report:
         _write_page(results, args.report)
+    return 0
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    from kdmos_ros.bench import machine, sweep
+    from kdmos_ros.io.atomic import new_file
+    from kdmos_ros.segmenter import Segmenter
+
+    choices = [args.model, args.provider, args.precision, args.threads]
+    if args.bag or args.ros or args.report or any(c and len(c) > 1 for c in choices):
+        raise KdmosError("--sweep is for one model on synthetic scans, with --json and --plot")
+    model, provider, precision, threads = (c[0] if c else None for c in choices)
+    threads = threads or len(os.sched_getaffinity(0))
+    segmenter = Segmenter(
+        model_folder(model),
+        provider=provider or "auto",
+        precision=precision or "auto",
+        num_threads=threads,
+    )
+    segmenter.warm_up()
+    if args.sweep == "points":
+        costs = sweep.sweep_points(segmenter)
+    else:
+        costs = sweep.sweep_history(segmenter, threads)
+    print(sweep.to_text(args.sweep, costs), flush=True)
+    if args.json:
+        with new_file(args.json) as part:
+            figures = sweep.to_json(args.sweep, costs, machine.describe())
+            part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if args.plot:
+        sweep.plot(args.sweep, costs, args.plot)
     return 0
 
 
