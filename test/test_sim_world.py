@@ -116,3 +116,12 @@ def test_a_wall_beside_the_line_is_not_in_the_way():
     assert clear_of([], line, 2.0).shape == (0,)
     bridge = Placed(body([solid(BOX, (0, 0, 5), (20, 9, 1), Kind.WALL, 0.3)]), (0.0, 0.0, 0.0))
     assert not blocks(bridge, line, 3.0)
+
+
+@pytest.mark.parametrize(("left", "blocked"), [(1.9, True), (2.3, False)])
+def test_a_car_parked_along_a_line_blocks_it_by_its_width_not_its_length(left, blocked):
+    vehicle = draw_vehicle(np.random.default_rng(4), Kind.CAR)
+    car = Placed(vehicle.body, (0.0, left, 0.0), parked=True)
+    line = np.stack([np.linspace(-10, 10, 50), np.zeros(50)], axis=-1)
+    assert blocks(car, line, 2.1 - vehicle.width / 2) == blocked
+    assert clear_of([car], line, 2.1 - vehicle.width / 2)[0] == (not blocked)

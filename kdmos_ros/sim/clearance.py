@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.sim import solids as col
+from kdmos_ros.sim.odometry import rotation
 from kdmos_ros.sim.world import Placed
 
 Array = npt.NDArray[Any]
@@ -36,9 +37,9 @@ def blocks(placed: Placed, line: Array, room: float) -> bool:
     c, s = np.cos(yaw), np.sin(yaw)
     u, v = c * dx + s * dy, c * dy - s * dx
     rows = placed.body
-    reach = rows[:, 4:7].max(axis=1) if (rows[:, col.SHAPE] != 0).any() else None
-    hx, hy = (rows[:, 4], rows[:, 5]) if reach is None else (reach, reach)
-    low = rows[:, 3] - rows[:, 6] < 2.4
+    turned = np.abs(rotation(rows[:, col.ANGLES]))
+    hx, hy, hz = np.einsum("sij,sj->is", turned, rows[:, col.HALF])
+    low = rows[:, 3] - hz < 2.4
     near = (np.abs(u[:, None] - rows[low, 1]) < hx[low] + room) & (
         np.abs(v[:, None] - rows[low, 2]) < hy[low] + room
     )

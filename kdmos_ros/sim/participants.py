@@ -167,4 +167,6 @@ def pull_out(stage: Stage, path: Path, bay: float, lane_side: float, start: floa
     blend = np.clip(along, 0, 1) ** 2 * (3 - 2 * np.clip(along, 0, 1))
     way = path.shifted(-bay + (bay - lane_side) * blend)
     want = desired_speed(rng, stage.times, rng.uniform(3, 9), "starting")
-    stage.act(draw_vehicle(rng), follow(way, *integrate(want, start)))
+    track = follow(way, *integrate(want, start))
+    stage.make_room(track)
+    stage.act(draw_vehicle(rng), track)

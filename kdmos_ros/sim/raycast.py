@@ -20,7 +20,7 @@ BOX, CYLINDER, ELLIPSOID = 0, 1, 2
 NOTHING = -1
 _F = np.float32
 LUMP_M = (0.35, 1.3)  # sizes of lumps, another one in each body
-_STRIDE_M = 0.3  # in which porous bodies are walked through
+_STRIDE_M = 0.3  # in which porous bodies are walked through, or half a lump if that is more
 _options = {"cache": True, "nogil": True, "fastmath": True}
 
 
@@ -157,8 +157,9 @@ def _depth(body, sigma, fade, x, y, z, vx, vy, vz, t, end, u):  # type: ignore[n
     sparse = min(max((sigma - _F(1)) / _F(3), _F(0.03)), _F(1))  # what is dense has no gaps
     size = uniform(body, 1, 2)
     scale = _F(1) / (_F(LUMP_M[0]) + _F(LUMP_M[1] - LUMP_M[0]) * size * size)
+    stride = max(_F(_STRIDE_M), _F(0.5) / scale)
     while t < end:
-        step = min(_F(_STRIDE_M), end - t)
+        step = min(stride, end - t)
         middle = t + _F(0.5) * step
         i = math.floor((x + middle * vx) * scale) + 1024
         j = math.floor((y + middle * vy) * scale) + 1024

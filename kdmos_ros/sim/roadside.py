@@ -33,6 +33,8 @@ def dress(stage: Stage, path: Path, edge: float, side: int, start: float, stop: 
         style = str(rng.choice(_STYLES, p=shares))
         until = min(s + rng.uniform(25, 90), stop)
         front = edge + width + rng.uniform(0, 0.3 if narrow else 1.5)
+        if style in ("green", "open") and rng.random() < 0.5:
+            _woods(stage, path, front, side, s, until)
         if style != "town" and rng.random() < 0.5:
             _yards(stage, path, front, side, s, until)
         if style in ("town", "suburb"):
@@ -84,6 +86,14 @@ def _borders(stage: Stage, path: Path, front: float, side: int, start: float, st
             ]
             _along(stage, path, s + length / 2, side * front, draw(rng, length))
         s += length + rng.choice([0.0, rng.uniform(2, 9)])
+
+
+def _woods(stage: Stage, path: Path, front: float, side: int, start: float, stop: float) -> None:
+    rng, s = stage.rng, start
+    while s < stop:
+        x, y, yaw = _at(path, s, side * (front + rng.uniform(6, 16)))
+        stage.wood(x, y, yaw + rng.normal(0, 0.1))
+        s += rng.uniform(10, 35)
 
 
 def _yards(stage: Stage, path: Path, front: float, side: int, start: float, stop: float) -> None:

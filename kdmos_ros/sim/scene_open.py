@@ -101,7 +101,11 @@ def car_park(stage: Stage) -> Plan:
 def field(stage: Stage) -> Plan:
     """Plan open country: rough ground, scattered growth and fences, a track, few participants."""
     rng = stage.rng
-    speed = stage.ego_speed(5.0) if stage.ego_mode == "turning" else stage.ego_speed(15.0, 4.0)
+    surfaced = bool(rng.random() < 0.7)  # nobody hurries where there is no road
+    if stage.ego_mode == "turning" or not surfaced:
+        speed = stage.ego_speed(5.0)
+    else:
+        speed = stage.ego_speed(15.0, 4.0)
     bend = rng.choice([-1, 1]) / rng.uniform(8, 20) if stage.ego_mode == "turning" else 0.0
     ahead = 80.0 + float(speed.max()) * float(stage.times[-1])
     path = trace((0.0, 0.0, 0.0), [(60.0, 0.0), (rng.uniform(8, 30), bend),
@@ -121,6 +125,10 @@ def field(stage: Stage) -> Plan:
         x, y, yaw = path.at(rng.uniform(0, path.length))
         d = rng.choice([-1, 1]) * (half + 2 + rng.exponential(15))
         stage.thicket(x - d * np.sin(yaw), y + d * np.cos(yaw), yaw + rng.normal(0, 0.7))
+    for _ in range(int(rng.poisson(4))):
+        x, y, yaw = path.at(rng.uniform(20, path.length))
+        d = rng.choice([-1, 1]) * rng.uniform(half + 10, 50)
+        stage.wood(x - d * np.sin(yaw), y + d * np.cos(yaw), yaw + rng.normal(0, 0.3))
     for _ in range(int(rng.poisson(5))):
         x, y, yaw = path.at(rng.uniform(20, path.length))
         d = rng.choice([-1, 1]) * rng.uniform(half + 1.5, 30)
@@ -148,6 +156,6 @@ def field(stage: Stage) -> Plan:
         else:
             group(stage, walk, rng.uniform(0, 20), largest=8)
     stage.clear(ego, [(path.xy, half)])
-    roads = [(path.xy, half)] if rng.random() < 0.6 else []
+    roads = [(path.xy, half)] if surfaced else []
     ground = ground_around(rng, [path], roads, wild=True)
     return Plan(ground, ego, stage.placed, stage.actors)

@@ -44,6 +44,21 @@ def draw_tree(rng: np.random.Generator) -> Body:
     return body(parts)
 
 
+def draw_sapling(rng: np.random.Generator) -> Body:
+    """A thin stem with a few light clumps, each of which comes into view at a range of its own."""
+    tall, thick = float(rng.uniform(1.5, 5.0)), float(rng.uniform(0.03, 0.1))
+    leaf = draw_reflectivity(rng, Kind.VEGETATION)
+    parts = [solid(CYLINDER, (0, 0, tall / 2), (thick, thick, tall + 0.5), Kind.TRUNK, 0.3,
+                   angles=tuple(rng.normal(0, 0.05, 3)), surface=0.95,
+                   fade=thick * rng.uniform(250, 900))]  # fmt: skip
+    for _ in range(int(rng.integers(1, 5))):
+        size, (x, y) = rng.uniform(0.4, 1.6, 3), rng.normal(0, 0.5, 2)
+        parts.append(solid(ELLIPSOID, (x, y, tall * rng.uniform(0.3, 1.1)), tuple(size),
+                           Kind.VEGETATION, leaf, surface=0.0, density=rng.uniform(0.5, 4.0),
+                           fade=rng.uniform(8, 60)))  # fmt: skip
+    return body(parts)
+
+
 def draw_bush(rng: np.random.Generator) -> Body:
     """One to four porous clumps that stand on the ground, 0.4-3 m tall."""
     tall, leaf = float(rng.uniform(0.4, 3.0)), draw_reflectivity(rng, Kind.VEGETATION)
@@ -76,6 +91,27 @@ def draw_thicket(rng: np.random.Generator) -> Body:
         parts.append(solid(CYLINDER, (x, y, 1.5), (thick, thick, 4.0), Kind.TRUNK, 0.3,
                            angles=tuple(rng.normal(0, 0.15, 3)), surface=0.9,
                            fade=300 * thick))  # fmt: skip
+    return body(parts)
+
+
+def draw_wood(rng: np.random.Generator) -> Body:
+    """The edge of a wood, long along x: rays end at any depth, on other twigs in every scan."""
+    long, deep = float(rng.uniform(8, 28)), float(rng.uniform(3, 14))
+    tall, leaf = float(rng.uniform(3, 12)), draw_reflectivity(rng, Kind.VEGETATION)
+    parts = []
+    for _ in range(int(rng.integers(1, 4))):
+        size = (long, deep, tall) * rng.uniform(0.5, 1.0, 3)
+        x, y = rng.uniform(-0.25, 0.25, 2) * (long, deep)
+        density = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6))))
+        parts.append(solid(BOX, (x, y, rng.uniform(0.3, 0.8) * size[2]), tuple(size),
+                           Kind.VEGETATION, leaf, surface=0.0, density=density))  # fmt: skip
+    bark = draw_reflectivity(rng, Kind.TRUNK)
+    for _ in range(int(rng.integers(3, 16))):
+        x, y = rng.uniform(-0.5, 0.5, 2) * (long, deep)
+        thick = float(rng.uniform(0.05, 0.3))
+        parts.append(solid(CYLINDER, (x, y, 0.5 * tall), (thick, thick, tall + 1), Kind.TRUNK, bark,
+                           angles=tuple(rng.normal(0, 0.06, 3)), surface=0.97,
+                           fade=thick * rng.uniform(250, 900)))  # fmt: skip
     return body(parts)
 
 

@@ -39,6 +39,8 @@ class Stage:
         # Objects a generator may repeat: shapes are drawn once and shared, which is much cheaper.
         self._parked_pool = [self._draw_parked() for _ in range(10)]
         self._trees = [scenery.draw_tree(rng) for _ in range(6)]
+        self._trees += [scenery.draw_sapling(rng) for _ in range(3)]
+        self._woods = [scenery.draw_wood(rng) for _ in range(3)]
         self._poles = [scenery.draw_pole(rng) for _ in range(5)]
         self._thickets = [scenery.draw_thicket(rng) for _ in range(4)]
         self._bushes = [scenery.draw_bush(rng) for _ in range(5)]
@@ -91,6 +93,10 @@ class Stage:
         body = self._thickets[int(self.rng.integers(len(self._thickets)))]
         self.place(body, x, y, yaw + self.rng.choice([0.0, np.pi]))
 
+    def wood(self, x: float, y: float, yaw: float) -> None:
+        body = self._woods[int(self.rng.integers(len(self._woods)))]
+        self.place(body, x, y, yaw + self.rng.choice([0.0, np.pi]))
+
     def pole(self, x: float, y: float, yaw: float) -> None:
         self.place(self._poles[int(self.rng.integers(len(self._poles)))], x, y, yaw)
 
@@ -128,8 +134,10 @@ class Stage:
                 self.tree(x, y)
             elif what < 0.55:
                 self.bush(x, y)
-            elif what < 0.67:
+            elif what < 0.63:
                 self.thicket(x, y, rng.uniform(0, np.pi))
+            elif what < 0.67:
+                self.wood(x, y, yaw + rng.normal(0, 0.3))
             elif what < 0.75:
                 self.pole(x, y, yaw)
             elif what < 0.75 + houses:
@@ -166,9 +174,17 @@ class Stage:
                 kept.append(actor)
         self.actors = kept
 
+    def make_room(self, track: Track) -> None:
+        """Remove parked vehicles that a vehicle would run over."""
+        line = track.pose[::4, :2]
+        hits = ~clear_of(self.placed, line, 0.9)
+        self.placed = [
+            p for p, hit in zip(self.placed, hits, strict=True) if not (hit and p.parked)
+        ]
+
     def run_over(self, placed: Placed) -> bool:
         """Whether an actor runs over a body."""
-        return any(blocks(placed, a.track.pose[::4, :2], 0.3) for a in self.actors if a.size[0] > 1)
+        return any(blocks(placed, a.track.pose[::4, :2], 0.9) for a in self.actors if a.size[0] > 1)
 
 
 def _meet(a: Actor, b: Actor) -> bool:
