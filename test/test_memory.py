@@ -1,0 +1,50 @@
+"""Memory does not grow with the scans."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kdmos_ros.geometry import from_pose
+from kdmos_ros.scan import Scan
+from kdmos_ros.segmenter import Segmenter
+
+STATUS = Path("/proc/self/status")
+
+
+def own_memory_mb():
+    """Memory of this process that no file stands behind."""
+    line = next(x for x in STATUS.read_text().splitlines() if x.startswith("RssAnon"))
+    return int(line.split()[1]) / 1024
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="needs /proc")
+def test_hundreds_of_scans_of_changing_size_leave_nothing_behind(tiny_model):
+    """One kept image a scan would be 150 MB; one shape a scan kept by the runtime, tens."""
+    segmenter = Segmenter(tiny_model, provider="cpu", num_threads=2)
+    rng = np.random.default_rng(0)
+
+    def push(first, last):
+        for i in range(first, last):
+            n = int(rng.integers(2000, 20000))
+            points = (rng.uniform(-1, 1, (n, 3)) * [40, 40, 3]).astype(np.float32)
+            segmenter.push(Scan(points, None, 100_000_000 * i, from_pose([i, 0, 0], [0, 0, 0, 1])))
+
+    push(0, 120)
+    before = own_memory_mb()
+    push(120, 400)
+    assert own_memory_mb() - before < 16
+
+
+def test_the_node_loads_no_heavy_library():
+    """What only training, pictures or bags need must not weigh on the node."""
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    heavy = ["matplotlib", "PIL", "rosbags", "torch", "pandas", "kiss_icp", "rerun", "tqdm"]
+    code = (
+        "import sys, kdmos_ros.ros.node, kdmos_ros.segmenter\n"
+        f"print(*sorted(set({heavy}) & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
