@@ -43,16 +43,19 @@ def _wrap(angle):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def bounds(center, axes, half, move, turn, to_sensor, out):  # type: ignore[no-untyped-def]
+def bounds(center, axes, half, shift, turn, to_sensor, out):  # type: ignore[no-untyped-def]
     """Azimuth and elevation bounds of one solid's bounding box, as seen by the sensor.
 
     Args:
         center (3,), axes (3, 3), half (3,): the box; rows of axes are its axes in the world.
-        move, turn: how far (m) and how much (rad) sensor and solid move within the sweep.
+        shift: (3,) how the solid moves past the sensor within the sweep, in the world.
+        turn: how much (rad) both turn meanwhile.
         to_sensor: (3, 3) world to sensor rotation; the sensor is at the origin.
         out: (5,) gets middle azimuth, half width, lowest and highest elevation, least range.
     """
-    px, py, pz = np.empty(8), np.empty(8), np.empty(8)
+    px, py, pz = np.empty(16), np.empty(16), np.empty(16)
+    along = to_sensor @ shift
+    move = math.hypot(along[0], along[1])
     for n in range(8):
         w = np.empty(3)
         for c in range(3):
@@ -63,6 +66,8 @@ def bounds(center, axes, half, move, turn, to_sensor, out):  # type: ignore[no-u
         px[n] = to_sensor[0, 0] * w[0] + to_sensor[0, 1] * w[1] + to_sensor[0, 2] * w[2]
         py[n] = to_sensor[1, 0] * w[0] + to_sensor[1, 1] * w[1] + to_sensor[1, 2] * w[2]
         pz[n] = to_sensor[2, 0] * w[0] + to_sensor[2, 1] * w[1] + to_sensor[2, 2] * w[2]
+        # Where the corner is at the end of the sweep.
+        px[n + 8], py[n + 8], pz[n + 8] = px[n] + along[0], py[n] + along[1], pz[n] + along[2]
     # Nearest approach of the corners' convex hull, seen from above: over all pairs of corners.
     near, far = 1e18, 0.0
     for i in range(8):
@@ -78,15 +83,15 @@ def bounds(center, axes, half, move, turn, to_sensor, out):  # type: ignore[no-u
     near, far = math.sqrt(near) - move, math.sqrt(far) + move
     middle = math.atan2(py[0], px[0])
     left, right = 0.0, 0.0
-    for n in range(1, 8):
+    for n in range(1, 16):
         delta = _wrap(math.atan2(py[n], px[n]) - middle)
         left, right = max(left, delta), min(right, delta)
     if left - right >= math.pi or near < 0.05:  # the sensor stands over or in it
         out[0], out[1], out[2], out[3], out[4] = 0.0, 4.0, -2.0, 2.0, 0.0
         return
-    low, high = pz.min() - move, pz.max() + move
+    low, high = pz.min(), pz.max()
     out[0] = middle + 0.5 * (left + right)
-    out[1] = 0.5 * (left - right) + move / near + turn + 1e-3
+    out[1] = 0.5 * (left - right) + turn + 1e-3
     out[2] = math.atan2(low, near if low < 0 else far) - 1e-3
     out[3] = math.atan2(high, near if high > 0 else far) + 1e-3
     out[4] = near

@@ -104,9 +104,8 @@ class Renderer:
         )  # fmt: skip
         window = np.zeros((len(center), 5), dtype=np.float32)
         axes = np.ascontiguousarray(first.axes)
-        move = np.linalg.norm(shift, axis=1) + np.linalg.norm(ego_shift)
         spin = np.abs(turn) + abs(ego_turn) + rock
-        _windows(center, axes, self._half.astype(np.float64), move, spin,
+        _windows(center, axes, self._half.astype(np.float64), shift - ego_shift, spin,
                  np.ascontiguousarray(begin[:3, :3].T), self._sensor.max_range, window)  # fmt: skip
         window[:, 2] -= rock
         window[:, 3] += rock
@@ -167,15 +166,15 @@ def _wrap(angle: npt.ArrayLike) -> Array:
 
 @njit(cache=True, nogil=True)
 def _windows(  # type: ignore[no-untyped-def]
-    center, axes, half, move, turn, to_sensor, max_range, window
+    center, axes, half, shift, turn, to_sensor, max_range, window
 ):
     out = np.empty(5)
     for m in range(len(center)):
-        reach = np.sqrt((half[m] ** 2).sum()) + move[m]
+        reach = np.sqrt((half[m] ** 2).sum()) + np.sqrt((shift[m] ** 2).sum())
         if np.sqrt((center[m] ** 2).sum()) - reach > max_range:
             window[m, 4] = np.inf
             continue
-        raycast.bounds(center[m], axes[m], half[m], move[m], turn[m], to_sensor, out)
+        raycast.bounds(center[m], axes[m], half[m], shift[m], turn[m], to_sensor, out)
         window[m] = out
 
 
