@@ -34,7 +34,7 @@ def noisy_odometry(rng: np.random.Generator, true_poses: Array, times: Array) ->
     """odom_T_base as a scan-matching odometry would report it.
 
     The error has three parts: a drift whose rate wanders with a memory of some seconds and grows
-    with the speed (at 10 m/s typically 0.1 degrees and 2-4 cm after a second and a half), a
+    with the speed (at 10 m/s typically 0.05-0.1 degrees and 1-3 cm after a second and a half), a
     first-order Gauss-Markov error with a memory of half a second or so, and white jitter. Each
     has its own level in every drive, from nearly none to clearly bad; one drive in five jitters
     by centimetres from scan to scan, the others by millimetres.
@@ -47,7 +47,7 @@ def noisy_odometry(rng: np.random.Generator, true_poses: Array, times: Array) ->
         (K, 4, 4) odom_T_base, the identity (but for the error) at the first pose.
     """
     count = len(times)
-    drifts = float(np.clip(rng.lognormal(-0.05, 0.55), 0.15, 1.4))
+    drifts = float(np.clip(rng.lognormal(-0.3, 0.55), 0.12, 1.1))
     jitters = float(np.clip(rng.lognormal(0.0, 0.5), 0.2, 3.0))
     jitters *= rng.uniform(2.0, 4.0) if rng.random() < 0.2 else 1.0
     step = np.diff(times, prepend=times[0])

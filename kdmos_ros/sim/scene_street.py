@@ -33,12 +33,12 @@ def street(stage: Stage) -> Plan:
     rng, turning = stage.rng, stage.ego_mode == "turning"
     speed = stage.ego_speed(7.0 if turning else 17.0, None if turning else 4.0)
     path = _draw_path(stage, 90.0 + float(speed.max()) * float(stage.times[-1]))
-    narrow = bool(rng.random() < 0.4)
+    narrow = bool(rng.random() < 0.33)
     lanes = 2 if rng.random() < 0.2 and not (turning or narrow) else 1
     width = rng.uniform(2.3, 2.9) if narrow else rng.uniform(2.7, 3.7)
     bay = rng.uniform(2.0, 2.3)
-    share = [rng.choice([0.0, rng.uniform(0.2, 1.0)], p=[0.2, 0.8]) for _ in range(2)]
-    if rng.random() < 0.5:  # dense on both sides
+    share = [rng.choice([0.0, rng.uniform(0.2, 1.0)], p=[0.28, 0.72]) for _ in range(2)]
+    if rng.random() < 0.35:  # dense on both sides
         share = rng.uniform(0.6, 1.0, 2).tolist()
     half = lanes * width + bay * (max(share) > 0)
     for side, filled in zip((1, -1), share, strict=True):
