@@ -1,5 +1,6 @@
 """Memory does not grow with the scans."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from kdmos_ros.geometry import from_pose
+from kdmos_ros.ros import memory
+from kdmos_ros.ros.memory import return_free_memory, share_one_heap
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmenter import Segmenter
 
@@ -48,3 +51,20 @@ def test_the_node_loads_no_heavy_library():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="needs /proc")
+def test_freed_memory_goes_back_to_the_system(monkeypatch):
+    share_one_heap()
+    return_free_memory()
+    keep, blocks = [], []
+    for _ in range(2000):
+        blocks.append(np.ones(20_000, np.uint8))  # too small for mappings of their own
+        keep.append(np.ones(2000, np.uint8))  # on top of each, so that the heap cannot shrink
+    del blocks
+    before = own_memory_mb()
+    return_free_memory()
+    if platform.libc_ver()[0] == "glibc":
+        assert before - own_memory_mb() > 20
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    return_free_memory()  # another C library: nothing to call

@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.ros.compat import try_shutdown
 from kdmos_ros.ros.health import diagnostics
+from kdmos_ros.ros.memory import return_free_memory, share_one_heap
 from kdmos_ros.ros.parameters import Parameters
 from kdmos_ros.ros.reload import Reloader
 from kdmos_ros.ros.session import Session
@@ -42,6 +43,7 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
         precision=parameters["precision"],
     )
     segmenter.warm_up()
+    return_free_memory()
     return segmenter
 
 
@@ -199,6 +201,7 @@ class MosNode(LifecycleNode):
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop; returns the exit status."""
     node = None
+    share_one_heap()
     try:
         rclpy.init(args=arguments)
         node = MosNode()
