@@ -75,7 +75,10 @@ def test_heights_are_over_the_ground_and_movement_is_seen(name):
 def test_labels_do_not_depend_on_how_the_sensor_is_turned(name, tiny_model):
     """The same returns, as a sensor at the same place but turned would report them."""
     turn = make_transform(parse_transform(MOUNTS[name])[:3, :3], [0, 0, 0])
-    drive = make_drive(3, sensor="vlp16", duration_s=0.6, rate_hz=5.0, odometry_noise=False)
+    # Standing: rounding moves points of growth across the edges of bins when poses differ as well.
+    drive = make_drive(
+        3, sensor="vlp16", duration_s=0.6, rate_hz=5.0, ego="standing", odometry_noise=False
+    )
     straight, turned = (
         Segmenter(tiny_model, provider="cpu", num_threads=1, mount=mount)
         for mount in (drive.base_T_sensor, drive.base_T_sensor @ turn)
