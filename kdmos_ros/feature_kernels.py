@@ -169,7 +169,6 @@ def _geometric(  # type: ignore[no-untyped-def]
             value[j] = abs(vx * y[j] - vy * x[j]) / rho[j]
 
 
-@njit(cache=True, nogil=True)
 def motion_map(index, cell, height, slabs, state, n_cells, width):  # type: ignore[no-untyped-def]
     """Share of a cell's points in each state, by slab and lag: (n_cells, width) float32.
 
@@ -181,8 +180,16 @@ def motion_map(index, cell, height, slabs, state, n_cells, width):  # type: igno
             of them are left out.
         state: (N, L) uint8 of `visibility`.
     """
-    n_slabs, n_lags = len(slabs) - 1, state.shape[1]
+    # Not in compiled code: numpy's zeros come from the system as such, in large pages.
     motion = np.zeros((n_cells, width), np.float32)
+    _count_states(index, cell, height, slabs, state, motion)
+    return motion
+
+
+@njit(cache=True, nogil=True)
+def _count_states(index, cell, height, slabs, state, motion):  # type: ignore[no-untyped-def]
+    n_slabs, n_lags = len(slabs) - 1, state.shape[1]
+    n_cells = len(motion)
     count = np.zeros((n_cells, n_slabs), np.float32)
     for p in range(len(index)):
         i = index[p]
@@ -201,4 +208,3 @@ def motion_map(index, cell, height, slabs, state, n_cells, width):  # type: igno
             if count[c, k] > 1:
                 for j in range(k * n_lags * 3, (k + 1) * n_lags * 3):
                     motion[c, j] /= count[c, k]
-    return motion
