@@ -243,3 +243,19 @@ def test_scans_of_a_simulated_drive_are_scans(run):
     assert all(isinstance(s.scan, Scan) and len(s.labels) == len(s.kind) for s in drive.scans)
     gaps = np.diff([s.scan.stamp_ns for s in drive.scans])
     np.testing.assert_allclose(gaps, 0.2e9, atol=1e6)
+
+
+def test_a_run_can_start_from_the_weights_of_another(run, tmp_path):
+    recipe, work, _ = run
+    drives = [StoredDrive(path) for path in sorted((work / "drives").glob("*.npz"))]
+    plan = replace(recipe.fit, steps=1, learning_rate=1e-9, weight_decay=0.0)
+    (tmp_path / "next").mkdir()
+    shutil.copy(work / "checkpoint.pt", tmp_path / "first.pt")
+    plan = replace(plan, start_from="../first.pt")
+    student = fit(replace(recipe, fit=plan, distil=None), drives, tmp_path / "next")
+    first = load_student(work / "checkpoint.pt", recipe.student_config())
+    for a, b in zip(student.parameters(), first.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    plan = replace(plan, start_from="missing.pt")
+    with pytest.raises(KdmosError, match=r"missing\.pt"):
+        fit(replace(recipe, fit=plan, distil=None), drives, tmp_path / "other")

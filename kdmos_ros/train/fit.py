@@ -18,7 +18,8 @@ from kdmos_ros.train.losses import cross_entropy, lovasz_softmax
 from kdmos_ros.train.recipe import DistilRecipe, FitRecipe, Recipe
 from kdmos_ros.train.samples import Batch, StudentReader
 from kdmos_ros.train.stream import DriveStream
-from kdmos_ros.train.student import Student
+from kdmos_ros.train.student import Student, StudentConfig
+from kdmos_ros.train.weights import load_student
 
 __all__ = ["CHECKPOINT", "fit", "segmentation_terms", "student_loss"]
 
@@ -52,7 +53,7 @@ def fit(
 
     student = run_steps(
         "student",
-        Student(config),
+        _untrained(config, recipe.fit, folder),
         lambda model, batch: student_loss(model, batch, recipe.fit, recipe.distil),
         stream,
         recipe.fit,
@@ -62,6 +63,12 @@ def fit(
     )
     assert isinstance(student, Student)
     return student
+
+
+def _untrained(config: StudentConfig, plan: FitRecipe, folder: Path) -> Student:
+    if plan.start_from is None:
+        return Student(config)
+    return load_student(folder / plan.start_from, config)
 
 
 def segmentation_terms(logits: Tensor, labels: Tensor, plan: FitRecipe) -> dict[str, Tensor]:

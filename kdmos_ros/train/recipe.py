@@ -42,6 +42,8 @@ class FitRecipe:
         workers: processes that prepare samples, for each process that trains. Every number of
             them gives another, reproducible, order of the data.
         mix: samples held back to mix the drives, for each of them.
+        start_from: checkpoint of an earlier run, relative to the work folder, whose averaged
+            weights to start from; None: from random ones.
     """
 
     steps: int = 4000
@@ -58,6 +60,7 @@ class FitRecipe:
     precision: str = "32"
     workers: int = 1
     mix: int = 48
+    start_from: str | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -21,6 +21,7 @@ from kdmos_ros.train.recipe import Recipe, TeacherRecipe
 from kdmos_ros.train.stream import DriveStream
 from kdmos_ros.train.teacher import Teacher
 from kdmos_ros.train.teacher_config import WindowSpec
+from kdmos_ros.train.weights import load_teacher
 from kdmos_ros.train.window import WindowBatch, WindowReader, window_samples
 
 
@@ -46,7 +47,9 @@ def fit_teacher(
         logits = teacher(batch.points, batch.time, batch.features, batch.sample)
         return segmentation_terms(logits, batch.labels, plan.fit)
 
-    teacher = run_steps("teacher", Teacher(plan.config()), loss, stream, plan.fit, folder, team)
+    start, config = plan.fit.start_from, plan.config()
+    untrained = Teacher(config) if start is None else load_teacher(folder / start, config)
+    teacher = run_steps("teacher", untrained, loss, stream, plan.fit, folder, team)
     assert isinstance(teacher, Teacher)
     return teacher
 
