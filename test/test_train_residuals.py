@@ -6,8 +6,9 @@ import pytest
 from kdmos_ros.features import FeatureExtractor, FeatureSpec
 from kdmos_ros.geometry import from_pose
 from kdmos_ros.grid import PolarGrid
-from kdmos_ros.io.sources import open_sources
+from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.labels import MOVING, STATIC
+from kdmos_ros.sim import make_drive
 from kdmos_ros.train.changes import (
     crop_range,
     disturb_poses,
@@ -21,14 +22,18 @@ from kdmos_ros.train.changes import (
 from kdmos_ros.train.drive_file import LabelledDrive
 
 GRID = PolarGrid(n_rho=48, n_phi=40, n_z=12)
+SEED = 2
 SPEC = FeatureSpec(point=("rho", "visibility"))
 
 
 @pytest.fixture(scope="module")
 def drive():
-    """Three scans of 0.4 s apart in traffic."""
-    (source,) = open_sources("sim:2", sensor="vlp16", duration_s=1.2, rate_hz=2.5, movers=True)
-    return LabelledDrive(list(source), source.base_T_sensor, "vlp16")
+    """Three scans of 0.4 s apart, in traffic on a crossing."""
+    drive = make_drive(
+        SEED, "vlp16", duration_s=1.2, rate_hz=2.5, scene="crossing", movers=True, ego="standing"
+    )
+    scans = [LabelledScan(frame.scan, frame.labels, frame.kind) for frame in drive]
+    return LabelledDrive(scans, drive.base_T_sensor, "vlp16")
 
 
 def residuals(drive):
