@@ -71,6 +71,7 @@ def _facts(spec: ModelSpec, folder: Path) -> str:
         "data": _data(recipe["data"]),
         "seed": recipe["seed"],
         "steps": f"{fit['steps']}, {fit['batch_size']} scans each",
+        "started from": f"`{fit['start_from']}`" if fit.get("start_from") else "",
         "teacher": _teacher(recipe),
         "machine": f"{made['cpu_cores']} CPU cores, {made['device']}; {made['minutes']:g} minutes",
         "parameters": f"{made['parameters']:,}",
