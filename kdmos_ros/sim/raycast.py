@@ -54,7 +54,10 @@ def bounds(center, axes, half, shift, turn, to_sensor, out):  # type: ignore[no-
         out: (5,) gets middle azimuth, half width, lowest and highest elevation, least range.
     """
     px, py, pz = np.empty(16), np.empty(16), np.empty(16)
-    along = to_sensor @ shift
+    along = np.zeros(3)  # numba's matrix product would need scipy
+    for r in range(3):
+        for c in range(3):
+            along[r] += to_sensor[r, c] * shift[c]
     move = math.hypot(along[0], along[1])
     for n in range(8):
         w = np.empty(3)
