@@ -90,8 +90,8 @@ def test_a_stubborn_node_is_ended_whatever_happens(tmp_path, monkeypatch):
 
 def test_a_polite_node_is_asked_first(tmp_path, monkeypatch):
     code = (
-        "import time\n"
-        "try:\n    print('up', flush=True); time.sleep(600)\n"
+        "import os, time\n"
+        "try:\n    os.write(1, b'up\\n'); time.sleep(600)\n"  # a whole line at once
         "except KeyboardInterrupt:\n    print('bye', flush=True)\n"
     )
     with python(tmp_path, monkeypatch, code) as process:
