@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 from pathlib import Path
 
 
@@ -39,6 +40,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         choices=("all", "simulate", "teacher", "logits", "student", "export"),
         help="only this stage; the ones before must have run (default: all)",
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change an entry of the recipe, as in --set distil.loss=kl --set seed=2",
+    )
+    parser.add_argument(
+        "--student",
+        default="",
+        metavar="NAME",
+        help="keep the student in this folder of the work folder: several students, each with its"
+        " own changes, share drives, teacher and logits",
+    )
     parser.set_defaults(run=run)
 
 
@@ -47,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     # Read by OpenMP when torch is imported: waiting threads that spin make every step many times
     # slower as soon as anything else runs on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from kdmos_ros.train import overrides
     from kdmos_ros.train.distributed import join_team
     from kdmos_ros.train.pipeline import train
     from kdmos_ros.train.recipe import load_recipe
@@ -54,10 +70,15 @@ def run(args: argparse.Namespace) -> int:
     stage = "" if args.stage == "all" else f" --stage {args.stage}"
     paths = [path for path in args.data if path]  # "" is the launch file's way to say none
     data = "".join(f" --data {path}" for path in paths)
-    command = f"kdmos train {args.recipe}{data} --work {args.work.name} --out {args.out}{stage}"
-    recipe = load_recipe(args.recipe)
+    changes = "".join(f" --set {shlex.quote(setting)}" for setting in args.set)
+    student = f" --student {args.student}" if args.student else ""
+    command = (
+        f"kdmos train {args.recipe}{data}{changes} --work {args.work.name}{student}"
+        f" --out {args.out}{stage}"
+    )
+    recipe = load_recipe(args.recipe, overrides.parse(args.set))
     if paths:
         recipe = dataclasses.replace(recipe, data=recipe.data.only(paths))
     with join_team() as team:
-        train(recipe, command, args.work, args.out, args.stage, team)
+        train(recipe, command, args.work, args.out, args.stage, team, args.student)
     return 0

@@ -24,6 +24,7 @@ from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.data_recipe import SourceRecipe
 from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.drives import StoredDrive, TrainingDrive, recorded_drives
+from kdmos_ros.train.figures import teacher_figures
 from kdmos_ros.train.fit import fit
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.package import write_model
@@ -31,7 +32,7 @@ from kdmos_ros.train.recipe import Recipe
 from kdmos_ros.train.simulate import VALIDATION_SEED, SimulatedDrive, simulate_drives
 from kdmos_ros.train.student import count_macs, count_parameters
 from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits
-from kdmos_ros.train.validate import choose_threshold, teacher_figures
+from kdmos_ros.train.validate import choose_threshold
 from kdmos_ros.train.weights import load_student, load_teacher, progress_of
 
 _MACS_POINTS = 100_000  # a scan of an HDL-64E
@@ -47,13 +48,22 @@ class Run:
         work: drives, teacher, logits, checkpoint and log.
         out: the model folder to write; only the export needs it.
         team: the processes that train together.
+        student_name: folder in the work folder for this student's checkpoint and log, so that
+            several students share drives, teacher and logits; empty: the work folder itself.
     """
 
     def __init__(
-        self, recipe: Recipe, command: str, work: Path, out: Path | None, team: Team | None = None
+        self,
+        recipe: Recipe,
+        command: str,
+        work: Path,
+        out: Path | None,
+        team: Team | None = None,
+        student_name: str = "",
     ) -> None:
         self.recipe, self.command, self.work, self.out = recipe, command, work, out
         self.team = team or Team()
+        self.student_folder = work / student_name
         self._opened: dict[tuple[SourceRecipe, ...], list[TrainingDrive]] = {}
 
     def run(self, stage: str = "all") -> dict[str, Any]:
@@ -90,7 +100,7 @@ class Run:
         known = _is_newer(figures_file, self.teacher_folder / CHECKPOINT)
         if self.team.leads and held_out and not known:
             window = self.recipe.teacher.window
-            figures = teacher_figures(teacher, held_out, window)
+            figures = teacher_figures(teacher, held_out, window, self.recipe.grid)
             figures_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
             print(f"teacher: moving IoU {figures['iou_moving']:.3f} on held-out drives")
         self.team.wait()
@@ -103,7 +113,7 @@ class Run:
     def student(self) -> None:
         """Fit the student."""
         logits = None if self.recipe.distil is None else self._logits(make=False)
-        fit(self.recipe, self.drives(), self.work, logits, self.team)
+        fit(self.recipe, self.drives(), self.student_folder, logits, self.team)
 
     def export(self) -> dict[str, Any]:
         """Choose the threshold on held-out drives; write the model and its card."""
@@ -112,8 +122,8 @@ class Run:
         held_out = self.validation_drives()
         if not self.team.leads:
             return {}
-        step, seconds = progress_of(self.work / CHECKPOINT, "student", recipe.fit.steps)
-        student = load_student(self.work / CHECKPOINT, recipe.student_config())
+        step, seconds = progress_of(self.student_folder / CHECKPOINT, "student", recipe.fit.steps)
+        student = load_student(self.student_folder / CHECKPOINT, recipe.student_config())
         threshold, everything, quiet = choose_threshold(
             student.to(self.team.device), held_out, recipe.grid, recipe.features,
             recipe.fit.false_alarms,
@@ -209,9 +219,10 @@ def train(
     out: Path | None,
     stage: str = "all",
     team: Team | None = None,
+    student_name: str = "",
 ) -> dict[str, Any]:
     """Run a stage of a recipe, or all of them; see `Run`."""
-    return Run(recipe, command, work, out, team).run(stage)
+    return Run(recipe, command, work, out, team, student_name).run(stage)
 
 
 def _is_newer(path: Path, than: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.train.augment import AugmentRecipe
 from kdmos_ros.train.config import StudentConfig, small_config
 from kdmos_ros.train.data_recipe import DataRecipe
+from kdmos_ros.train.overrides import applied
 from kdmos_ros.train.teacher_config import TeacherConfig, WindowSpec
 from kdmos_ros.visibility import VisibilitySpec
 
@@ -158,8 +160,12 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
-def load_recipe(path: Path) -> Recipe:
+def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe.
+
+    Args:
+        path: the file.
+        changes: entries to replace, see `overrides.applied`.
 
     Raises:
         KdmosError: unreadable, unknown entries or values that cannot be; names the file.
@@ -168,6 +174,7 @@ def load_recipe(path: Path) -> Recipe:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("not a mapping")
+        content = applied(content, changes or {})
         features = content.pop("features", {})
         visibility = VisibilitySpec(**_tuples(features.pop("visibility", {})))
         recipe = Recipe(

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from kdmos_ros.breakdown import RANGE_EDGES_M, labels_of
 from kdmos_ros.features import FeatureSpec
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import MOVING, UNLABELLED
-from kdmos_ros.object_kinds import kind_name
 from kdmos_ros.segmenter import NO_EVIDENCE
 from kdmos_ros.train.drives import TrainingDrive
-from kdmos_ros.train.samples import Batch, drive_samples
+from kdmos_ros.train.samples import Batch, Sample, drive_samples
 from kdmos_ros.train.student import Student
-from kdmos_ros.train.teacher import Teacher
-from kdmos_ros.train.teacher_config import WindowSpec
-from kdmos_ros.train.window import WindowBatch, window_samples
 
 N_BINS = 200
 
@@ -79,7 +72,7 @@ class ThresholdCurve:
         }
 
 
-_NOTHING = ThresholdCurve(np.zeros(N_BINS, np.int64), np.zeros(N_BINS, np.int64))
+NOTHING = ThresholdCurve(np.zeros(N_BINS, np.int64), np.zeros(N_BINS, np.int64))
 
 
 def moving_probability(logits: torch.Tensor) -> torch.Tensor:
@@ -88,57 +81,32 @@ def moving_probability(logits: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def threshold_curve(
+def judged_samples(
     student: Student, drive: TrainingDrive, grid: PolarGrid, features: FeatureSpec
-) -> ThresholdCurve:
-    """Run the student over a drive, unaugmented; points labelled UNLABELLED are left out."""
+) -> Iterator[tuple[Sample, torch.Tensor]]:
+    """Each scan of a drive, unaugmented, with the student's logits (P, C) as the node has them."""
     student.eval()
     device = next(student.parameters()).device
-    curve = _NOTHING
     for sample in drive_samples(drive.load(), grid, features):
         batch = Batch.of([sample]).to(device)
         logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
         if not sample.frame.n_past:
             logits[:, MOVING] = NO_EVIDENCE
-        curve += _curve(logits, sample.labels)
+        yield sample, logits
+
+
+def threshold_curve(
+    student: Student, drive: TrainingDrive, grid: PolarGrid, features: FeatureSpec
+) -> ThresholdCurve:
+    """Run the student over a drive; points labelled UNLABELLED are left out."""
+    curve = NOTHING
+    for sample, logits in judged_samples(student, drive, grid, features):
+        curve += curve_of(logits, sample.labels)
     return curve
 
 
-@torch.no_grad()
-def teacher_figures(
-    teacher: Teacher, drives: Sequence[TrainingDrive], window: WindowSpec
-) -> dict[str, Any]:
-    """Figures of the teacher at its best threshold, over the points that it sees.
-
-    Returns:
-        The summary over all points, and those of parts of them under by_range and by_class.
-    """
-    teacher.eval()
-    device = next(teacher.parameters()).device
-    whole = _NOTHING
-    ranges: defaultdict[str, ThresholdCurve] = defaultdict(lambda: _NOTHING)
-    kinds: defaultdict[str, ThresholdCurve] = defaultdict(lambda: _NOTHING)
-    for drive in drives:
-        for sample in window_samples(drive.load(), window):
-            batch = WindowBatch.of([sample]).to(device)
-            logits = teacher(batch.points, batch.time, batch.features, batch.sample).cpu()
-            whole += _curve(logits, sample.labels)
-            own = sample.points[: len(sample.index)]
-            band = np.digitize(np.hypot(own[:, 0], own[:, 1]), RANGE_EDGES_M) - 1
-            for i, label in enumerate(labels_of(RANGE_EDGES_M, "m")):
-                ranges[label] += _curve(logits[band == i], sample.labels[band == i])
-            for kind in np.unique(sample.kind):
-                rows = sample.kind == kind
-                kinds[kind_name(int(kind))] += _curve(logits[rows], sample.labels[rows])
-    threshold = whole.best_threshold()
-    return {
-        **whole.summary(threshold),
-        "by_range": {name: curve.summary(threshold) for name, curve in ranges.items()},
-        "by_class": {name: curve.summary(threshold) for name, curve in kinds.items()},
-    }
-
-
-def _curve(logits: torch.Tensor, labels: npt.NDArray[np.uint8]) -> ThresholdCurve:
+def curve_of(logits: torch.Tensor, labels: npt.NDArray[np.uint8]) -> ThresholdCurve:
+    """Counts of the points (N, C), (N,) by moving probability; UNLABELLED ones are left out."""
     bins = (moving_probability(logits).cpu().numpy() * N_BINS).astype(np.int64)
     bins = np.minimum(bins, N_BINS - 1)
     is_moving = labels == MOVING
@@ -169,7 +137,7 @@ def choose_threshold(
     Returns:
         The threshold, the curve over all drives, and that over drives without movers.
     """
-    everything = quiet = _NOTHING
+    everything = quiet = NOTHING
     for drive in drives:
         curve = threshold_curve(student, drive, grid, features)
         everything += curve

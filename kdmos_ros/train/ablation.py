@@ -1,0 +1,159 @@
+"""Students that differ in one thing each, with the same budget and the same held-out drives."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.io.atomic import new_file
+from kdmos_ros.train.checkpoint import CHECKPOINT
+from kdmos_ros.train.figures import student_figures
+from kdmos_ros.train.overrides import as_settings
+from kdmos_ros.train.pipeline import Run
+from kdmos_ros.train.recipe import load_recipe
+from kdmos_ros.train.student import count_macs, count_parameters
+from kdmos_ros.train.weights import load_student, progress_of
+
+FIGURES = "figures.json"
+_MACS_POINTS = 100_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant.
+
+    Attributes:
+        name, group: what it is called, and the table that it belongs to. Rows of one name, in
+            several tables, are the same students.
+        set: entries of the recipe that it changes, see `overrides.applied`.
+        seeds: a student is trained with each.
+    """
+
+    name: str
+    group: str
+    set: dict[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (1,)
+
+    def student(self, seed: int) -> str:
+        """Folder of one of its students in the work folder."""
+        slug = re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_")
+        return f"{slug}_{seed}"
+
+    def settings(self, seed: int) -> dict[str, Any]:
+        """What it changes, its seed among it."""
+        return {**self.set, "seed": seed}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe and the variants of it.
+
+    Raises:
+        ValueError: two rows of one name that are not the same.
+    """
+
+    recipe: Path
+    rows: tuple[Row, ...]
+
+    def __post_init__(self) -> None:
+        first: dict[str, Row] = {}
+        for row in self.rows:
+            if first.setdefault(row.student(0), row).set != row.set:
+                raise ValueError(f"two different rows are called {row.name!r}")
+
+    def students(self) -> Iterator[tuple[Row, int]]:
+        """Each variant with each of its seeds, once."""
+        each = {row.student(seed): (row, seed) for row in self.rows for seed in row.seeds}
+        return iter(each.values())
+
+    def command(self, row: Row, seed: int, work: Path) -> str:
+        """What trains one student."""
+        changes = " ".join(f"--set {shlex.quote(s)}" for s in as_settings(row.settings(seed)))
+        return (
+            f"kdmos train {self.recipe} {changes} --work {work.name}"
+            f" --student {row.student(seed)} --stage student"
+        )
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan: `recipe`, a path relative to the plan, and `groups` of rows by name.
+
+    Raises:
+        KdmosError: unreadable, unknown entries, or a row that gives no usable recipe; names it.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows = [
+            Row(name, group, dict(row.get("set") or {}), tuple(row.get("seeds", (1,))))
+            for group, named in content["groups"].items()
+            for name, row in ((name, row or {}) for name, row in named.items())
+        ]
+        plan = Plan(path.parent / content["recipe"], tuple(rows))
+    except OSError as error:
+        raise KdmosError(f"{path}: cannot read: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
+        raise KdmosError(f"{path}: not a plan of an ablation: {error!r}") from error
+    for row, seed in plan.students():
+        try:
+            load_recipe(plan.recipe, row.settings(seed))
+        except KdmosError as error:
+            raise KdmosError(f"{path}, {row.group}, {row.name}: {error}") from error
+    return plan
+
+
+def run_plan(plan: Plan, work: Path, jobs: int = 1) -> None:
+    """Train and score every student of the plan that is not there yet.
+
+    Drives, teacher and logits come first, and are shared.
+
+    Args:
+        jobs: students trained side by side; they share the cores.
+    """
+    for stage in ("simulate", "teacher", "logits"):
+        Run(load_recipe(plan.recipe), "", work, None).run(stage)
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    # Spawned, not forked: a fork copies the locks of libraries that run threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        waiting = [
+            pool.submit(train_and_score, plan, row, seed, work, threads)
+            for row, seed in plan.students()
+        ]
+        for done in as_completed(waiting):
+            name, iou = done.result()
+            print(f"{name}: moving IoU {iou:.3f}", flush=True)
+
+
+def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -> tuple[str, float]:
+    """Train one student and write its figures beside its checkpoint; returns name and IoU."""
+    torch.set_num_threads(threads)
+    recipe = load_recipe(plan.recipe, row.settings(seed))
+    name = row.student(seed)
+    run = Run(recipe, plan.command(row, seed, work), work, None, student_name=name)
+    run.run("student")
+    target, checkpoint = run.student_folder / FIGURES, run.student_folder / CHECKPOINT
+    if not target.exists() or target.stat().st_mtime < checkpoint.stat().st_mtime:
+        student = load_student(checkpoint, recipe.student_config())
+        steps, seconds = progress_of(checkpoint, "student", recipe.fit.steps)
+        figures = {
+            **student_figures(student, run.validation_drives(), recipe.grid, recipe.features),
+            "parameters": count_parameters(student),
+            "macs": count_macs(student, _MACS_POINTS),
+            "steps": steps,
+            "minutes": seconds / 60,
+        }
+        with new_file(target) as part:
+            part.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return name, float(json.loads(target.read_text(encoding="utf-8"))["iou_moving"])

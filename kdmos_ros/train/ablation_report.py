@@ -1,0 +1,86 @@
+"""The tables of an ablation, as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.train.ablation import FIGURES, Plan, Row
+
+_SCORES = ("moving IoU", "false alarms", "missed", "IoU over 35 m", "pedestrians", "cyclists")
+_KINDS = ("pedestrian", "bicycle")  # a cyclist is part of the bicycle
+_TEACHER = Path("teacher") / FIGURES
+
+
+def report(plan: Plan, work: Path, command: str) -> str:
+    """Every group's table, and how to make each row.
+
+    Raises:
+        KdmosError: a student has no figures yet; names it.
+    """
+    parts = [f"Made by `{command}`; the recipe is `{plan.recipe}`.\n"]
+    if (work / _TEACHER).exists():
+        parts.append("\n".join(_table([_teacher_line(work)], ("", *_SCORES))) + "\n")
+    for group, rows in groupby(plan.rows, key=lambda row: row.group):
+        members = list(rows)
+        head = (group, "seeds", *_SCORES, "parameters", "MMAC")
+        parts.append(f"## {group}\n")
+        parts.append("\n".join(_table((_line(plan, row, work) for row in members), head)) + "\n")
+        for row in members:
+            parts.append(f"- {row.name}: `{plan.command(row, row.seeds[0], work)}`")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _teacher_line(work: Path) -> list[str]:
+    return ["teacher", *_scores([json.loads((work / _TEACHER).read_text(encoding="utf-8"))])]
+
+
+def _line(plan: Plan, row: Row, work: Path) -> list[str]:
+    runs = []
+    for seed in row.seeds:
+        path = work / row.student(seed) / FIGURES
+        if not path.exists():
+            raise KdmosError(f"{path}: not there; run `{plan.command(row, seed, work)}`")
+        runs.append(json.loads(path.read_text(encoding="utf-8")))
+    return [
+        row.name,
+        str(len(row.seeds)),
+        *_scores(runs),
+        f"{runs[0]['parameters']:,}",
+        f"{runs[0]['macs'] / 1e6:,.0f}",
+    ]
+
+
+def _scores(runs: Sequence[dict[str, Any]]) -> list[str]:
+    far = list(runs[0]["by_range"])[-2]
+    return [
+        _spread([run["iou_moving"] for run in runs], "{:.3f}"),
+        _spread([100 * run["false_positive_share"] for run in runs], "{:.2f} %"),
+        _spread([100 * (1 - run["recall"]) for run in runs], "{:.1f} %"),
+        _spread([run["by_range"][far]["iou_moving"] for run in runs], "{:.3f}"),
+        *(
+            _spread([100 * run["by_class"][kind]["recall"] for run in runs], "{:.0f} %")
+            if all(kind in run["by_class"] for run in runs)
+            else "-"
+            for kind in _KINDS
+        ),
+    ]
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """The mean, and the lowest and highest where there are several."""
+    mean = form.format(sum(values) / len(values))
+    if len(values) == 1:
+        return mean
+    low, high = (form.format(end).removesuffix(" %") for end in (min(values), max(values)))
+    return f"{mean} ({low}-{high})"
+
+
+def _table(lines: Iterable[Sequence[str]], head: Sequence[str]) -> list[str]:
+    rows = [f"| {' | '.join(line)} |" for line in lines]
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *rows]
