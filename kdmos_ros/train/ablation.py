@@ -74,9 +74,9 @@ class Plan:
                 raise ValueError(f"two different rows are called {row.name!r}")
 
     def students(self) -> Iterator[tuple[Row, int]]:
-        """Each variant with each of its seeds, once."""
+        """Each variant with each of its seeds, once; every variant's first seed comes first."""
         each = {row.student(seed): (row, seed) for row in self.rows for seed in row.seeds}
-        return iter(each.values())
+        return iter(sorted(each.values(), key=lambda pair: pair[0].seeds.index(pair[1])))
 
     def command(self, row: Row, seed: int, work: Path) -> str:
         """What trains one student."""
