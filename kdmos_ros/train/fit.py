@@ -12,13 +12,14 @@ from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.distillation import DISTILLATION
 from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.drives import TrainingDrive
+from kdmos_ros.train.growth import widened
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.loop import run_steps
 from kdmos_ros.train.losses import cross_entropy, lovasz_softmax
 from kdmos_ros.train.recipe import DistilRecipe, FitRecipe, Recipe
 from kdmos_ros.train.samples import Batch, StudentReader
 from kdmos_ros.train.stream import DriveStream
-from kdmos_ros.train.student import Student, StudentConfig
+from kdmos_ros.train.student import Student
 from kdmos_ros.train.weights import load_student
 
 __all__ = ["CHECKPOINT", "fit", "segmentation_terms", "student_loss"]
@@ -53,7 +54,7 @@ def fit(
 
     student = run_steps(
         "student",
-        _untrained(config, recipe.fit, folder),
+        _untrained(recipe, folder),
         lambda model, batch: student_loss(model, batch, recipe.fit, recipe.distil),
         stream,
         recipe.fit,
@@ -65,10 +66,12 @@ def fit(
     return student
 
 
-def _untrained(config: StudentConfig, plan: FitRecipe, folder: Path) -> Student:
-    if plan.start_from is None:
+def _untrained(recipe: Recipe, folder: Path) -> Student:
+    config, before = recipe.student_config(), recipe.start_config()
+    if recipe.fit.start_from is None:
         return Student(config)
-    return load_student(folder / plan.start_from, config)
+    student = load_student(folder / recipe.fit.start_from, before)
+    return student if before == config else widened(student, config)
 
 
 def segmentation_terms(logits: Tensor, labels: Tensor, plan: FitRecipe) -> dict[str, Tensor]:

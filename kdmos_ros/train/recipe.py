@@ -46,6 +46,8 @@ class FitRecipe:
         mix: samples held back to mix the drives, for each of them.
         start_from: checkpoint of an earlier run, relative to the work folder, whose averaged
             weights to start from; None: from random ones.
+        start_student: settings of the student there that differ from the recipe's: a narrower
+            one is widened to the recipe's shape (see `growth`).
     """
 
     steps: int = 4000
@@ -63,6 +65,7 @@ class FitRecipe:
     workers: int = 1
     mix: int = 48
     start_from: str | None = None
+    start_student: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -71,6 +74,8 @@ class FitRecipe:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
+        if self.start_student and self.start_from is None:
+            raise ValueError("start_student says what start_from holds, which is missing")
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,11 @@ class Recipe:
         if self.distil is not None and self.distil.external is None and self.teacher is None:
             raise ValueError("distil needs a teacher section, or logits made elsewhere (external)")
 
+    def start_config(self) -> StudentConfig:
+        """Shape of the student at fit.start_from."""
+        settings = {**self.student, **self.fit.start_student}
+        return dataclasses.replace(self, student=settings).student_config()
+
     def student_config(self) -> StudentConfig:
         """The student's shape: its own settings, and the sizes that grid and features give."""
         return small_config(
@@ -188,6 +198,7 @@ def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
             **content,
         )
         recipe.student_config()
+        recipe.start_config()
         if recipe.teacher is not None:
             recipe.teacher.config()
     except OSError as error:

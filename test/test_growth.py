@@ -1,0 +1,73 @@
+"""A narrower student, widened."""
+
+import dataclasses
+
+import pytest
+
+from kdmos_ros.errors import ModelError
+
+torch = pytest.importorskip("torch", reason="training needs torch")
+
+from kdmos_ros.train.config import small_config  # noqa: E402
+from kdmos_ros.train.growth import widened  # noqa: E402
+from kdmos_ros.train.student import Student  # noqa: E402
+
+SIZES = {"n_rho": 32, "n_phi": 24, "halo": 4, "n_z": 6}
+NARROW = small_config(7, 10, width=0.25, **SIZES)
+
+
+def trained(config):
+    """A student whose every weight and statistic is its own."""
+    torch.manual_seed(3)
+    student = Student(config)
+    with torch.no_grad():
+        for name, value in student.state_dict().items():
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 2.0)
+            elif value.dtype.is_floating_point and value.ndim == 1:
+                value.uniform_(-0.5, 0.5)
+    return student.eval()
+
+
+def inputs(n=600):
+    cells = torch.randint(0, 2 * 32 * 24, (n,))
+    return torch.randn(n, 7), cells, torch.randint(0, 6, (n,)), torch.rand(2, 32 * 24, 10)
+
+
+@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize("upsample", ["dysample", "transposed", "bilinear"])
+def test_the_wider_student_says_the_same(attention, upsample):
+    settings = {**SIZES, "attention": attention, "upsample": (upsample,) * 4}
+    narrow = trained(small_config(7, 10, width=0.25, gate_pool=2, motion_stem=8, **settings))
+    config = small_config(7, 10, width=0.75, gate_pool=2, motion_stem=16, **settings)
+    wide = widened(narrow, config).eval()
+    example = inputs()
+    with torch.no_grad():
+        expected, got = narrow(*example), wide(*example)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4)
+    assert sum(p.numel() for p in wide.parameters()) > 4 * sum(
+        p.numel() for p in narrow.parameters()
+    )
+
+
+def test_copies_learn_different_things():
+    wide = widened(trained(NARROW), small_config(7, 10, width=0.5, **SIZES)).train()
+    wide(*inputs()).square().sum().backward()
+    weight = wide.bev.decoder[3].conv[1][0].conv.weight
+    twins = weight.grad[:, 0::2] - weight.grad[:, 1::2]
+    assert twins.abs().max() < 1e-4, "copies see the same"
+    values = weight.detach()
+    assert (values[:, 0::2] != values[:, 1::2]).float().mean() > 0.9
+    upstream = wide.bev.decoder[3].conv[0][0].conv.weight.grad
+    assert (upstream[0::2] - upstream[1::2]).abs().max() > 1e-3, "copies are taught differently"
+
+
+def test_what_cannot_be_widened():
+    narrow = trained(NARROW)
+    with pytest.raises(ModelError, match="cannot be widened"):
+        widened(narrow, dataclasses.replace(NARROW, decoder_widths=(24, 24, 12, 12)))
+    with pytest.raises(ModelError, match="different layers"):
+        widened(narrow, dataclasses.replace(NARROW, attention=False))
+    with pytest.raises(ModelError, match="cannot be widened"):
+        widened(trained(small_config(7, 10, width=0.5, **SIZES)), NARROW)
