@@ -116,6 +116,9 @@ def test_variants_are_trained_once_and_compared(tmp_path, capsys):
     line = next(line for line in text.splitlines() if line.startswith("| alone |"))
     assert f"| {false_alarms:.2f} % (" in line and f"{figures[0]['parameters']:,}" in line
     assert "--set fit.steps=2 --set seed=1 --work work --student with_teacher_1" in text
+    teacher = json.loads((work / "teacher" / "figures.json").read_text())["iou_moving"]
+    mean = sum(each["iou_moving"] for each in figures) / 2
+    assert f"| moving IoU | {teacher:.3f} | {mean:.3f} |" in text
     # The same noise, the same network, another loss: the teacher was listened to.
     assert "distil" in (work / "with_teacher_1" / "log.jsonl").read_text()
     assert "distil" not in (work / "alone_1" / "log.jsonl").read_text()

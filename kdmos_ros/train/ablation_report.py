@@ -17,14 +17,12 @@ _TEACHER = Path("teacher") / FIGURES
 
 
 def report(plan: Plan, work: Path, command: str) -> str:
-    """Every group's table, and how to make each row.
+    """Every group's table, how to make each row, and the teacher beside the first group's rows.
 
     Raises:
         KdmosError: a student has no figures yet; names it.
     """
     parts = [f"Made by `{command}`; the recipe is `{plan.recipe}`.\n"]
-    if (work / _TEACHER).exists():
-        parts.append("\n".join(_table([_teacher_line(work)], ("", *_SCORES))) + "\n")
     for group, rows in groupby(plan.rows, key=lambda row: row.group):
         members = list(rows)
         head = (group, "seeds", *_SCORES, "parameters", "MMAC")
@@ -33,20 +31,56 @@ def report(plan: Plan, work: Path, command: str) -> str:
         for row in members:
             parts.append(f"- {row.name}: `{plan.command(row, row.seeds[0], work)}`")
         parts.append("")
+    if (work / _TEACHER).exists():
+        parts.append("## Teacher and students\n")
+        parts.append("\n".join(_beside_the_teacher(plan, work)) + "\n")
     return "\n".join(parts)
 
 
-def _teacher_line(work: Path) -> list[str]:
-    return ["teacher", *_scores([json.loads((work / _TEACHER).read_text(encoding="utf-8"))])]
+def _beside_the_teacher(plan: Plan, work: Path) -> list[str]:
+    """IoU by range and recall by class: means over the seeds."""
+    columns = {"teacher": [_read(work / _TEACHER)]}
+    for row in plan.rows:
+        if row.group == plan.rows[0].group:
+            columns[row.name] = _runs(plan, row, work)
+    teacher = columns["teacher"][0]
+    kinds = [kind for kind, part in teacher["by_class"].items() if part["recall"] > 0]
+    lines = [["moving IoU", *(_mean(runs, "iou_moving") for runs in columns.values())]]
+    for part, key, title in (("by_range", "iou_moving", "IoU"), ("by_class", "recall", "recall")):
+        lines += [
+            [
+                f"{title}, {name}",
+                *(_mean(_parts(runs, part, name), key) for runs in columns.values()),
+            ]
+            for name in (teacher["by_range"] if part == "by_range" else kinds)
+        ]
+    return _table(lines, ("", *columns))
 
 
-def _line(plan: Plan, row: Row, work: Path) -> list[str]:
-    runs = []
+def _parts(runs: Sequence[dict[str, Any]], part: str, name: str) -> list[dict[str, Any]]:
+    return [run[part][name] for run in runs if name in run[part]]
+
+
+def _mean(parts: Sequence[dict[str, Any]], key: str) -> str:
+    return f"{sum(part[key] for part in parts) / len(parts):.3f}" if parts else "-"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _runs(plan: Plan, row: Row, work: Path) -> list[dict[str, Any]]:
+    """Figures of a row's students."""
     for seed in row.seeds:
         path = work / row.student(seed) / FIGURES
         if not path.exists():
             raise KdmosError(f"{path}: not there; run `{plan.command(row, seed, work)}`")
-        runs.append(json.loads(path.read_text(encoding="utf-8")))
+    return [_read(work / row.student(seed) / FIGURES) for seed in row.seeds]
+
+
+def _line(plan: Plan, row: Row, work: Path) -> list[str]:
+    runs = _runs(plan, row, work)
     return [
         row.name,
         str(len(row.seeds)),
