@@ -36,7 +36,7 @@ class Report:
         latency: milliseconds by stage.
         scans, points: scans labelled by the model, and their points.
         dropped: scans not labelled, by reason.
-        lookahead: scans of the future that a label may use: none yet.
+        lookahead: later scans that a label may use.
         breakdown: figures of parts of the points.
         sequences, sensors: the confusion of each sequence of a split, and of each sensor, by name.
     """
@@ -81,7 +81,8 @@ class Report:
         """
         c = self.confusion
         lines = [
-            f"model {self.model}, {self.provider}, {self.scans} scans, {self.points} points",
+            f"model {self.model}, {self.provider}, {self.scans} scans, {self.points} points"
+            + (f", {self.lookahead} scans late" if self.lookahead else ""),
             f"moving IoU {_figure(c.iou)}   precision {_figure(c.precision)}"
             f"   recall {_figure(c.recall)}",
             f"TP {c.tp}   FP {c.fp}   FN {c.fn}",

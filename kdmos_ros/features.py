@@ -1,19 +1,20 @@
 """From scans to the tensors that the student reads: the one definition for training and node.
 
 Per point: offsets to its cell, polar coordinates, height above the local ground, and the
-see-through residuals against past scans. Per cell (the motion branch): for each height slab and
-lag, which share of the points was seen through, matched or hidden.
+see-through residuals against past scans, and against later ones (see `lookahead`) if the model
+takes them. Per cell (the motion branch): for each height slab and lag, which share of the points
+was seen through, matched or hidden.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ from kdmos_ros.feature_kernels import (
 from kdmos_ros.geometry import invert
 from kdmos_ros.grid import PolarGrid, to_level, to_polar
 from kdmos_ros.ground import height_above_ground
-from kdmos_ros.history import PastScan, ScanHistory
+from kdmos_ros.history import PastScan, ScanHistory, at_lead
 from kdmos_ros.range_image import build_range_image
 from kdmos_ros.scan import Scan
 from kdmos_ros.vacated import take_voxels, vacated_share
@@ -51,7 +52,7 @@ class FeatureSpec:
 
     Attributes:
         point: names out of GEOMETRIC_FEATURES, in order; "visibility" adds two columns a lag.
-        visibility: the past scans to compare with.
+        visibility: the scans to compare with.
         slabs_m: edges of the height slabs of the motion map, metres above the local ground.
         vacated: whether the motion map also has the share of past voxels that are seen through
             now, for each slab and lag (see `vacated`).
@@ -72,14 +73,32 @@ class FeatureSpec:
     @property
     def n_point(self) -> int:
         """Columns of the point features."""
-        extra = 2 * len(self.visibility.lags_s) - 1 if VISIBILITY_FEATURE in self.point else 0
+        extra = 2 * self.visibility.n_lags - 1 if VISIBILITY_FEATURE in self.point else 0
         return len(self.point) + extra
 
     @property
     def n_motion(self) -> int:
         """Channels of the motion map."""
-        shares = N_KNOWN_STATES + (1 if self.vacated else 0)
-        return (len(self.slabs_m) - 1) * len(self.visibility.lags_s) * shares
+        shares = N_KNOWN_STATES * self.visibility.n_lags
+        shares += len(self.visibility.lags_s) if self.vacated else 0
+        return (len(self.slabs_m) - 1) * shares
+
+
+def without_no_future(content: dict[str, Any]) -> dict[str, Any]:
+    """Content with features as plain values; without future_lags_s where there are none.
+
+    So the files and hashes of models without later scans are what they were before there were any.
+    """
+    visibility = content["features"]["visibility"]
+    if not visibility["future_lags_s"]:
+        del visibility["future_lags_s"]
+    return content
+
+
+def as_later(scan: Scan) -> PastScan:
+    """A scan as the ones before it are compared with it."""
+    image = build_range_image(np.ascontiguousarray(scan.points, dtype=np.float32))
+    return PastScan(scan.stamp_ns, scan.pose, image)
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,7 @@ class FeatureFrame:
         occupied: (K,) int64 occupied cells, rising.
         motion: (n_rho * n_phi, M) float32 motion map.
         n_points: N.
-        n_past: how many of the lags had a scan to compare with.
+        n_past: how many of the lags, those of later scans too, had a scan to compare with.
     """
 
     index: npt.NDArray[np.int64]
@@ -110,7 +129,9 @@ class FeatureFrame:
 
 
 class FeatureExtractor:
-    """Turns a stream of scans into feature frames; keeps the past it needs. Causal.
+    """Turns a stream of scans into feature frames; keeps the past it needs.
+
+    Causal, unless later scans are given.
 
     Args:
         grid, spec: what the model was trained with.
@@ -143,11 +164,17 @@ class FeatureExtractor:
         """Forget the past, as after a jump of the pose or of time."""
         self._history.clear()
 
-    def push(self, scan: Scan, timings_ms: dict[str, float] | None = None) -> FeatureFrame:
+    def push(
+        self,
+        scan: Scan,
+        timings_ms: dict[str, float] | None = None,
+        later: Sequence[PastScan] = (),
+    ) -> FeatureFrame:
         """Features of the newest scan against the past ones; then it becomes one of them.
 
         Args:
             timings_ms: gets the stages residual and features, milliseconds.
+            later: scans after it, as far as they are known.
 
         Raises:
             ValueError: the stamp is not newer than the last one.
@@ -158,11 +185,12 @@ class FeatureExtractor:
         image = self._beside(lambda: build_range_image(points))
         placed = self._beside(lambda: self._place(points))
         pasts = self._pasts(scan.stamp_ns)
-        state, near, far = self._visibility(points, scan, pasts)
+        others = pasts + self._leads(scan.stamp_ns, later)
+        state, near, far = self._visibility(points, scan, others)
         newest = PastScan(scan.stamp_ns, scan.pose, image())
         compared = time.perf_counter()
         velocity = self._rotation @ _velocity(scan, self._history.newest)
-        frame = self._frame(placed(), scan.intensity, state, near, far, velocity, len(pasts))
+        frame = self._frame(placed(), scan.intensity, state, near, far, velocity, len(others))
         if self.spec.vacated:
             newest = self._with_vacated(newest, pasts, frame, points, placed().height)
         self._history.add(newest)
@@ -176,12 +204,25 @@ class FeatureExtractor:
         found = [self._history.at_lag(stamp_ns, lag_s) for lag_s in self.spec.visibility.lags_s]
         return [(lag, past) for lag, past in enumerate(found) if past is not None]
 
+    def _leads(self, stamp_ns: int, later: Sequence[PastScan]) -> list[tuple[int, PastScan]]:
+        """The later scans to compare with, each with the index of its lag after those of the past.
+
+        Raises:
+            ValueError: one of them is not later.
+        """
+        if any(scan.stamp_ns <= stamp_ns for scan in later):
+            raise ValueError(f"later scans must be newer than {stamp_ns} ns")
+        spec = self.spec.visibility
+        found = [at_lead(later, stamp_ns, lead_s) for lead_s in spec.future_lags_s]
+        n_past = len(spec.lags_s)
+        return [(n_past + i, scan) for i, scan in enumerate(found) if scan is not None]
+
     def _visibility(
         self, points: Float32, scan: Scan, pasts: list[tuple[int, PastScan]]
     ) -> tuple[npt.NDArray[np.uint8], Float32, Float32]:
-        """State and range differences (N, L) of each point against each lag's past scan."""
+        """State and range differences (N, L) of each point against each lag's scan."""
         spec = self.spec.visibility
-        shape = (len(points), len(spec.lags_s))
+        shape = (len(points), spec.n_lags)
         state = np.full(shape, UNKNOWN, np.uint8, order="F")
         near = np.zeros(shape, np.float32, order="F")
         far = np.zeros(shape, np.float32, order="F")
@@ -336,7 +377,7 @@ def _column_codes(spec: FeatureSpec) -> npt.NDArray[np.int64]:
     codes: list[tuple[int, int]] = []
     for name in spec.point:
         if name == VISIBILITY_FEATURE:
-            lags = range(len(spec.visibility.lags_s))
+            lags = range(spec.visibility.n_lags)
             codes += [(NEAR, lag) for lag in lags] + [(FAR, lag) for lag in lags]
         else:
             codes.append((GEOMETRIC_FEATURES.index(name), 0))

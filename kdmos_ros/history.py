@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from kdmos_ros.vacated import Voxels
 # the second scan of a 10 Hz sensor can already be compared with the first. The nearest one counts.
 _RELATIVE_TOLERANCE = 0.3
 _ABSOLUTE_TOLERANCE_S = 0.05
+MAX_LOOKAHEAD = 7
+"""How many later scans a scan may be compared with."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,20 @@ class ScanHistory:
 
     def at_lag(self, stamp_ns: int, lag_s: float) -> PastScan | None:
         """The scan whose age at stamp_ns is nearest to lag_s, or None if none is near enough."""
-        wanted = stamp_ns - int(lag_s * 1e9)
         past = [s for s in self._scans if s.stamp_ns < stamp_ns]
-        best = min(past, key=lambda s: abs(s.stamp_ns - wanted), default=None)
-        if best is None or abs(best.stamp_ns - wanted) > lag_tolerance_s(lag_s) * 1e9:
-            return None
-        return best
+        return _nearest(past, stamp_ns - int(lag_s * 1e9), lag_s)
+
+
+def at_lead(later: Sequence[PastScan], stamp_ns: int, lead_s: float) -> PastScan | None:
+    """The scan of those after stamp_ns that is nearest to lead_s later, or None, as `at_lag`."""
+    return _nearest(later, stamp_ns + int(lead_s * 1e9), lead_s)
+
+
+def _nearest(scans: Sequence[PastScan], wanted: int, lag_s: float) -> PastScan | None:
+    best = min(scans, key=lambda s: abs(s.stamp_ns - wanted), default=None)
+    if best is None or abs(best.stamp_ns - wanted) > lag_tolerance_s(lag_s) * 1e9:
+        return None
+    return best
 
 
 def lag_tolerance_s(lag_s: float) -> float:

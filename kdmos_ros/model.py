@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kdmos_ros.errors import ModelError
-from kdmos_ros.features import FeatureSpec
+from kdmos_ros.features import FeatureSpec, without_no_future
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.resources import share_dir
@@ -63,7 +63,8 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """JSON text of the specification."""
-        content = {"format": FORMAT, "classes": list(CLASS_NAMES), **dataclasses.asdict(self)}
+        own = without_no_future(dataclasses.asdict(self))
+        content = {"format": FORMAT, "classes": list(CLASS_NAMES), **own}
         return json.dumps(content, indent=2) + "\n"
 
     @property
@@ -96,12 +97,14 @@ class ModelSpec:
                 raise ValueError(f"classes must be {CLASS_NAMES}")
             features = content.pop("features")
             visibility = features.pop("visibility")
+            lags = tuple(visibility.pop("lags_s"))
+            future = tuple(visibility.pop("future_lags_s", ()))
             return ModelSpec(
                 grid=PolarGrid(**content.pop("grid")),
                 features=FeatureSpec(
                     point=tuple(features.pop("point")),
                     slabs_m=tuple(features.pop("slabs_m")),
-                    visibility=VisibilitySpec(lags_s=tuple(visibility.pop("lags_s")), **visibility),
+                    visibility=VisibilitySpec(lags, future_lags_s=future, **visibility),
                     **features,
                 ),
                 **content,

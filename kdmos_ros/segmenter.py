@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numba import njit
 from kdmos_ros.engine import Engine
 from kdmos_ros.features import FeatureExtractor, FeatureFrame
 from kdmos_ros.geometry import make_transform
+from kdmos_ros.history import PastScan
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.model import ModelSpec, find_model
 from kdmos_ros.scan import Scan
@@ -56,6 +58,8 @@ def default_model() -> Path:
 
 class Segmenter:
     """Online moving-object segmentation. Output depends on this scan and earlier ones only.
+
+    With later scans too: `lookahead`.
 
     Args:
         model: a model folder, or the name of a shipped model.
@@ -124,18 +128,21 @@ class Segmenter:
             self.push(Scan(points, None, stamp, np.eye(4)))
         self.reset()
 
-    def push(self, scan: Scan) -> Segmentation:
+    def push(self, scan: Scan, later: Sequence[PastScan] = ()) -> Segmentation:
         """Label the newest scan.
+
+        Args:
+            later: scans after it, as far as they are known; see `features.as_later`.
 
         Raises:
             ValueError: its stamp is not newer than the last one's (reset first).
         """
-        return self.answer(self.ask(scan))
+        return self.answer(self.ask(scan, later))
 
-    def ask(self, scan: Scan) -> Question:
+    def ask(self, scan: Scan, later: Sequence[PastScan] = ()) -> Question:
         """The first half of `push`, which must see the scans in their order: the features."""
         timings: dict[str, float] = {}
-        return Question(self._extractor.push(scan, timings), scan.stamp_ns, timings)
+        return Question(self._extractor.push(scan, timings, later), scan.stamp_ns, timings)
 
     def answer(self, question: Question) -> Segmentation:
         """The second half of `push`: the networks. May be another segmenter of the same model."""

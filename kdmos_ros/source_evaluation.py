@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Protocol
 
@@ -28,6 +28,10 @@ class Segments(Protocol):
     def push(self, scan: Scan) -> Segmentation: ...
 
 
+Pushed = tuple[LabelledScan, Segmentation, float]
+"""A scan, its labels, and the milliseconds of the push."""
+
+
 def evaluate_source(
     source: Source,
     segmenter: Segments,
@@ -35,6 +39,7 @@ def evaluate_source(
     on_scan: Callable[[LabelledScan, npt.NDArray[np.uint8]], None] = lambda scan, labels: None,
     limit: int | None = None,
     watch: Callable[[Iterable[LabelledScan]], Iterable[LabelledScan]] = lambda scans: scans,
+    finished: Callable[[Iterator[Pushed]], Iterator[Pushed]] = lambda pushed: pushed,
 ) -> None:
     """Label a drive from its start and add the results to the report.
 
@@ -43,6 +48,7 @@ def evaluate_source(
         on_scan: called with every scan and its predicted classes (N,) uint8.
         limit: first scans only.
         watch: passes the scans on, e.g. `progress`.
+        finished: passes scans on when their labels are there; of a `lookahead.Promised`.
 
     Raises:
         KdmosError: a file is missing or broken.
@@ -51,13 +57,9 @@ def evaluate_source(
     if source.base_T_sensor is not None:
         segmenter.set_mount(source.base_T_sensor)
     part = ConfusionAccumulator()
-    for sample in watch(islice(source, limit)):
-        start = time.perf_counter()
-        try:
-            result = segmenter.push(sample.scan)
-        except ValueError as error:
-            raise KdmosError(f"{source.where}: {error}") from error
-        total = (time.perf_counter() - start) * 1e3
+    for sample, result, total in finished(
+        _push_all(source, segmenter, watch(islice(source, limit)))
+    ):
         report.latency.add({**result.timings_ms, "total": total})
         report.scans += 1
         report.points += len(sample.labels)
@@ -75,3 +77,15 @@ def evaluate_source(
     if source.sensor:
         report.sensors.setdefault(source.sensor, ConfusionAccumulator()).merge(part)
     report.confusion.merge(part)
+
+
+def _push_all(
+    source: Source, segmenter: Segments, scans: Iterable[LabelledScan]
+) -> Iterator[Pushed]:
+    for sample in scans:
+        start = time.perf_counter()
+        try:
+            result = segmenter.push(sample.scan)
+        except ValueError as error:
+            raise KdmosError(f"{source.where}: {error}") from error
+        yield sample, result, (time.perf_counter() - start) * 1e3

@@ -31,18 +31,30 @@ class VisibilitySpec:
 
     Attributes:
         lags_s: ages of the past scans, seconds (not scans, so that any scan rate fits).
+        future_lags_s: how long after the scan the later ones come that are asked too, seconds;
+            those that are not there yet are unknown.
         margin_m, margin_per_m: the past range must differ by margin_m + margin_per_m * range.
     """
 
     lags_s: tuple[float, ...] = (0.2, 0.4, 0.8, 1.6)
     margin_m: float = 0.25
     margin_per_m: float = 0.012
+    future_lags_s: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.lags_s or min(self.lags_s) <= 0:
             raise ValueError(f"visibility: lags_s must be positive, got {self.lags_s}")
+        if self.future_lags_s and min(self.future_lags_s) <= 0:
+            raise ValueError(
+                f"visibility: future_lags_s must be positive, got {self.future_lags_s}"
+            )
         if self.margin_m < 0 or self.margin_per_m < 0:
             raise ValueError("visibility: margins must not be negative")
+
+    @property
+    def n_lags(self) -> int:
+        """How many scans are asked, past and later ones."""
+        return len(self.lags_s) + len(self.future_lags_s)
 
 
 def look_up(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from kdmos_ros.bag_evaluation import Report
     from kdmos_ros.io.samples import LabelledScan, Source
+    from kdmos_ros.lookahead import Promised
     from kdmos_ros.segmenter import Segmenter
 
 # io.sources.FOLDER_DATASETS, repeated since importing it takes a second.
@@ -125,13 +126,14 @@ def _simulated(args: argparse.Namespace) -> list[Source]:
 def run_sources(
     args: argparse.Namespace,
     sources: list[Source],
-    segmenter: Segmenter,
+    segmenter: Segmenter | Promised,
     report: Report,
     stack: ExitStack,
 ) -> None:
     """Score the drives one after the other into one report; write the predictions asked for."""
     from kdmos_ros.io.semantickitti_writer import PredictionWriter, new_predictions
     from kdmos_ros.labels import to_benchmark
+    from kdmos_ros.lookahead import Promised
     from kdmos_ros.progress import progress
     from kdmos_ros.source_evaluation import evaluate_source
 
@@ -151,7 +153,11 @@ def run_sources(
         return progress(scans, min(len(source), args.limit or len(source)), source.name)
 
     for source in sources:
-        evaluate_source(source, segmenter, report, write, args.limit, watch)
+        if isinstance(segmenter, Promised):
+            finished = segmenter.finished
+            evaluate_source(source, segmenter, report, write, args.limit, watch, finished)
+        else:
+            evaluate_source(source, segmenter, report, write, args.limit, watch)
 
 
 def _refuse(args: argparse.Namespace, names: tuple[str, ...], what: str) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PROVIDERS = ("auto", "cpu", "cuda", "openvino", "tensorrt")
 # model.PRECISIONS, likewise.
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
+# history.MAX_LOOKAHEAD, likewise.
+MAX_LOOKAHEAD = 7
 
 
 def add_bag_options(parser: argparse.ArgumentParser) -> None:
@@ -161,6 +163,17 @@ def count(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
     return int(text)
+
+
+def delays(text: str) -> tuple[int, ...]:
+    """A number of scans to wait for, or a range of them: "3" or "0-7"."""
+    first, dash, last = text.partition("-")
+    if not (first.isdigit() and (last.isdigit() if dash else True)):
+        raise argparse.ArgumentTypeError(f"expected a number of scans or A-B, got {text!r}")
+    low, high = int(first), int(last or first)
+    if not low <= high <= MAX_LOOKAHEAD:
+        raise argparse.ArgumentTypeError(f"expected 0..{MAX_LOOKAHEAD} scans, got {text!r}")
+    return tuple(range(low, high + 1))
 
 
 def positive(text: str) -> int:

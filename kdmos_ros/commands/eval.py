@@ -19,6 +19,7 @@ from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
     add_reading_options,
+    delays,
     make_segmenter,
     open_bag,
     positive,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from kdmos_ros.io.ground_truth import BagLabels
     from kdmos_ros.io.samples import Source
     from kdmos_ros.io.semantickitti import LabelFolder
+    from kdmos_ros.lookahead import Promised
     from kdmos_ros.ros.pose_source import PoseSource
     from kdmos_ros.segmenter import Segmenter
 
@@ -81,6 +83,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_error_options(parser)
     add_source_options(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="first N scans only")
+    parser.add_argument(
+        "--lookahead",
+        type=delays,
+        default=(0,),
+        metavar="N|A-B",
+        help="label each scan when N later ones (0-7) have come, if the model can use them; A-B:"
+        " the curve of IoU against delay (default: 0)",
+    )
     for table in TABLES:
         parser.add_argument(
             f"--by-{table}", action="store_true", help=f"print figures by {_WHAT[table]} too"
@@ -104,7 +114,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; returns the exit status."""
     from kdmos_ros.bag_evaluation import Report
+    from kdmos_ros.errors import KdmosError
     from kdmos_ros.io.atomic import new_file
+    from kdmos_ros.lookahead import Lookahead, Promised, check_lookahead
     from kdmos_ros.train.card import weights_of
 
     with ExitStack() as stack:
@@ -117,31 +129,49 @@ def run(args: argparse.Namespace) -> int:
         else:
             refuse_pose_options(args)
             sources = find_sources(args)
+        if len(args.lookahead) > 1 and args.predictions:
+            raise KdmosError("--predictions needs one --lookahead, not a range")
         if args.zip:
             check_packable(args, sources)
         report_file = stack.enter_context(new_file(args.json)) if args.json else None
         if args.plot:
-            from kdmos_ros.eval_plots import draw  # now: it may lack matplotlib
+            from kdmos_ros.eval_plots import draw, draw_delays  # now: it may lack matplotlib
 
             args.plot.mkdir(parents=True, exist_ok=True)
         segmenter = make_segmenter(args)
+        if max(args.lookahead):
+            check_lookahead(segmenter.spec)
         segmenter.warm_up()
-        report = Report(segmenter.model_name, segmenter.provider)
-        if bag is not None:
-            _run_bag(args, bag, labels, poses, segmenter, report, stack)
-        else:
-            run_sources(args, sources, segmenter, report, stack)
-        if report_file is not None:
-            content = {
+        reports = []
+        for delay in args.lookahead:
+            report = Report(segmenter.model_name, segmenter.provider, lookahead=delay)
+            user = Promised(Lookahead(segmenter, delay)) if delay else segmenter
+            if bag is None:
+                run_sources(args, sources, user, report, stack)
+            else:
+                if reports:  # both have been read to their ends
+                    labels = stack.enter_context(closing(bag_labels(args.labels, bag)))
+                    poses = bag_poses(args, bag)
+                _run_bag(args, bag, labels, poses, user, report, stack)
+            reports.append(report)
+        results = [
+            {
                 **report.to_dict(),
                 "data": args.bag.name,
                 "command": shown_command(args.words, without=_OUTPUTS),
                 "weights": weights_of(segmenter.spec),
             }
+            for report in reports
+        ]
+        if report_file is not None:
+            content = results[0] if len(results) == 1 else results
             report_file.write_text(json.dumps(content, indent=2) + "\n")
-        if args.plot:
-            draw(report, args.plot)
-    print(report.to_text([table for table in TABLES if getattr(args, f"by_{table}")]))
+        if args.plot and len(reports) == 1:
+            draw(reports[0], args.plot)
+        elif args.plot:
+            draw_delays(results, args.plot)
+    for report in reports:
+        print(report.to_text([table for table in TABLES if getattr(args, f"by_{table}")]))
     if args.zip:
         print(pack(args.predictions, sources))
     return 0
@@ -152,13 +182,14 @@ def _run_bag(
     bag: BagReader,
     labels: LabelFolder | BagLabels,
     poses: PoseSource,
-    segmenter: Segmenter,
+    segmenter: Segmenter | Promised,
     report: Report,
     stack: ExitStack,
 ) -> None:
     from kdmos_ros.bag_evaluation import evaluate_bag
     from kdmos_ros.io.semantickitti_writer import new_predictions
     from kdmos_ros.labels import to_benchmark
+    from kdmos_ros.lookahead import Promised
     from kdmos_ros.progress import progress
     from kdmos_ros.replay import ReplayedScan, replay
 
@@ -172,5 +203,7 @@ def _run_bag(
             predictions.add(scan.index, to_benchmark(scan.labels))
 
     total = min(bag.n_scans, args.limit or bag.n_scans)
-    replayed = progress(replay(bag, segmenter, args.limit, poses=poses), total, "eval")
-    evaluate_bag(replayed, labels, report, write)
+    replayed = replay(bag, segmenter, args.limit, poses=poses)
+    if isinstance(segmenter, Promised):
+        replayed = segmenter.finished(replayed)
+    evaluate_bag(progress(replayed, total, "eval"), labels, report, write)

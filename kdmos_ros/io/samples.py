@@ -23,6 +23,7 @@ class LabelledScan:
         name: what tells this scan from all others of its data set, e.g. "08/000123".
         speed: (N,) float32 m/s of the object of each point over ground, or None: not known.
         logits: (N, C) float16 of a teacher, NaN where it has no opinion; None without a teacher.
+        later: how many of the scans after it may be compared with it in training.
     """
 
     scan: Scan
@@ -31,6 +32,7 @@ class LabelledScan:
     name: str = ""
     speed: npt.NDArray[np.float32] | None = None
     logits: npt.NDArray[np.float16] | None = None
+    later: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.scan.points)

@@ -12,8 +12,10 @@ from functools import partial
 import numpy as np
 
 from kdmos_ros.geometry import make_transform
+from kdmos_ros.history import MAX_LOOKAHEAD
 from kdmos_ros.train.changes import (
     N_ELEVATIONS,
+    allow_later,
     crop_range,
     disturb_poses,
     drop_beams,
@@ -113,6 +115,11 @@ def draw(
     if recipe.no_intensity and rng.random() < recipe.no_intensity:
         steps.append(remove_intensity)
     return steps
+
+
+def draw_later(counts: Sequence[int], rng: np.random.Generator) -> Step:
+    """Draw how many later scans each scan of a drive may see, 0..MAX_LOOKAHEAD; as `draw`."""
+    return partial(allow_later, later=rng.integers(0, MAX_LOOKAHEAD + 1, len(counts)))
 
 
 def _draw_sensor(rng: np.random.Generator, recipe: AugmentRecipe) -> list[Step]:

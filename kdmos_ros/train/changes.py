@@ -169,3 +169,9 @@ def _with_scan(
 ) -> LabelledScan:
     scan = Scan(points, labelled.scan.intensity, labelled.scan.stamp_ns, pose)
     return dataclasses.replace(labelled, scan=scan)
+
+
+def allow_later(drive: LabelledDrive, later: npt.NDArray[np.int64]) -> LabelledDrive:
+    """Let each scan see so many of the scans after it, (scans,)."""
+    scans = [dataclasses.replace(s, later=int(n)) for s, n in zip(drive.scans, later, strict=True)]
+    return dataclasses.replace(drive, scans=scans)

@@ -50,6 +50,7 @@ def fit(
         return DriveStream(
             drives, reader, recipe.fit.batch_size, recipe.seed, augment=recipe.augment,
             start=start, rank=team.rank, ranks=team.size, mix=recipe.fit.mix,
+            lookahead=bool(recipe.features.visibility.future_lags_s),
         )  # fmt: skip
 
     student = run_steps(

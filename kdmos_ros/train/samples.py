@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from kdmos_ros.features import FeatureExtractor, FeatureFrame, FeatureSpec
+from kdmos_ros.features import FeatureExtractor, FeatureFrame, FeatureSpec, as_later
 from kdmos_ros.grid import PolarGrid
+from kdmos_ros.history import PastScan
 from kdmos_ros.train.augment import Step
 from kdmos_ros.train.drive_file import LabelledDrive
 from kdmos_ros.train.drives import TrainingDrive
@@ -84,13 +85,20 @@ def drive_samples(
 ) -> Iterator[Sample]:
     """Samples of one drive in time order, after the given changes.
 
-    The first scans have a short or no history, as after the start of the node.
+    The first scans have a short or no history, as after the start of the node. Later scans are
+    seen as far as each scan says, and there are any.
     """
     for step in steps:
         drive = step(drive)
     extractor = FeatureExtractor(grid, features, drive.base_T_sensor)
-    for labelled in drive.scans:
-        frame = extractor.push(labelled.scan)
+    views: dict[int, PastScan] = {}
+    for i, labelled in enumerate(drive.scans):
+        views.pop(i, None)
+        ahead = range(i + 1, min(i + 1 + labelled.later, len(drive.scans)))
+        for j in ahead:
+            if j not in views:
+                views[j] = as_later(drive.scans[j].scan)
+        frame = extractor.push(labelled.scan, later=[views[j] for j in ahead])
         rows = frame.index
         teacher = None if labelled.logits is None else labelled.logits[rows]
         yield Sample(frame, labelled.labels[rows], labelled.kind[rows], teacher)

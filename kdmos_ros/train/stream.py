@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.train.augment import AugmentRecipe, Step, draw
+from kdmos_ros.train.augment import AugmentRecipe, Step, draw, draw_later
 from kdmos_ros.train.drives import TrainingDrive
 
 MIX = 48
@@ -72,6 +72,7 @@ class DriveStream(IterableDataset[Any]):
         start: number of the first batch.
         rank, ranks: this process's number and how many there are; each has its own stream.
         mix: samples held back to mix the drives; each takes about 15 MB.
+        lookahead: whether scans see some of those after them, each of a number drawn for it.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class DriveStream(IterableDataset[Any]):
         rank: int = 0,
         ranks: int = 1,
         mix: int = MIX,
+        lookahead: bool = False,
     ) -> None:
         self._drives = list(drives)
         self._reader = reader
@@ -95,6 +97,7 @@ class DriveStream(IterableDataset[Any]):
         self._start = start
         self._rank, self._ranks = rank, ranks
         self._mix = mix
+        self._lookahead = lookahead
 
     def __iter__(self) -> Iterator[Any]:
         info = get_worker_info()
@@ -136,7 +139,10 @@ class DriveStream(IterableDataset[Any]):
             empty = bool(drives) or not self._drives
             for drive in drives:
                 counts = drive.sizes()
-                visit = self._visit(drive, draw(counts, rng, self._augment))
+                steps = draw(counts, rng, self._augment)
+                if self._lookahead:  # draws nothing else: so streams without stay what they were
+                    steps.append(draw_later(counts, rng))
+                visit = self._visit(drive, steps)
                 for index in range(len(counts)):
                     empty = False
                     yield visit, index
