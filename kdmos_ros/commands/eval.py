@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         if max(args.lookahead):
             check_lookahead(segmenter.spec)
         segmenter.warm_up()
-        reports = []
+        reports: list[Report] = []
         for delay in args.lookahead:
             report = Report(segmenter.model_name, segmenter.provider, lookahead=delay)
             user = Promised(Lookahead(segmenter, delay)) if delay else segmenter
