@@ -10,7 +10,11 @@ from kdmos_ros.train.recipe import Recipe
 GRID = PolarGrid(n_rho=48, n_phi=40, n_z=12)
 
 
-def make_tiny_model(folder: Path, seed: int = 0) -> Path:
+def make_tiny_model(
+    folder: Path,
+    seed: int = 0,
+    features: FeatureSpec = FeatureSpec(),  # noqa: B008
+) -> Path:
     """Write a model folder that loads and runs in milliseconds; its labels mean nothing."""
     import torch
 
@@ -20,7 +24,7 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     recipe = Recipe(
         name="tiny",
         grid=GRID,
-        features=FeatureSpec(),
+        features=features,
         student={"width": 0.25, "halo": 4, "encoder_widths": (8, 8)},
     )
     torch.manual_seed(seed)
@@ -28,5 +32,7 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     # Untrained, the net hardly reacts to its input; larger weights make differences visible.
     for parameter in student.parameters():
         parameter.data *= 1.7
-    write_model(student, ModelSpec(name="tiny", grid=GRID, moving_threshold=0.35), folder)
+    write_model(
+        student, ModelSpec(name="tiny", grid=GRID, features=features, moving_threshold=0.35), folder
+    )
     return folder
