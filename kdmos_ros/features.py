@@ -3,7 +3,7 @@
 Per point: offsets to its cell, polar coordinates, height above the local ground, and the
 see-through residuals against past scans, and against later ones (see `lookahead`) if the model
 takes them. Per cell (the motion branch): for each height slab and lag, which share of the points
-was seen through, matched or hidden.
+was seen through, matched or hidden. Height residuals (see `height_residual`) beside or instead.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ from kdmos_ros.feature_kernels import (
 )
 from kdmos_ros.geometry import invert
 from kdmos_ros.grid import PolarGrid, to_level, to_polar
-from kdmos_ros.ground import height_above_ground
+from kdmos_ros.ground import ground_map, height_above
+from kdmos_ros.height_residual import (
+    N_RESIDUALS,
+    cell_heights,
+    height_residuals,
+    level_again,
+)
 from kdmos_ros.history import PastScan, ScanHistory, at_lead
 from kdmos_ros.range_image import build_range_image
 from kdmos_ros.scan import Scan
@@ -56,12 +62,16 @@ class FeatureSpec:
         slabs_m: edges of the height slabs of the motion map, metres above the local ground.
         vacated: whether the motion map also has the share of past voxels that are seen through
             now, for each slab and lag (see `vacated`).
+        height_residuals: whether it has the height residuals of each lag (see `height_residual`).
+        visibility_map: whether it has the shares of the see-through states.
     """
 
     point: tuple[str, ...] = ("d_rho", "d_phi", "d_z", "rho", "height", "visibility")
     visibility: VisibilitySpec = field(default_factory=VisibilitySpec)
     slabs_m: tuple[float, ...] = (0.1, 0.4, 1.2, 3.5)
     vacated: bool = False
+    height_residuals: bool = False
+    visibility_map: bool = True
 
     def __post_init__(self) -> None:
         unknown = set(self.point) - set(GEOMETRIC_FEATURES) - {VISIBILITY_FEATURE}
@@ -78,20 +88,37 @@ class FeatureSpec:
 
     @property
     def n_motion(self) -> int:
-        """Channels of the motion map."""
-        shares = N_KNOWN_STATES * self.visibility.n_lags
-        shares += len(self.visibility.lags_s) if self.vacated else 0
+        """Channels of the motion map: states, vacated, heights. One of zeros if it has none."""
+        return max(1, self.n_states + self.n_vacated + self.n_heights)
+
+    @property
+    def n_states(self) -> int:
+        """Channels for the shares of the see-through states, by slab, lag and state."""
+        shares = N_KNOWN_STATES * self.visibility.n_lags if self.visibility_map else 0
         return (len(self.slabs_m) - 1) * shares
 
+    @property
+    def n_vacated(self) -> int:
+        """Channels for vacated space, by lag and slab."""
+        return (len(self.slabs_m) - 1) * len(self.visibility.lags_s) if self.vacated else 0
 
-def without_no_future(content: dict[str, Any]) -> dict[str, Any]:
-    """Content with features as plain values; without future_lags_s where there are none.
+    @property
+    def n_heights(self) -> int:
+        """Channels for height residuals, by lag: arrived and left, metres."""
+        return N_RESIDUALS * len(self.visibility.lags_s) if self.height_residuals else 0
 
-    So the files and hashes of models without later scans are what they were before there were any.
+
+def without_unused(content: dict[str, Any]) -> dict[str, Any]:
+    """Content with features as plain values; without the later options where they are not used.
+
+    So the files and hashes of models without an option are what they were before there was any.
     """
-    visibility = content["features"]["visibility"]
-    if not visibility["future_lags_s"]:
-        del visibility["future_lags_s"]
+    features = content["features"]
+    if not features["visibility"]["future_lags_s"]:
+        del features["visibility"]["future_lags_s"]
+    for name, unused in (("height_residuals", False), ("visibility_map", True)):
+        if features[name] == unused:
+            del features[name]
     return content
 
 
@@ -193,6 +220,8 @@ class FeatureExtractor:
         frame = self._frame(placed(), scan.intensity, state, near, far, velocity, len(others))
         if self.spec.vacated:
             newest = self._with_vacated(newest, pasts, frame, points, placed().height)
+        if self.spec.height_residuals:
+            newest = self._with_heights(newest, pasts, frame, points, placed())
         self._history.add(newest)
         if timings_ms is not None:
             timings_ms["residual"] = (compared - start) * 1e3
@@ -255,9 +284,9 @@ class FeatureExtractor:
         points: Float32,
         height: Float32,
     ) -> PastScan:
-        """Fill in the last columns of the motion map; returns the newest scan with its voxels."""
+        """Fill in its columns of the motion map; returns the newest scan with its voxels."""
         spec, n_slabs = self.spec.visibility, len(self._slabs) - 1
-        first = self.spec.n_motion - n_slabs * len(spec.lags_s)
+        first = self.spec.n_states
         for lag, past in pasts:
             assert past.voxels is not None
             start = first + lag * n_slabs
@@ -274,6 +303,27 @@ class FeatureExtractor:
             points, frame.index, frame.cell, height, self._slabs, self.grid.n_cells
         )
         return dataclasses.replace(newest, voxels=voxels)
+
+    def _with_heights(
+        self,
+        newest: PastScan,
+        pasts: list[tuple[int, PastScan]],
+        frame: FeatureFrame,
+        points: Float32,
+        at: _Places,
+    ) -> PastScan:
+        """Fill in its columns of the motion map; returns the newest scan with its points."""
+        mount = (self._rotation, self._height)
+        now = cell_heights(at.level, at.ground, self.grid)
+        first = self.spec.n_states + self.spec.n_vacated
+        for lag, past in pasts:
+            assert past.points is not None
+            now_from_past = (invert(newest.pose) @ past.pose).astype(np.float32)
+            level = level_again(past.points, now_from_past, mount)
+            then = cell_heights(level, at.ground, self.grid)
+            start = first + lag * N_RESIDUALS
+            height_residuals(now, then, frame.motion[:, start : start + N_RESIDUALS])
+        return dataclasses.replace(newest, points=points.copy())
 
     def _beside(self, work: Callable[[], Result]) -> Callable[[], Result]:
         """Start work in another thread if there is one; the returned function waits for it."""
@@ -297,9 +347,10 @@ class FeatureExtractor:
         grid = self.grid
         level = to_level(points, self._rotation, self._height)
         rho, phi = to_polar(level)
-        height = height_above_ground(level[:, 2], rho, phi)
+        ground = ground_map(level[:, 2], rho, phi)
+        height: Float32 = height_above(ground, level[:, 2], rho, phi)
         z = height if grid.z_reference == "ground" else level[:, 2]
-        return _Places(level, rho, phi, height, z, grid.cells(rho, phi), grid.z_bins(z))
+        return _Places(level, rho, phi, ground, height, z, grid.cells(rho, phi), grid.z_bins(z))
 
     def _frame(
         self,
@@ -313,8 +364,9 @@ class FeatureExtractor:
     ) -> FeatureFrame:
         grid, width, n = self.grid, self.spec.n_motion, len(at.rho)
         index, cell, slot, z_bin, occupied = occupancy(at.cell, at.z_bin, grid.n_cells)
+        mapped = state if self.spec.visibility_map else state[:, :0]
         motion = self._beside(
-            lambda: motion_map(index, cell, at.height, self._slabs, state, grid.n_cells, width)
+            lambda: motion_map(index, cell, at.height, self._slabs, mapped, grid.n_cells, width)
         )
         extent = (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max)
         if intensity is None:
@@ -351,13 +403,15 @@ class _Places:
 
     Attributes:
         level: (N, 3) level frame; rho, phi: its polar coordinates (N,).
-        height: (N,) above the local ground; z: (N,) that, or above the base's plane.
+        ground: map of the local ground (see `ground`).
+        height: (N,) above it; z: (N,) that, or above the base's plane.
         cell, z_bin: (N,) int32 of the grid.
     """
 
     level: Float32
     rho: Float32
     phi: Float32
+    ground: Float32
     height: Float32
     z: Float32
     cell: npt.NDArray[np.int32]

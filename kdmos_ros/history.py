@@ -22,12 +22,16 @@ MAX_LOOKAHEAD = 7
 
 @dataclass(frozen=True)
 class PastScan:
-    """A past scan: stamp (ns), T_odom_sensor (4, 4) float64, its range image and voxels."""
+    """A past scan: stamp (ns), T_odom_sensor (4, 4) float64, its range image and voxels.
+
+    And its points, (N, 3) float32 in its sensor frame, metres, where height residuals are used.
+    """
 
     stamp_ns: int
     pose: npt.NDArray[np.float64]
     image: RangeImage
     voxels: Voxels | None = None
+    points: npt.NDArray[np.float32] | None = None
 
 
 class ScanHistory:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kdmos_ros.errors import ModelError
-from kdmos_ros.features import FeatureSpec, without_no_future
+from kdmos_ros.features import FeatureSpec, without_unused
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.resources import share_dir
@@ -63,7 +63,7 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """JSON text of the specification."""
-        own = without_no_future(dataclasses.asdict(self))
+        own = without_unused(dataclasses.asdict(self))
         content = {"format": FORMAT, "classes": list(CLASS_NAMES), **own}
         return json.dumps(content, indent=2) + "\n"
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.features import FeatureSpec, without_no_future
+from kdmos_ros.features import FeatureSpec, without_unused
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.train.augment import AugmentRecipe
@@ -167,7 +167,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the model's specification."""
-        return without_no_future(dataclasses.asdict(self))
+        return without_unused(dataclasses.asdict(self))
 
 
 def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
