@@ -19,7 +19,8 @@ from numba import njit
 from kdmos_ros.range_image import BLOCK, N_COLUMNS, RangeImage, pixel, zeros
 
 UNKNOWN, SEEN_THROUGH, MATCHED, HIDDEN = 0, 1, 2, 3
-N_KNOWN_STATES = 3
+KNOWN_STATES = ("seen through", "matched", "hidden")
+N_KNOWN_STATES = len(KNOWN_STATES)
 
 _INFINITY = np.float32(np.inf)
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)

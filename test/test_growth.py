@@ -8,9 +8,12 @@ from kdmos_ros.errors import ModelError
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
+from kdmos_ros.feature_columns import motion_columns, point_columns  # noqa: E402
+from kdmos_ros.features import FeatureSpec  # noqa: E402
 from kdmos_ros.train.config import small_config  # noqa: E402
-from kdmos_ros.train.growth import widened  # noqa: E402
+from kdmos_ros.train.growth import extended, widened  # noqa: E402
 from kdmos_ros.train.student import Student  # noqa: E402
+from kdmos_ros.visibility import VisibilitySpec  # noqa: E402
 
 SIZES = {"n_rho": 32, "n_phi": 24, "halo": 4, "n_z": 6}
 NARROW = small_config(7, 10, width=0.25, **SIZES)
@@ -71,3 +74,44 @@ def test_what_cannot_be_widened():
         widened(narrow, dataclasses.replace(NARROW, attention=False))
     with pytest.raises(ModelError, match="cannot be widened"):
         widened(trained(small_config(7, 10, width=0.5, **SIZES)), NARROW)
+
+
+BEFORE = FeatureSpec(
+    point=("d_rho", "visibility", "height"), visibility=VisibilitySpec((0.2, 0.8)), vacated=True
+)
+AFTER = FeatureSpec(
+    point=("height", "d_rho", "x", "visibility"),
+    visibility=VisibilitySpec((0.2, 0.4, 0.8), future_lags_s=(0.2,)),
+    vacated=True,
+)
+
+
+@pytest.mark.parametrize("spec", [BEFORE, AFTER])
+def test_every_column_has_its_own_name(spec):
+    for names, n in ((point_columns(spec), spec.n_point), (motion_columns(spec), spec.n_motion)):
+        assert len(set(names)) == len(names) == n
+
+
+@pytest.mark.parametrize("stem", [None, 8])
+def test_more_features_change_nothing_at_first(stem):
+    sizes = {**SIZES, "motion_stem": stem, "width": 0.25}
+    small = trained(small_config(BEFORE.n_point, BEFORE.n_motion, **sizes))
+    large = extended(small, BEFORE, AFTER).eval()
+    _, cells, z, _ = inputs()
+    points = torch.randn(len(cells), AFTER.n_point)
+    motion = torch.rand(2, 32 * 24, AFTER.n_motion)
+    of_old = [point_columns(AFTER).index(name) for name in point_columns(BEFORE)]
+    cells_old = [motion_columns(AFTER).index(name) for name in motion_columns(BEFORE)]
+    with torch.no_grad():
+        expected = small(points[:, of_old], cells, z, motion[:, :, cells_old])
+        torch.testing.assert_close(large(points, cells, z, motion), expected)
+    assert large.config == small_config(AFTER.n_point, AFTER.n_motion, **sizes)
+    large.train()(points, cells, z, motion).square().sum().backward()
+    new = [i for i in range(AFTER.n_point) if i not in of_old]
+    assert large.encoder.layers[1].weight.grad[:, new].abs().max() > 0, "but it can learn them"
+
+
+def test_features_cannot_go_away():
+    student = trained(small_config(AFTER.n_point, AFTER.n_motion, width=0.25, **SIZES))
+    with pytest.raises(ModelError, match="the new features lack 'x'"):
+        extended(student, AFTER, BEFORE)

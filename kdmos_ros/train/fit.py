@@ -12,7 +12,7 @@ from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.distillation import DISTILLATION
 from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.drives import TrainingDrive
-from kdmos_ros.train.growth import widened
+from kdmos_ros.train.growth import extended, widened
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.loop import run_steps
 from kdmos_ros.train.losses import cross_entropy, lovasz_softmax
@@ -72,7 +72,9 @@ def _untrained(recipe: Recipe, folder: Path) -> Student:
     if recipe.fit.start_from is None:
         return Student(config)
     student = load_student(folder / recipe.fit.start_from, before)
-    return student if before == config else widened(student, config)
+    if recipe.fit.start_features is not None:
+        student = extended(student, recipe.fit.start_features, recipe.features)
+    return student if student.config == config else widened(student, config)
 
 
 def segmentation_terms(logits: Tensor, labels: Tensor, plan: FitRecipe) -> dict[str, Tensor]:

@@ -1,15 +1,21 @@
-"""A wider student that starts out as the same function as a narrower, trained one.
+"""A larger student that starts out as the same function as a smaller, trained one.
 
-Net2WiderNet (Chen, Goodfellow, Shlens, ICLR 2016): every channel is doubled, say, and what reads
-it shares its weight out among the copies, by chance, so that they learn different things.
+More channels by Net2WiderNet (Chen, Goodfellow, Shlens, ICLR 2016): every channel is doubled, say,
+and what reads it shares its weight out among the copies, by chance, so that they learn different
+things. More features: what is new has no weight at first.
 """
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from kdmos_ros.errors import ModelError
+from kdmos_ros.feature_columns import motion_columns, point_columns
+from kdmos_ros.features import FeatureSpec
 from kdmos_ros.train.config import StudentConfig
 from kdmos_ros.train.student import Student
 
@@ -59,3 +65,43 @@ def _shares(outputs: int, inputs: int, copies: int, like: Tensor) -> Tensor:
     shares = low + (high - low) * torch.rand(outputs, inputs, copies)
     shares = shares / shares.sum(dim=2, keepdim=True)
     return shares.view(outputs, inputs * copies, *(1 for _ in like.shape[2:])).to(like)
+
+
+def extended(student: Student, before: FeatureSpec, after: FeatureSpec) -> Student:
+    """A student of more features that gives the same logits as one of fewer, whatever they are.
+
+    Args:
+        student: the trained one, of the features `before`.
+        after: the same features and others, in any order.
+
+    Raises:
+        ModelError: a feature is missing after, or the student has a norm before its motion branch.
+    """
+    config = student.config
+    if config.input_norm:
+        raise ModelError("a student with input_norm cannot be given more features")
+    points = _places(point_columns(before), point_columns(after))
+    motion = _places(motion_columns(before), motion_columns(after))
+    larger = Student(
+        dataclasses.replace(config, n_point_features=after.n_point, n_motion=after.n_motion)
+    )
+    first = "bev.motion.0.0.0.0.conv.weight" if config.motion_stem is None else "bev.stem.0.weight"
+    state = student.state_dict()
+    new = larger.state_dict()
+    for name, value in state.items():
+        if name.startswith("encoder.layers.0.") and value.ndim == 1:  # normalises the features
+            new[name] = torch.full_like(new[name], name.endswith(("weight", "var")))
+            new[name][points] = value
+        elif name in ("encoder.layers.1.weight", first):
+            new[name] = torch.zeros_like(new[name])
+            new[name][:, points if name.startswith("encoder") else motion] = value
+        else:
+            new[name] = value
+    larger.load_state_dict(new)
+    return larger
+
+
+def _places(before: Sequence[str], after: Sequence[str]) -> list[int]:
+    if missing := [name for name in before if name not in after]:
+        raise ModelError(f"the new features lack {missing[0]!r}")
+    return [after.index(name) for name in before]

@@ -48,6 +48,7 @@ class FitRecipe:
             weights to start from; None: from random ones.
         start_student: settings of the student there that differ from the recipe's: a narrower
             one is widened to the recipe's shape (see `growth`).
+        start_features: features of the student there, if the recipe has more; None: the recipe's.
     """
 
     steps: int = 4000
@@ -66,6 +67,7 @@ class FitRecipe:
     mix: int = 48
     start_from: str | None = None
     start_student: dict[str, Any] = field(default_factory=dict)
+    start_features: FeatureSpec | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -74,8 +76,8 @@ class FitRecipe:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
-        if self.start_student and self.start_from is None:
-            raise ValueError("start_student says what start_from holds, which is missing")
+        if (self.start_student or self.start_features) and self.start_from is None:
+            raise ValueError("start_from is missing; start_student and start_features describe it")
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,8 @@ class Recipe:
     def start_config(self) -> StudentConfig:
         """Shape of the student at fit.start_from."""
         settings = {**self.student, **self.fit.start_student}
-        return dataclasses.replace(self, student=settings).student_config()
+        features = self.fit.start_features or self.features
+        return dataclasses.replace(self, student=settings, features=features).student_config()
 
     def student_config(self) -> StudentConfig:
         """The student's shape: its own settings, and the sizes that grid and features give."""
@@ -185,13 +188,14 @@ def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
         if not isinstance(content, dict):
             raise ValueError("not a mapping")
         content = applied(content, changes or {})
-        features = content.pop("features", {})
-        visibility = VisibilitySpec(**_tuples(features.pop("visibility", {})))
+        fit = content.pop("fit", {})
+        if fit.get("start_features") is not None:
+            fit["start_features"] = _features(fit["start_features"])
         recipe = Recipe(
             data=DataRecipe.of(content.pop("data", {})),
             grid=PolarGrid(**content.pop("grid", {})),
-            features=FeatureSpec(visibility=visibility, **_tuples(features)),
-            fit=FitRecipe(**_tuples(content.pop("fit", {}))),
+            features=_features(content.pop("features", {})),
+            fit=FitRecipe(**_tuples(fit)),
             augment=AugmentRecipe(**_tuples(content.pop("augment", {}))),
             teacher=_teacher(content.pop("teacher", None)),
             distil=_distil(content.pop("distil", None)),
@@ -206,6 +210,11 @@ def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     except (ValueError, TypeError, AttributeError, yaml.YAMLError, KdmosError) as error:
         raise KdmosError(f"{path}: not a usable recipe: {error}") from error
     return recipe
+
+
+def _features(values: dict[str, Any]) -> FeatureSpec:
+    visibility = VisibilitySpec(**_tuples(values.pop("visibility", {})))
+    return FeatureSpec(visibility=visibility, **_tuples(values))
 
 
 def _teacher(values: dict[str, Any] | None) -> TeacherRecipe | None:
