@@ -20,11 +20,15 @@ def point_columns(spec: FeatureSpec) -> list[str]:
 def motion_columns(spec: FeatureSpec) -> list[str]:
     """What each channel of FeatureFrame.motion is, such as "0.1-0.4 past 0.2 hidden"."""
     slabs = [f"{low:g}-{high:g}" for low, high in pairwise(spec.slabs_m)]
-    names = [" ".join(parts) for parts in product(slabs, _lags(spec), KNOWN_STATES)]
+    past = [f"past {lag:g}" for lag in spec.visibility.lags_s]
+    names: list[str] = []
+    if spec.visibility_map:
+        names += [" ".join(parts) for parts in product(slabs, _lags(spec), KNOWN_STATES)]
     if spec.vacated:
-        past = [f"past {lag:g}" for lag in spec.visibility.lags_s]
         names += [f"{slab} {lag} vacated" for lag, slab in product(past, slabs)]
-    return names
+    if spec.height_residuals:
+        names += [f"{lag} {what}" for lag, what in product(past, ("arrived", "left"))]
+    return names or ["nothing"]
 
 
 def _lags(spec: FeatureSpec) -> list[str]:

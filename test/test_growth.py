@@ -86,7 +86,16 @@ AFTER = FeatureSpec(
 )
 
 
-@pytest.mark.parametrize("spec", [BEFORE, AFTER])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        BEFORE,
+        AFTER,
+        FeatureSpec(height_residuals=True, vacated=True),
+        FeatureSpec(height_residuals=True, visibility_map=False),
+        FeatureSpec(visibility_map=False),
+    ],
+)
 def test_every_column_has_its_own_name(spec):
     for names, n in ((point_columns(spec), spec.n_point), (motion_columns(spec), spec.n_motion)):
         assert len(set(names)) == len(names) == n
