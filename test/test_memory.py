@@ -15,11 +15,12 @@ from kdmos_ros.scan import Scan
 from kdmos_ros.segmenter import Segmenter
 
 STATUS = Path("/proc/self/status")
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def own_memory_mb():
-    """Memory of this process that no file stands behind."""
-    line = next(x for x in STATUS.read_text().splitlines() if x.startswith("RssAnon"))
+def own_memory_mb(kind="RssAnon"):
+    """Memory of this process that no file stands behind; or that one does: RssFile."""
+    line = next(x for x in STATUS.read_text().splitlines() if x.startswith(kind))
     return int(line.split()[1]) / 1024
 
 
@@ -68,3 +69,51 @@ def test_freed_memory_goes_back_to_the_system(monkeypatch):
         assert before - own_memory_mb() > 20
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
     return_free_memory()  # another C library: nothing to call
+
+
+LIBRARIES = """
+import sys
+sys.path.insert(0, "test")
+from numba import njit
+from kdmos_ros.ros import memory
+from test_memory import own_memory_mb
+
+assert njit(lambda x: x + 1)(1) == 2
+before = own_memory_mb("RssFile")
+memory.return_free_memory()
+after = own_memory_mb("RssFile")
+assert njit(lambda x: x * 3.0)(2.0) == 6.0, "what was let go of comes back"
+print(before - after, own_memory_mb("RssFile") - after)
+"""
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="needs /proc")
+def test_pages_of_libraries_that_only_starting_needs_are_let_go_of():
+    found = subprocess.run(
+        [sys.executable, "-c", LIBRARIES], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    let_go, came_back = map(float, found.stdout.split())
+    assert let_go > 30 and came_back > 1
+
+
+def test_where_there_is_no_list_of_mappings_nothing_is_let_go_of(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "_MAPPINGS", tmp_path / "smaps")
+    assert list(memory._unchanged_library_pages()) == []
+
+
+def test_only_unchanged_mappings_of_files_are_let_go_of(monkeypatch, tmp_path):
+    """Written pages of a private mapping exist nowhere else."""
+
+    def mapping(first, permissions, anonymous_kb, path=""):
+        head = f"{first:x}000-{first + 2:x}000 {permissions} 00000000 08:01 17 {path}".rstrip()
+        return f"{head}\nSize: 8 kB\nAnonymous: {anonymous_kb} kB\nVmFlags: rd mr mw me\n"
+
+    smaps = tmp_path / "smaps"
+    smaps.write_text(
+        mapping(0x10, "r-xp", 0, "/usr/lib/a b.so") + mapping(0x20, "r--p", 4, "/usr/lib/a.so")
+        + mapping(0x30, "rw-p", 0, "/usr/lib/a.so") + mapping(0x40, "r--p", 0)
+        + mapping(0x50, "rw-s", 0, "/dev/shm/f") + mapping(0x60, "r-xp", 0, "[vdso]")
+        + mapping(0x70, "r--p", 0, "/usr/lib/b.so")
+    )  # fmt: skip
+    monkeypatch.setattr(memory, "_MAPPINGS", smaps)
+    assert list(memory._unchanged_library_pages()) == [(0x10000, 0x2000), (0x70000, 0x2000)]
