@@ -26,6 +26,28 @@ class LabelSource(Protocol):
         ...
 
 
+class Spacing:
+    """How far apart in time the scans of drives are."""
+
+    def __init__(self) -> None:
+        self._last_ns: int | None = None
+        self._steps_ns: list[int] = []
+
+    def begin(self) -> None:
+        """Another drive begins."""
+        self._last_ns = None
+
+    def add(self, stamp_ns: int) -> None:
+        """Take note of the next scan of a drive."""
+        if self._last_ns is not None and stamp_ns > self._last_ns:
+            self._steps_ns.append(stamp_ns - self._last_ns)
+        self._last_ns = stamp_ns
+
+    def usual_s(self) -> float | None:
+        """The median, seconds; None if there were no two scans."""
+        return float(np.median(self._steps_ns)) * 1e-9 if self._steps_ns else None
+
+
 @dataclass
 class Report:
     """What was measured.
@@ -37,6 +59,7 @@ class Report:
         scans, points: scans labelled by the model, and their points.
         dropped: scans not labelled, by reason.
         lookahead: later scans that a label may use.
+        stamps: how far apart scans that follow each other are.
         breakdown: figures of parts of the points.
         sequences, sensors: the confusion of each sequence of a split, and of each sensor, by name.
     """
@@ -49,9 +72,16 @@ class Report:
     points: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     lookahead: int = 0
+    stamps: Spacing = field(default_factory=Spacing)
     breakdown: Breakdown = field(default_factory=Breakdown)
     sequences: dict[str, ConfusionAccumulator] = field(default_factory=dict)
     sensors: dict[str, ConfusionAccumulator] = field(default_factory=dict)
+
+    @property
+    def delay_s(self) -> float | None:
+        """How late labels come: so many usual distances of two scans; None: there are no two."""
+        usual = self.stamps.usual_s()
+        return 0.0 if not self.lookahead else usual and round(self.lookahead * usual, 3)
 
     def to_dict(self) -> dict[str, Any]:
         """Content of the JSON file; figures that do not exist are None."""
@@ -68,6 +98,7 @@ class Report:
             "provider": self.provider,
             "model": self.model,
             "lookahead": self.lookahead,
+            "delay_s": self.delay_s,
             "sequences": {name: part.figures() for name, part in self.sequences.items()},
             "by_sensor": {name: part.figures() for name, part in self.sensors.items()},
             **self.breakdown.to_dict(),
@@ -82,7 +113,7 @@ class Report:
         c = self.confusion
         lines = [
             f"model {self.model}, {self.provider}, {self.scans} scans, {self.points} points"
-            + (f", {self.lookahead} scans late" if self.lookahead else ""),
+            + self._delay(),
             f"moving IoU {_figure(c.iou)}   precision {_figure(c.precision)}"
             f"   recall {_figure(c.recall)}",
             f"TP {c.tp}   FP {c.fp}   FN {c.fn}",
@@ -102,6 +133,10 @@ class Report:
             )
         lines.append(latency_table(self.latency))
         return "\n".join(lines)
+
+    def _delay(self) -> str:
+        seconds = "" if self.delay_s is None else f" ({self.delay_s:.1f} s)"
+        return f", {self.lookahead} scans{seconds} late" if self.lookahead else ""
 
 
 def evaluate_bag(
@@ -128,6 +163,7 @@ def evaluate_bag(
             classes, kinds = from_semantickitti(truth), kinds_of(truth)
             name = f"{scan.index:06d}"
             report.breakdown.add(name, scan.scan.points, classes, scan.labels, kinds)
+        report.stamps.add(scan.stamp_ns)
         report.latency.add(scan.timings_ms)
         report.scans += 1
         report.points += scan.n_points

@@ -51,15 +51,14 @@ def draw_delays(results: Sequence[Mapping[str, Any]], folder: Path) -> Path:
     axes = figure.subplots()
     for model in dict.fromkeys(result["model"] for result in results):
         rows = sorted(
-            (result["lookahead"], result["iou_moving"])
+            (result["lookahead"], result["iou_moving"], result.get("delay_s"))
             for result in results
             if result["model"] == model and result["iou_moving"] is not None
         )
-        axes.plot(*zip(*rows, strict=True) if rows else ([], []), marker="o", label=model)
-        for scans, iou in rows:
-            axes.annotate(
-                f"{iou:.3f}", (scans, iou), (0, 6), textcoords="offset points", ha="center"
-            )
+        axes.plot([row[0] for row in rows], [row[1] for row in rows], marker="o", label=model)
+        for scans, iou, seconds in rows:
+            text = f"{iou:.3f}" + (f"\n{seconds:.1f} s" if seconds else "")
+            axes.annotate(text, (scans, iou), (0, 6), textcoords="offset points", ha="center")
     _finish(axes, "delay, scans")
     axes.set_xticks(sorted({result["lookahead"] for result in results}))
     axes.set_ylabel(_TITLES["iou"])

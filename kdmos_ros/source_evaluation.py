@@ -57,10 +57,12 @@ def evaluate_source(
     if source.base_T_sensor is not None:
         segmenter.set_mount(source.base_T_sensor)
     part = ConfusionAccumulator()
+    report.stamps.begin()
     for sample, result, total in finished(
         _push_all(source, segmenter, watch(islice(source, limit)))
     ):
         report.latency.add({**result.timings_ms, "total": total})
+        report.stamps.add(sample.scan.stamp_ns)
         report.scans += 1
         report.points += len(sample.labels)
         part.add_classes(sample.labels, result.labels)

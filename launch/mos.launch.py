@@ -42,6 +42,11 @@ ARGUMENTS = {
     ),
     "model": ("", "name of a shipped model or folder of another; empty: as in params_file"),
     "provider": ("", "auto, cpu, cuda, tensorrt or openvino; empty: as in params_file"),
+    "lookahead": (
+        "",
+        "0 to 7 later clouds that each cloud waits for, if the model can use them; empty: as in "
+        "params_file",
+    ),
     "sensor": (
         "",
         f"{', '.join(sensor_names())} or a .yaml file of your own: parameters for this kind of "
@@ -87,6 +92,8 @@ def start(context):
     ]
     if value["autostart"]:
         given["autostart"] = is_true(value["autostart"])
+    if value["lookahead"]:
+        given["lookahead"] = ParameterValue(value["lookahead"], value_type=int)
     if value["deskew"]:
         given["deskew"] = is_true(value["deskew"])
     files = [value["params_file"]]

@@ -63,3 +63,13 @@ def test_nothing_is_lost_between_threads():
     thread.join(30)
     assert sorted(taken + dropped) == list(range(2000))
     assert taken == sorted(taken)
+
+
+def test_waiting_ends_after_a_while():
+    mailbox = Mailbox(2)
+    with pytest.raises(TimeoutError):
+        mailbox.take(0.01)
+    mailbox.put("a")
+    assert mailbox.take(0.01) == "a"
+    mailbox.close()
+    assert mailbox.take(0.01) is None

@@ -19,7 +19,7 @@ class Log:
 class Bench:
     def __init__(self):
         self.parameters = {"model": "a", "provider": "cpu", "precision": "auto",
-                           "num_threads": 0, "other": 1}  # fmt: skip
+                           "num_threads": 0, "lookahead": 0, "other": 1}  # fmt: skip
         self.loaded, self.used, self.log = [], [], Log()
         self.gate, self.problem = threading.Event(), None
         self.gate.set()
@@ -51,7 +51,7 @@ def test_nothing_changes_unless_asked():
 
 @pytest.mark.parametrize(("name", "value"), [("model", "b"), ("provider", "cuda"),
                                              ("precision", "int8"),
-                                             ("num_threads", 3)])  # fmt: skip
+                                             ("num_threads", 3), ("lookahead", 2)])  # fmt: skip
 def test_change_is_loaded_and_used_once(name, value):
     bench = Bench()
     bench.parameters[name] = value

@@ -1,12 +1,15 @@
+import dataclasses
 import threading
 
 import numpy as np
 import pytest
 
+from kdmos_ros.promises import Promise
 from kdmos_ros.ros.pipeline import DroppedScan, Labelled
 from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
 from kdmos_ros.ros.worker import Job, Worker
+from kdmos_ros.scan import Scan
 
 
 class Logger:
@@ -119,3 +122,74 @@ def test_what_waits_when_it_is_stopped_is_counted(bench):
     bench.worker.stop()
     assert bench.statistics.snapshot().dropped == {"deactivated": 2}
     assert bench.published == []
+
+
+class Ahead(Bench):
+    """Promises to label "wait"; a message "keep" keeps all promises, "break" breaks them."""
+
+    def __init__(self):
+        super().__init__(queue_size=10)
+        self.promises, self.flushed = [], threading.Event()
+
+    def process(self, message, stamp_ns, frame):
+        if message in ("keep", "drop"):
+            self.flush()
+        if message == "break":
+            for promise in self.promises:
+                promise.break_off(ZeroDivisionError("nobody thought of this"))
+            self.promises.clear()
+        result = super().process(message, stamp_ns, frame)
+        if message != "wait":
+            return result
+        promise = Promise.of(Scan(np.zeros((1, 3)), None, stamp_ns, np.eye(4)))
+        self.promises.append(promise)
+        return dataclasses.replace(result, promise=promise)
+
+    def flush(self):
+        for promise in self.promises:
+            promise.keep(promise)
+        self.promises.clear()
+        self.flushed.set()
+
+
+def test_what_waits_for_later_clouds_is_published_in_order():
+    bench = Ahead()
+    bench.submit("wait", "good", "wait", "keep", "wait", "drop")
+    finish(bench)
+    assert bench.published == ["wait", "good", "wait", "keep", "wait", "last"]
+    snapshot = bench.statistics.snapshot()
+    assert (snapshot.received, snapshot.labelled) == (7, 6)
+    assert snapshot.dropped == {"pose_gap": 1}, "one that is dropped may end the wait of others"
+    assert "lookahead" in snapshot.latency_ms
+
+
+def test_broken_promises_are_counted():
+    bench = Ahead()
+    bench.submit("wait", "wait", "break")
+    finish(bench)
+    assert bench.published == ["break", "last"]
+    assert bench.statistics.snapshot().dropped == {"internal_error": 2}
+    assert "nobody thought of this" in bench.logger.lines[0]
+
+
+def test_what_waits_for_later_clouds_when_it_is_stopped_is_counted():
+    bench = Ahead()
+    bench.submit("wait", "wait", "good")
+    bench.worker.start()
+    for _ in range(3):
+        assert bench.entered.acquire(timeout=30)
+    promises = list(bench.promises)
+    bench.worker.stop()
+    assert bench.published == []
+    assert bench.statistics.snapshot().dropped == {"deactivated": 3}
+    assert all(promise.done.cancelled() for promise in promises), "nobody needs to keep them"
+
+
+def test_nothing_waits_for_ever(monkeypatch):
+    monkeypatch.setattr("kdmos_ros.ros.worker._PATIENCE_S", 0.01)
+    bench = Ahead()
+    bench.worker.start()
+    bench.submit("wait")
+    assert bench.flushed.wait(30)
+    bench.worker.stop()
+    assert bench.published == ["wait"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from kdmos_ros.bag_evaluation import Report
     from kdmos_ros.io.samples import LabelledScan, Source
-    from kdmos_ros.lookahead import Promised
+    from kdmos_ros.promises import Promised
     from kdmos_ros.segmenter import Segmenter
 
 # io.sources.FOLDER_DATASETS, repeated since importing it takes a second.
@@ -133,8 +133,8 @@ def run_sources(
     """Score the drives one after the other into one report; write the predictions asked for."""
     from kdmos_ros.io.semantickitti_writer import PredictionWriter, new_predictions
     from kdmos_ros.labels import to_benchmark
-    from kdmos_ros.lookahead import Promised
     from kdmos_ros.progress import progress
+    from kdmos_ros.promises import Promised
     from kdmos_ros.source_evaluation import evaluate_source
 
     writers: dict[str, PredictionWriter] = {}

@@ -91,6 +91,8 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
         arguments += [str(out), "--topic", args.topic]
     if args.drop_moving:
         arguments.append("--drop-moving")
+    if args.lookahead:
+        arguments += ["--lookahead", str(args.lookahead)]
     if args.resume:
         arguments.append("--resume")
     model = Path(args.model).expanduser() if args.model else None

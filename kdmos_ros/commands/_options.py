@@ -176,6 +176,13 @@ def delays(text: str) -> tuple[int, ...]:
     return tuple(range(low, high + 1))
 
 
+def delay(text: str) -> int:
+    """A number of scans to wait for."""
+    if not text.isdigit() or int(text) > MAX_LOOKAHEAD:
+        raise argparse.ArgumentTypeError(f"expected 0..{MAX_LOOKAHEAD} scans, got {text!r}")
+    return int(text)
+
+
 def positive(text: str) -> int:
     """A whole number above zero."""
     if not text.isdigit() or int(text) == 0:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kdmos_ros.io.ground_truth import BagLabels
     from kdmos_ros.io.samples import Source
     from kdmos_ros.io.semantickitti import LabelFolder
-    from kdmos_ros.lookahead import Promised
+    from kdmos_ros.promises import Promised
     from kdmos_ros.ros.pose_source import PoseSource
     from kdmos_ros.segmenter import Segmenter
 
@@ -116,7 +116,8 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.bag_evaluation import Report
     from kdmos_ros.errors import KdmosError
     from kdmos_ros.io.atomic import new_file
-    from kdmos_ros.lookahead import Lookahead, Promised, check_lookahead
+    from kdmos_ros.lookahead import Lookahead, check_lookahead
+    from kdmos_ros.promises import Promised
     from kdmos_ros.train.card import weights_of
 
     with ExitStack() as stack:
@@ -189,8 +190,8 @@ def _run_bag(
     from kdmos_ros.bag_evaluation import evaluate_bag
     from kdmos_ros.io.semantickitti_writer import new_predictions
     from kdmos_ros.labels import to_benchmark
-    from kdmos_ros.lookahead import Promised
     from kdmos_ros.progress import progress
+    from kdmos_ros.promises import Promised
     from kdmos_ros.replay import ReplayedScan, replay
 
     predictions = None

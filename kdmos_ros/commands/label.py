@@ -12,6 +12,7 @@ from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
     add_reading_options,
+    delay,
     make_segmenters,
     open_bag,
     positive,
@@ -68,6 +69,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--resume", action="store_true", help="go on where an earlier run was stopped"
     )
+    parser.add_argument(
+        "--lookahead",
+        type=delay,
+        default=0,
+        metavar="N",
+        help="label each scan from N later ones (0-7) too, if the model can use them (default: 0)",
+    )
     many = parser.add_argument_group("several bags")
     many.add_argument(
         "--out-dir",
@@ -106,6 +114,7 @@ def _label_one(args: argparse.Namespace) -> int:
     from kdmos_ros.labelling.interrupt import Interrupt
     from kdmos_ros.labelling.job import label_bag, unfinished
     from kdmos_ros.labelling.overlapped import Overlapped
+    from kdmos_ros.lookahead import check_lookahead
 
     target = _target(args)
     if not unfinished(target, args.resume):
@@ -113,11 +122,15 @@ def _label_one(args: argparse.Namespace) -> int:
         return 0
     with Interrupt() as interrupt, open_bag(args.bags[0], args) as bag:
         segmenters = make_segmenters(args)
+        if args.lookahead:
+            check_lookahead(segmenters[0].spec)
         for segmenter in segmenters:
             segmenter.warm_up()
         made_by = f"{segmenter.model_name} {segmenter.spec.digest} on {segmenter.provider}"
+        if args.lookahead:
+            made_by += f", {args.lookahead} scans ahead"
         poses = pose_source(args, bag)
-        with Overlapped(segmenters) as overlapped:
+        with Overlapped(segmenters, args.lookahead) as overlapped:
             outcome = label_bag(bag, overlapped, made_by, target, interrupt, args.resume, poses)
     _report(target.path, outcome)
     return 128 + outcome.signal if outcome.signal else 0

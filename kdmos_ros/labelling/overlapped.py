@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.history import PastScan
+from kdmos_ros.lookahead import Lookahead
+from kdmos_ros.model import ModelSpec
+from kdmos_ros.promises import Promise
 from kdmos_ros.replay import ReplayedScan
 from kdmos_ros.scan import Scan
-from kdmos_ros.segmenter import Question, Segmentation, Segmenter
+from kdmos_ros.segmenter import Question, Segmenter
 
 
 class Overlapped:
@@ -26,18 +30,23 @@ class Overlapped:
 
     Args:
         segmenters: of one model, each with its own networks. The first one makes all features.
+        lookahead: how many later scans each scan waits for.
+
+    Raises:
+        KdmosError: the model cannot use later scans.
     """
 
-    def __init__(self, segmenters: Sequence[Segmenter]) -> None:
-        self._first = segmenters[0]
+    def __init__(self, segmenters: Sequence[Segmenter], lookahead: int = 0) -> None:
+        self._features = Lookahead(_Features(segmenters[0]), lookahead)
         self._free: SimpleQueue[Segmenter] = SimpleQueue()
         for segmenter in segmenters:
             self._free.put(segmenter)
         # One more than are in work: it waits with its features made.
         self._room = threading.Semaphore(len(segmenters) + 1)
-        self._ahead = len(segmenters) + 1
+        self._ahead = len(segmenters) + 1 + lookahead
         self._pool = ThreadPoolExecutor(len(segmenters))
-        self._pushed: Future[None] | None = None
+        self._open: deque[Promise] = deque()
+        self._pushed: Promise | None = None
 
     def __enter__(self) -> Overlapped:
         return self
@@ -50,52 +59,91 @@ class Overlapped:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def push(self, scan: Scan) -> Segmentation:
-        """See Segmenter.push; labels and probabilities are zeros until they are known."""
+    def push(self, scan: Scan) -> Promise:
+        """See Segmenter.push; the labels are promised."""
+        promise = Promise.of(scan)
         self._room.acquire()
         try:
-            question = self._first.ask(scan)
+            question = self._features.push(scan)
         except BaseException:
             self._room.release()
             raise
-        n = question.frame.n_points
-        result = Segmentation(
-            np.zeros(n, np.uint8), np.zeros(n, np.float32), scan.stamp_ns, question.timings_ms
-        )
-        self._pushed = self._pool.submit(self._answer, question, result)
-        return result
+        self._open.append(promise)
+        self._pushed = promise
+        if question is None:
+            self._room.release()
+        else:
+            promise.timings_ms.update(question.timings_ms)
+            self._submit(question)
+        return promise
 
     def reset(self) -> None:
         """See Segmenter.reset."""
-        self._first.reset()
+        self._flush()
+        self._features.reset()
 
     def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
         """See Segmenter.set_mount."""
-        self._first.set_mount(base_T_sensor)
+        self._features.set_mount(base_T_sensor)
 
     def finished(self, replayed: Iterable[ReplayedScan]) -> Iterator[ReplayedScan]:
         """The scans of a replay that pushes to this segmenter, in order, each with its labels."""
-        waiting: deque[tuple[ReplayedScan, Future[None] | None]] = deque()
+        waiting: deque[tuple[ReplayedScan, Promise | None]] = deque()
+        pushed = 0
         for scan in replayed:
             waiting.append((scan, self._pushed))
+            pushed += self._pushed is not None
             self._pushed = None
-            if len(waiting) > self._ahead:
-                yield _wait(*waiting.popleft())
+            while waiting and (pushed > self._ahead or waiting[0][1] is None):
+                first, promise = waiting.popleft()
+                pushed -= promise is not None
+                yield _wait(first, promise)
+        self._flush()
         while waiting:
             yield _wait(*waiting.popleft())
 
-    def _answer(self, question: Question, result: Segmentation) -> None:
+    def _flush(self) -> None:
+        for question in self._features.flush():
+            self._room.acquire()
+            self._submit(question)
+
+    def _submit(self, question: Question) -> None:
+        self._pool.submit(self._answer, question, self._open.popleft())
+
+    def _answer(self, question: Question, promise: Promise) -> None:
         segmenter = self._free.get()
         try:
             answer = segmenter.answer(question)
+        except BaseException as error:
+            promise.break_off(error)
+        else:
+            promise.keep(answer)
         finally:
             self._free.put(segmenter)
             self._room.release()
-        result.labels[:] = answer.labels
-        result.moving_probability[:] = answer.moving_probability
 
 
-def _wait(scan: ReplayedScan, pushed: Future[None] | None) -> ReplayedScan:
-    if pushed is not None:
-        pushed.result()
+class _Features:
+    """The first half of a segmenter; its answers are questions to the second."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._segmenter.spec
+
+    def push(self, scan: Scan, later: Sequence[PastScan] = ()) -> Question:
+        return self._segmenter.ask(scan, later)
+
+    def reset(self) -> None:
+        self._segmenter.reset()
+
+    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
+        self._segmenter.set_mount(base_T_sensor)
+
+
+def _wait(scan: ReplayedScan, promise: Promise | None) -> ReplayedScan:
+    if promise is not None:
+        promise.done.result()
     return scan

@@ -37,11 +37,15 @@ class Mailbox(Generic[Item]):
             self._changed.notify()
             return dropped
 
-    def take(self) -> Item | None:
-        """Wait for the oldest item and return it; None once the mailbox is closed."""
+    def take(self, timeout_s: float | None = None) -> Item | None:
+        """Wait for the oldest item and return it; None once the mailbox is closed.
+
+        Raises:
+            TimeoutError: there is none for so long.
+        """
         with self._changed:
-            while not self._items and not self._closed:
-                self._changed.wait()
+            if not self._changed.wait_for(lambda: self._items or self._closed, timeout_s):
+                raise TimeoutError
             return None if self._closed else self._items.popleft()
 
     def close(self) -> None:

@@ -34,6 +34,7 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
     Raises:
         KdmosError: no such model, or it cannot be used.
     """
+    from kdmos_ros.lookahead import check_lookahead
     from kdmos_ros.segmenter import Segmenter, default_model
 
     segmenter = Segmenter(
@@ -42,6 +43,8 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
         num_threads=parameters["num_threads"],
         precision=parameters["precision"],
     )
+    if parameters["lookahead"]:
+        check_lookahead(segmenter.spec)
     segmenter.warm_up()
     return_free_memory()
     return segmenter

@@ -18,6 +18,7 @@ from rclpy.parameter import Parameter
 
 from kdmos_ros.cloud_layout import DEFAULT_MAX_POINTS
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.history import MAX_LOOKAHEAD
 from kdmos_ros.mount import parse_transform
 from kdmos_ros.point_time import TIME_BASES, TIME_UNITS
 
@@ -108,6 +109,12 @@ SPECS = (
         "Numbers that the grid network computes in. auto: the fastest that the model has on the "
         "provider: int8 with OpenVINO, fp16 on GPUs, fp32 on the CPU.",
         choices=("auto", "fp32", "fp16", "int8"), live=True,
+    ),
+    Spec(
+        "lookahead", 0,
+        "Later clouds that each cloud waits for, if the model can use them: it is published so "
+        "many clouds late, with its own stamp. 0: at once.",
+        0, MAX_LOOKAHEAD, live=True,
     ),
     Spec("num_threads", 0, "Threads on the CPU; 0 uses all cores.", 0, 256, live=True),
     Spec(

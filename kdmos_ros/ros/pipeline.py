@@ -15,6 +15,7 @@ from kdmos_ros.cloud import DecodedCloud
 from kdmos_ros.errors import PoseError, ReasonedError
 from kdmos_ros.point_time import PointTimes
 from kdmos_ros.poses import RESTART_NS
+from kdmos_ros.promises import Promise, Promised
 from kdmos_ros.ros.cloud_reader import read_cloud
 from kdmos_ros.ros.deskewer import Deskewer
 from kdmos_ros.ros.extrinsics import ExtrinsicError, Extrinsics
@@ -53,6 +54,7 @@ class Labelled:
     Attributes:
         scan: what was labelled, None for a cloud without returns.
         epoch: changes whenever the history is cleared.
+        promise: of labels that wait for later scans; until it is done they are zeros.
     """
 
     message: Any
@@ -61,6 +63,7 @@ class Labelled:
     timings_ms: dict[str, float]
     scan: Scan | None = None
     epoch: int = 0
+    promise: Promise | None = None
 
 
 class Pipeline:
@@ -115,12 +118,18 @@ class Pipeline:
         self._last_stamp = None
         self._generation = None
 
+    def flush(self) -> None:
+        """Label the scans that wait for later ones, from what there is."""
+        with self._busy:
+            self._flush()
+
     def replace(self, segmenter: Segments) -> None:
         """Go on with another segmenter, from an empty history. Waits for the scan in work."""
         with self._busy:
+            self._flush()
             self._segmenter = segmenter
             self._mount = None
-            self._forget("another model takes over")
+            self._forget("another model or lookahead takes over")
 
     def process(self, message: Any, stamp_ns: int, frame: str) -> Labelled:
         """Label a PointCloud2 message; blocks while its pose may still come.
@@ -158,9 +167,14 @@ class Pipeline:
         result = self._segmenter.push(scan)
         self._last_stamp = stamp_ns
         timings.update(result.timings_ms)
+        promise = result if isinstance(result, Promise) else None
         return Labelled(
-            message, result.labels, result.moving_probability, timings, scan, self._epoch
+            message, result.labels, result.moving_probability, timings, scan, self._epoch, promise
         )
+
+    def _flush(self) -> None:
+        if isinstance(self._segmenter, Promised):
+            self._segmenter.flush()
 
     def _check_order(self, stamp_ns: int) -> None:
         last = self._last_stamp

@@ -9,6 +9,8 @@ from typing import Any
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import PointCloud2
 
+from kdmos_ros.lookahead import Lookahead
+from kdmos_ros.promises import Promised
 from kdmos_ros.ros.choose_poses import limit_poses, make_pose_source
 from kdmos_ros.ros.compat import SubscriptionEventCallbacks
 from kdmos_ros.ros.extrinsics import make_extrinsics
@@ -43,6 +45,9 @@ class Session:
         parameters: values by name; the live ones are read anew for each scan.
         segmenter: a Segmenter, warmed up.
 
+    Raises:
+        KdmosError: there is to be a lookahead, and the model cannot use later scans.
+
     Attributes:
         identity: what the segmenter runs on.
     """
@@ -61,7 +66,7 @@ class Session:
         self._outputs = Outputs(node, profile(p["output_reliability"], p["output_depth"]))
         self._latency = LatencyTopics(node)
         self._pipeline = Pipeline(
-            segmenter, self._poses, self._extrinsics, p, statistics, self._log
+            self._ahead(segmenter), self._poses, self._extrinsics, p, statistics, self._log
         )
         self._worker: Worker | None = None
         self._subscriptions: list[Any] = []
@@ -110,7 +115,7 @@ class Session:
 
     def use(self, segmenter: Any) -> None:
         """Label with another segmenter from the next scan on. May be called from any thread."""
-        self._pipeline.replace(segmenter)
+        self._pipeline.replace(self._ahead(segmenter))
         self.identity = identity_of(segmenter)
         where = f"model {self.identity.model} runs {self.identity.where}"
         self._node.get_logger().info(where)
@@ -138,9 +143,21 @@ class Session:
 
     def figures(self) -> dict[str, object]:
         """More values for diagnostics."""
-        figures: dict[str, object] = {"waiting": self._worker.waiting if self._worker else 0}
+        worker = self._worker
+        figures: dict[str, object] = {
+            "waiting": worker.waiting if worker else 0,
+            "lookahead": self._lookahead,
+            "looking_ahead": worker.looking_ahead if worker else 0,
+        }
         figures.update(self._poses.figures())
         return figures
+
+    def _ahead(self, segmenter: Any) -> Any:
+        """A segmenter that looks ahead as far as it is to."""
+        lookahead = self._parameters["lookahead"]
+        user = Promised(Lookahead(segmenter, lookahead)) if lookahead else segmenter
+        self._lookahead = lookahead
+        return user
 
     def _labelled(self, timings_ms: dict[str, float]) -> None:
         late = timings_ms["total"] > self._parameters["late_after"] * 1e3
