@@ -93,7 +93,7 @@ def start(context):
     if value["autostart"]:
         given["autostart"] = is_true(value["autostart"])
     if value["lookahead"]:
-        given["lookahead"] = ParameterValue(value["lookahead"], value_type=int)
+        given["lookahead"] = int(value["lookahead"])
     if value["deskew"]:
         given["deskew"] = is_true(value["deskew"])
     files = [value["params_file"]]

@@ -40,7 +40,7 @@ def arguments_of(name):
         (
             "mos.launch.py",
             {"cloud", "odom", "sensor", "model", "provider", "pose_source", "bag", "rviz",
-             "use_sim_time", "namespace", "params_file", "log_level", "autostart"},
+             "lookahead", "use_sim_time", "namespace", "params_file", "log_level", "autostart"},
         ),
         ("train.launch.py", {"recipe", "data", "work", "out", "stage"}),
     ],
