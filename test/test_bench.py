@@ -128,12 +128,17 @@ def test_earlier_figures_of_this_machine_are_taken_over(tmp_path):
     first = Results("kdmos bench a", describe(), {0: PEAKS}, [made(model="a")])
     path = tmp_path / "a.json"
     path.write_text(first.to_json())
-    second = Results("kdmos bench b", describe(), runs=[made(model="b")])
+    second = Results("kdmos bench b", describe())
     second.add_peaks({0: Peaks(0, gmac_per_s=50.0, gb_per_s=20.0)})
     second.add_file(path)
+    second.runs.append(made(model="b"))
     assert [run.model for run in second.runs] == ["a", "b"]
     assert second.runs[0] == made(model="a") and second.peaks == {0: Peaks(0, 100.0, 20.0)}
-    assert second.command == "kdmos bench a\nkdmos bench b"
+    assert second.commands == "kdmos bench a\nkdmos bench b"
+    path.write_text(second.to_json())
+    third = Results("kdmos bench c", describe())
+    third.add_file(path)
+    assert third.commands == "kdmos bench a\nkdmos bench b\nkdmos bench c"
 
 
 @pytest.mark.parametrize(
@@ -184,8 +189,13 @@ def test_over_dds(drive, tiny_model, tmp_path, capsys, monkeypatch):
         monkeypatch.delenv(name, raising=False)  # what the command sets is undone afterwards
     out = tmp_path / "bench.json"
     command = ["bench", "--bag", str(drive), "--model", str(tiny_model), "--provider", "cpu"]
-    assert main([*command, "--ros", "--json", str(out), "--report", str(tmp_path / "b.md")]) == 0
-    (row,) = json.loads(out.read_text())["over_dds"]
+    command += ["--ros", "--rate", "200"]
+    assert main([*command, "--json", str(out), "--report", str(tmp_path / "b.md")]) == 0
+    row, fast = json.loads(out.read_text())["over_dds"]
+    for counts, total in ((row["counts"], 26), (fast["counts"], 520)):
+        assert counts["sent"] == pytest.approx(total, abs=1) and counts["received"] <= total + 1
+        assert counts["received"] == counts["labelled"] + sum(counts["dropped"].values())
+    assert row["rate_hz"] is None and fast["rate_hz"] == 200
     assert row["model"] == "tiny" and row["precision"] == "fp32"
     assert 0 < row["labelled"] <= row["sent"] <= 6
     assert row["latency_ms"]["p50"] > row["stages_ms"]["bev"]["p50"] > 0

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from kdmos_ros.bench import sweep
-from kdmos_ros.bench.sweep import Cost, slope, sweep_history, sweep_points, synthetic_scan, to_text
+from kdmos_ros.bench.sweep import (
+    Cost,
+    Sweep,
+    from_json,
+    slope,
+    sweep_history,
+    sweep_points,
+    synthetic_scan,
+)
 from kdmos_ros.cli import main
 from kdmos_ros.history import ScanHistory
 from kdmos_ros.segmenter import Segmenter
@@ -50,9 +58,10 @@ def test_a_straight_line_is_found():
     costs = [Cost(n, 9, 2.0 + n * 1e-4) for n in (1000, 5000, 20000)]
     rise, fit = slope(costs)
     assert rise == pytest.approx(0.1) and fit == pytest.approx(1)
-    assert "0.100 microseconds a point" in to_text("points", costs)
-    history = [Cost(9, 8, 10.0), Cost(9, 16, 11.0)]
-    assert "differ by 10%" in to_text("history", history)
+    assert "0.100 microseconds a point" in Sweep("points", costs, {}).to_text()
+    history = Sweep("history", [Cost(9, 8, 10.0), Cost(9, 16, 11.0)], {"model": "m"})
+    assert "differ by 10%" in history.to_text()
+    assert from_json(history.to_json({}, "kdmos bench")) == history
 
 
 def test_the_command(tiny_model, tmp_path, capsys, monkeypatch):
@@ -64,6 +73,7 @@ def test_the_command(tiny_model, tmp_path, capsys, monkeypatch):
     assert "differ by 10%" in capsys.readouterr().out
     content = json.loads(out.read_text())
     assert content["sweep"] == "history" and len(content["costs"]) == 2
+    assert content["run"]["model"] == "tiny" and content["command"].startswith("kdmos bench")
     assert "past scans kept" in picture.read_text()
     assert main([*command, "--plot", str(tmp_path / "sweep.bmp2")]) == 2
     assert not (tmp_path / "sweep.bmp2").exists()

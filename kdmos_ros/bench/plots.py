@@ -9,19 +9,33 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from kdmos_ros.bench.machine import Peaks
-from kdmos_ros.bench.report import PERCENTILES, floors, title
+from kdmos_ros.bench.report import PERCENTILES, Results, floors, title
 from kdmos_ros.bench.run import Run
+from kdmos_ros.bench.soak import plot as plot_soaks
+from kdmos_ros.bench.sweep import plot as plot_sweep
 from kdmos_ros.io.atomic import new_file
 
 _TARGET_MS = (50.0, 100.0)  # 20 Hz and 10 Hz
 
 
-def draw(runs: Sequence[Run], peaks: Mapping[int, Peaks], folder: Path, name: str) -> list[Path]:
-    """Write NAME_stages.png (medians, stacked) and NAME_floor.png (against the floor)."""
-    return [
-        _save(_stacked(runs), folder / f"{name}_stages.png"),
-        _save(_against_floor(runs, peaks), folder / f"{name}_floor.png"),
-    ]
+def draw(results: Results, folder: Path, name: str) -> dict[str, Path]:
+    """Write pictures beside the page; returns those that there is something for, by kind.
+
+    stages: medians, stacked; floor: against the floor; points, history: the sweeps; soak: memory.
+    """
+    paths: dict[str, Path] = {}
+
+    def path(kind: str) -> Path:
+        return paths.setdefault(kind, folder / f"{name}_{kind}.png")
+
+    if results.runs:
+        _save(_stacked(results.runs), path("stages"))
+        _save(_against_floor(results.runs, results.peaks), path("floor"))
+    for sweep in results.sweeps:
+        plot_sweep(sweep, path(sweep.kind))
+    if results.soaks:
+        plot_soaks(results.soaks, path("soak"))
+    return paths
 
 
 def _stacked(runs: Sequence[Run]) -> Figure:
@@ -77,7 +91,6 @@ def _against_floor(runs: Sequence[Run], peaks: Mapping[int, Peaks]) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def _save(figure: Figure, path: Path) -> None:
     with new_file(path) as part:
         figure.savefig(part, dpi=110, bbox_inches="tight")
-    return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -123,27 +123,58 @@ def slope(costs: Sequence[Cost]) -> tuple[float, float]:
     return float(rise * 1e3), float(1 - left.var() / y.var()) if y.var() > 0 else 1.0
 
 
-def to_text(sweep: str, costs: Sequence[Cost]) -> str:
-    """A table for people, with what it amounts to."""
-    lines = [f"{'points':>8} {'past scans':>11} {'own ms':>8} {'with networks':>14}"]
-    for c in costs:
-        total = "" if c.total_ms is None else f"{c.total_ms:.1f}"
-        lines.append(f"{c.points:8} {c.past_scans:11} {c.own_ms:8.1f} {total:>14}")
-    own = [c.own_ms for c in costs]
-    if sweep == "points":
-        rise, fit = slope(costs)
-        lines.append(f"{rise:.3f} microseconds a point, R squared {fit:.3f}")
-    else:
-        lines.append(f"most and least differ by {max(own) / min(own) - 1:.0%}")
-    return "\n".join(lines)
+@dataclass
+class Sweep:
+    """One sweep.
+
+    Attributes:
+        kind: one of SWEEPS.
+        run: model, provider, precision and threads.
+    """
+
+    kind: str
+    costs: list[Cost]
+    run: dict[str, Any]
+
+    @property
+    def spread(self) -> float:
+        """By how much the dearest is dearer than the cheapest, networks left out; 0.1 is 10 %."""
+        own = [c.own_ms for c in self.costs]
+        return max(own) / min(own) - 1
+
+    def verdict(self) -> str:
+        """What it amounts to."""
+        if self.kind == "points":
+            rise, fit = slope(self.costs)
+            return f"{rise:.3f} microseconds a point, R squared {fit:.3f}"
+        return f"most and least differ by {self.spread:.0%}"
+
+    def to_text(self) -> str:
+        """A table for people."""
+        lines = [f"{'points':>8} {'past scans':>11} {'own ms':>8} {'with networks':>14}"]
+        for c in self.costs:
+            total = "" if c.total_ms is None else f"{c.total_ms:.1f}"
+            lines.append(f"{c.points:8} {c.past_scans:11} {c.own_ms:8.1f} {total:>14}")
+        return "\n".join([*lines, self.verdict()])
+
+    def to_json(self, machine: dict[str, Any], command: str) -> dict[str, Any]:
+        """The figures, and what they depend on."""
+        costs = [asdict(c) for c in self.costs]
+        return {
+            "sweep": self.kind,
+            "run": self.run,
+            "machine": machine,
+            "command": command,
+            "costs": costs,
+        }
 
 
-def to_json(sweep: str, costs: Sequence[Cost], machine: dict[str, Any]) -> dict[str, Any]:
-    """The figures, and what they depend on."""
-    return {"sweep": sweep, "machine": machine, "costs": [asdict(c) for c in costs]}
+def from_json(content: Mapping[str, Any]) -> Sweep:
+    """The inverse of `Sweep.to_json`; KeyError or TypeError if it is nothing of the kind."""
+    return Sweep(content["sweep"], [Cost(**c) for c in content["costs"]], content["run"])
 
 
-def plot(sweep: str, costs: Sequence[Cost], path: Path) -> None:
+def plot(sweep: Sweep, path: Path) -> None:
     """Draw the costs; the suffix of the path chooses the format.
 
     Raises:
@@ -152,13 +183,14 @@ def plot(sweep: str, costs: Sequence[Cost], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
+    costs, points = sweep.costs, sweep.kind == "points"
     figure = Figure(figsize=(6, 3.6))
     axes = figure.subplots()
-    x = [c.points / 1000 if sweep == "points" else c.past_scans for c in costs]
+    x = [c.points / 1000 if points else c.past_scans for c in costs]
     axes.plot(x, [c.own_ms for c in costs], "o-", label="everything but the networks")
     if all(c.total_ms is not None for c in costs):
         axes.plot(x, [c.total_ms or 0.0 for c in costs], "s--", label="with the networks")
-    axes.set_xlabel("thousand points" if sweep == "points" else "past scans kept")
+    axes.set_xlabel("thousand points" if points else "past scans kept")
     axes.set_ylabel("milliseconds a scan (median)")
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)

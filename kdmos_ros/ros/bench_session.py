@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ from kdmos_ros.demo.node_process import NodeProcess
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.evaluate import Latency, percentiles
 from kdmos_ros.geometry import matrix_to_quaternion
-from kdmos_ros.io.bag_file import BagFile
 from kdmos_ros.io.bags import BagReader
+from kdmos_ros.ros.bench_play import Mouth
 from kdmos_ros.ros.demo_session import (
     LABELLED_TOPIC,
     Monitor,
@@ -26,7 +28,6 @@ from kdmos_ros.ros.demo_session import (
     ros_node,
     wait_until,
 )
-from kdmos_ros.ros.player import message_class
 from kdmos_ros.ros.qos import profile
 
 _NODE = "/mos_node"
@@ -37,31 +38,114 @@ _STAGES = (
 _CONNECT_S, _START_S, _LAST_S = 30.0, 240.0, 3.0
 
 
-def measure(case: Case) -> dict[str, Any]:
-    """Play a bag to the node in real time and time its answers.
+def measure(case: Case, rate_hz: float | None = None) -> dict[str, Any]:
+    """Play a bag to the node and time its answers.
 
     The caller keeps other ROS 2 systems apart (`node_process.isolate`).
 
+    Args:
+        rate_hz: clouds a second, the bag again and again for as long as it is; None: once, at the
+            pace of the recording.
+
     Returns:
-        model, provider and precision in use; ready_s: from the start of the process to taking
-        clouds; peak_memory_mb of that process; sent and labelled clouds after the warm-up;
+        model, provider and precision in use; rate_hz; ready_s: from the start of the process to
+        taking clouds; peak_memory_mb of that process; sent and labelled clouds after the warm-up;
         latency_ms: percentiles from before publishing a cloud to having it back; stages_ms: those
-        inside the node, `total` from a cloud's arrival to the end of publishing.
+        inside the node, `total` from a cloud's arrival to the end of publishing; counts: see
+        `counts`; seconds: from the first cloud to the last.
 
     Raises:
         KdmosError: the node does not start, ends, or labels nothing after the warm-up.
+    """
+    with fed_node(case, rate_hz) as feed:
+        seconds = None if rate_hz is None else feed.mouth.recorded_s
+        feed.mouth.play(feed.process.check, case.limit, seconds)
+        feed.wait_for_the_last()
+        figures = _figures(feed.mouth, feed.ear, dict(feed.monitor.values))
+        times = feed.mouth.sent.values()
+        return {
+            **figures,
+            "rate_hz": rate_hz,
+            "ready_s": feed.ready_s,
+            "peak_memory_mb": peak_memory_mb(feed.process.pid),
+            "seconds": max(times) - min(times),
+            "counts": feed.counts(),
+        }
+
+
+@dataclass
+class Feed:
+    """A node that runs, what it is fed by, and who notes its answers."""
+
+    process: NodeProcess
+    monitor: Monitor
+    mouth: Mouth
+    ear: Ear
+    ready_s: float
+
+    def wait_for_the_last(self) -> None:
+        """Wait until nothing comes any more and the node's counts are those of the end."""
+        quiet_since, last = time.monotonic(), (-1, "")
+        while time.monotonic() - quiet_since < _LAST_S:
+            self.process.check()
+            now = (len(self.ear.came), str(self.counts()))
+            if now != last:
+                quiet_since, last = time.monotonic(), now
+            time.sleep(0.05)
+
+    def counts(self) -> dict[str, Any]:
+        """Clouds since the start: sent, received by the node, labelled, dropped by reason."""
+        values = self.monitor.values
+        dropped = {
+            key.partition(".")[2]: int(value)
+            for key, value in values.items()
+            if key.startswith("dropped.")
+        }
+        return {
+            "sent": len(self.mouth.sent),
+            "received": self.monitor.count("received"),
+            "labelled": self.monitor.count("labelled"),
+            "dropped": dropped,
+        }
+
+
+@contextmanager
+def fed_node(case: Case, rate_hz: float | None = None) -> Iterator[Feed]:
+    """Start the node and connect to it.
+
+    Raises:
+        KdmosError: it does not start or does not connect.
     """
     with (
         tempfile.TemporaryDirectory(prefix="kdmos_bench_") as folder,
         open_bag(case.path, case.bag) as bag,
     ):
-        return _measure(case, bag, Path(folder) / "node.log")
+        process = _process(case, bag, Path(folder) / "node.log")
+        started = time.monotonic()
+        with process, ros_node("kdmos_bench") as node:
+            monitor, ear = Monitor(node), Ear(node)
+            wait_until(
+                lambda: monitor.values.get("state") == "active",
+                process,
+                _START_S,
+                "the node does not become active",
+            )
+            ready = time.monotonic() - started
+            mouth = Mouth(node, bag, rate_hz)
+            wait_until(
+                lambda: mouth.heard() and node.count_publishers(ear.topic) > 0,
+                process,
+                _CONNECT_S,
+                "the node does not listen to the topics that are played",
+            )
+            time.sleep(0.5)  # the node finds our subscription when we find its publisher
+            yield Feed(process, monitor, mouth, ear, ready)
 
 
-def _measure(case: Case, bag: BagReader, log: Path) -> dict[str, Any]:
+def _process(case: Case, bag: BagReader, log: Path) -> NodeProcess:
     mount = bag.base_T_sensor
     numbers = [*mount[:3, 3], *matrix_to_quaternion(mount[:3, :3])]
-    process = NodeProcess(
+    return NodeProcess(
         {"points": bag.cloud_topic, "odom": bag.odom_topic},
         {
             "model": str(case.model.resolve()),
@@ -73,64 +157,9 @@ def _measure(case: Case, bag: BagReader, log: Path) -> dict[str, Any]:
         },
         log,
     )
-    started = time.monotonic()
-    with process, ros_node("kdmos_bench") as node:
-        monitor, ear = Monitor(node), _Ear(node)
-        wait_until(
-            lambda: monitor.values.get("state") == "active",
-            process,
-            _START_S,
-            "the node does not become active",
-        )
-        ready = time.monotonic() - started
-        mouth = _Mouth(node, bag)
-        wait_until(
-            lambda: mouth.heard() and node.count_publishers(ear.topic) > 0,
-            process,
-            _CONNECT_S,
-            "the node does not listen to the topics that are played",
-        )
-        time.sleep(0.5)  # the node finds our subscription when we find its publisher
-        mouth.play(case.limit, process.check)
-        _wait_for_the_last(mouth, ear, process)
-        values, memory = dict(monitor.values), peak_memory_mb(process.pid)
-    return {**_figures(mouth, ear, values), "ready_s": ready, "peak_memory_mb": memory}
 
 
-class _Mouth:
-    """Publishes a bag's clouds and odometry, read beforehand, at the pace of their recording."""
-
-    def __init__(self, node: Any, bag: BagReader) -> None:
-        self._cloud_topic = bag.cloud_topic
-        topics = [bag.cloud_topic, bag.odom_topic]
-        with BagFile(bag.path) as file:
-            self._messages = [(m.stamp_ns, m.topic, bytes(m.data)) for m in file.messages(topics)]
-            kinds = {t.name: message_class(t.msgtype) for t in file.topics if t.name in topics}
-        self._publishers = {
-            name: node.create_publisher(kind, name, profile("reliable", 50))
-            for name, kind in kinds.items()
-        }
-        self.sent: dict[int, float] = {}
-
-    def heard(self) -> bool:
-        """Whether somebody listens to each topic."""
-        return all(p.get_subscription_count() for p in self._publishers.values())
-
-    def play(self, limit: int | None, check: Callable[[], None]) -> None:
-        """Publish; `sent` gets the time (time.monotonic) before publishing by the cloud's stamp."""
-        start, first = time.monotonic(), self._messages[0][0]
-        for stamp_ns, topic, data in self._messages:
-            if limit is not None and len(self.sent) >= limit:
-                return
-            due = start + (stamp_ns - first) * 1e-9
-            time.sleep(max(0.0, due - time.monotonic()))
-            if topic == self._cloud_topic:
-                check()
-                self.sent[header_stamp(data)] = time.monotonic()
-            self._publishers[topic].publish(data)
-
-
-class _Ear:
+class Ear:
     """Notes when labelled clouds come, and what the node says about its stages."""
 
     def __init__(self, node: Any) -> None:
@@ -160,16 +189,7 @@ class _Ear:
             )
 
 
-def _wait_for_the_last(mouth: _Mouth, ear: _Ear, process: NodeProcess) -> None:
-    quiet_since, last = time.monotonic(), -1
-    while len(ear.came) < len(mouth.sent) and time.monotonic() - quiet_since < _LAST_S:
-        process.check()
-        if len(ear.came) != last:
-            quiet_since, last = time.monotonic(), len(ear.came)
-        time.sleep(0.05)
-
-
-def _figures(mouth: _Mouth, ear: _Ear, values: dict[str, str]) -> dict[str, Any]:
+def _figures(mouth: Mouth, ear: Ear, values: dict[str, str]) -> dict[str, Any]:
     warm = min(mouth.sent.values(), default=0.0) + WARM_UP_S
     sent = {stamp: at for stamp, at in mouth.sent.items() if at >= warm}
     latency = [(ear.came[stamp] - at) * 1e3 for stamp, at in sent.items() if stamp in ear.came]

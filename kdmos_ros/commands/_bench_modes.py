@@ -1,0 +1,120 @@
+"""What `kdmos bench` does instead of timing stages (--sweep, --soak), and what all of it needs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from kdmos_ros.commands._options import model_folder, open_bag, shown_command
+from kdmos_ros.errors import KdmosError
+
+_SIMULATED_S = 12.0
+
+
+def run_sweep(args: argparse.Namespace) -> int:
+    """`--sweep`; returns the exit status."""
+    from kdmos_ros.bench import sweep
+    from kdmos_ros.segmenter import Segmenter
+
+    if args.bag or args.ros or args.report or args.soak or not _single(args):
+        raise KdmosError("--sweep is for one model on synthetic scans, with --json and --plot")
+    model, provider, precision, threads = _choices(args)
+    segmenter = Segmenter(
+        model,
+        provider=provider,
+        precision=precision,
+        num_threads=threads or len(os.sched_getaffinity(0)),
+    )
+    segmenter.warm_up()
+    if args.sweep == "points":
+        costs = sweep.sweep_points(segmenter)
+    else:
+        costs = sweep.sweep_history(segmenter, threads or len(os.sched_getaffinity(0)))
+    run = {
+        "model": segmenter.model_name,
+        "provider": segmenter.provider,
+        "precision": segmenter.precision,
+        "threads": threads,
+    }
+    result = sweep.Sweep(args.sweep, costs, run)
+    print(result.to_text(), flush=True)
+    _write_json(args, result)
+    if args.plot:
+        sweep.plot(result, args.plot)
+    return 0
+
+
+def run_soak(args: argparse.Namespace) -> int:
+    """`--soak`; returns the exit status."""
+    from kdmos_ros.bench import soak
+    from kdmos_ros.bench.run import Case
+
+    if args.report or args.limit or not _single(args):
+        raise KdmosError("--soak is for one model at one rate, with --json and --plot")
+    if args.plot:
+        import matplotlib.figure  # noqa: F401  # now, not after hours: it may be missing
+    model, provider, precision, threads = _choices(args)
+    with tempfile.TemporaryDirectory(prefix="kdmos_bench_") as scratch:
+        path = args.bag or simulate(Path(scratch) / "drive")
+        open_bag(path, args).close()  # what is wrong with it is said at once
+        isolate_ros()
+        from kdmos_ros.ros.soak_session import soak as run
+
+        case = Case(path, bag_options(args), model, provider, precision, threads)
+        result = run(case, args.soak, args.rate[0] if args.rate else None)
+    print(result.to_text(), flush=True)
+    _write_json(args, result)
+    if args.plot:
+        soak.plot([result], args.plot)
+    return 0
+
+
+def bag_options(args: argparse.Namespace) -> argparse.Namespace:
+    """Those that another process needs to open the bag."""
+    return argparse.Namespace(cloud=args.cloud, odom=args.odom, base_to_lidar=args.base_to_lidar)
+
+
+def isolate_ros() -> None:
+    """Keep clear of other ROS 2 systems; before rclpy is loaded."""
+    from kdmos_ros.demo.node_process import isolate
+
+    os.environ.update(isolate())
+
+
+def simulate(path: Path) -> Path:
+    """Write a drive for those who named none."""
+    from kdmos_ros.io.drive_bag import DriveWriter
+    from kdmos_ros.sim import make_drive
+
+    drive = make_drive(7, duration_s=_SIMULATED_S, scene="street", ego="driving")
+    with DriveWriter(path, drive.base_T_sensor) as writer:
+        for frame in drive:
+            writer.add(frame.scan)
+    return path
+
+
+def _single(args: argparse.Namespace) -> bool:
+    choices = [args.model, args.provider, args.precision, args.threads, args.rate]
+    return all(c is None or len(c) == 1 for c in choices)
+
+
+def _choices(args: argparse.Namespace) -> tuple[Path, str, str, int]:
+    model, provider, precision, threads = (
+        c[0] if c else None for c in (args.model, args.provider, args.precision, args.threads)
+    )
+    return model_folder(model), provider or "auto", precision or "auto", threads or 0
+
+
+def _write_json(args: argparse.Namespace, result: Any) -> None:
+    if not args.json:
+        return
+    from kdmos_ros.bench import machine
+    from kdmos_ros.io.atomic import new_file
+
+    figures = result.to_json(machine.describe(), shown_command(args.words, {}))
+    with new_file(args.json) as part:
+        part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

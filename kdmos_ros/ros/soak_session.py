@@ -1,0 +1,34 @@
+"""Runs the node over DDS for as long as one likes, and notes its memory."""
+
+from __future__ import annotations
+
+from kdmos_ros.bench.run import Case, peak_memory_mb
+from kdmos_ros.bench.soak import Sampler, Soak
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.ros.bench_session import fed_node
+
+
+def soak(case: Case, seconds: float, rate_hz: float | None = None) -> Soak:
+    """Play a bag to the node again and again.
+
+    Each turn's stamps go on where those of the last one ended; the pose jumps back to the start,
+    so that the node clears its history, too.
+
+    Args:
+        rate_hz: clouds a second; None: the pace of the recording.
+
+    Raises:
+        KdmosError: the node does not start, ends, or labels nothing.
+    """
+    with fed_node(case, rate_hz) as feed:
+        pid = feed.process.pid
+        with Sampler(pid, seconds, lambda: feed.monitor.count("labelled")) as sampler:
+            feed.mouth.play(feed.process.check, seconds=seconds)
+        feed.wait_for_the_last()
+        values, counts = feed.monitor.values, feed.counts()
+        run = {key: values[key] for key in ("model", "provider", "precision")}
+        peak = peak_memory_mb(pid)
+    if not counts["labelled"]:
+        raise KdmosError("the node labelled nothing")
+    run |= {"rate_hz": rate_hz, "seconds": seconds}
+    return Soak(run, sampler.samples, peak, counts)
