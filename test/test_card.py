@@ -85,6 +85,32 @@ def test_tables_of_figures(model):
     assert "0-20 m | 0" not in text, "bands without points have no row"
 
 
+def test_the_curve_against_delay(model):
+    write_figures(model, "curve", "sim:1-2")
+    path = model / "figures" / "curve.json"
+    one = json.loads(path.read_text())
+    later = {**one, "lookahead": 2, "delay_s": 0.2, "iou_moving": 0.9}
+    path.write_text(json.dumps([one, later]))
+    text = card(model)
+    assert "## Delay: curve\n\n`kdmos eval sim:1-2`\n\n| delay | seconds | moving IoU |" in text
+    assert "| 0 scans | 0 | 0.800 | 0.941 | 0.842 | 0.552 % |" in text
+    assert "| 2 scans | 0.2 | 0.900 | 0.941 | 0.842 | 0.552 % |" in text
+    assert "## Simulated" not in text and "later scans" not in text
+    path.write_text(json.dumps([{**one, "weights": "another"}, later]))
+    assert cli.main(["card", str(model)]) == 2
+
+
+def test_a_model_that_looks_ahead_says_so(model):
+    from dataclasses import replace
+
+    from kdmos_ros.visibility import VisibilitySpec
+
+    spec = load_spec(model)
+    features = replace(spec.features, visibility=VisibilitySpec(future_lags_s=(0.2, 0.4)))
+    save_spec(replace(spec, features=features), model)
+    assert "| later scans | 0.2, 0.4 s after, as far as they are waited for |" in card(model)
+
+
 def test_figures_of_other_weights_are_left_out_and_named(model, capsys):
     write_figures(model, "old", "bag", weights="another")
     assert cli.main(["card", str(model)]) == 2

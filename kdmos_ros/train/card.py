@@ -7,13 +7,13 @@ section: nothing in a card is written by hand elsewhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.model import ModelSpec
-from kdmos_ros.train.card_tables import recordings, simulated
+from kdmos_ros.train.card_tables import delays, recordings, simulated
 
 CARD, FIGURES, NOTES = "CARD.md", "figures", "NOTES.md"
 
@@ -28,16 +28,19 @@ def write_card(spec: ModelSpec, folder: Path) -> list[Path]:
         KdmosError: a file of figures is not one.
     """
     contents = {path: _read(path) for path in sorted((folder / FIGURES).glob("*.json"))}
-    stale = [path for path, content in contents.items() if content["weights"] != weights_of(spec)]
-    current = {path.stem: content for path, content in contents.items() if path not in stale}
-    drawn = {name: c for name, c in current.items() if c["data"].startswith("sim:")}
-    recorded = {name: c for name, c in current.items() if name not in drawn}
+    stale = [path for path, parts in contents.items() if parts[0]["weights"] != weights_of(spec)]
+    current = {path.stem: parts for path, parts in contents.items() if path not in stale}
+    curves = {name: parts for name, parts in current.items() if len(parts) > 1}
+    single = {name: parts[0] for name, parts in current.items() if name not in curves}
+    drawn = {name: c for name, c in single.items() if c["data"].startswith("sim:")}
+    recorded = {name: c for name, c in single.items() if name not in drawn}
     notes = folder / NOTES
     sections = [
         _facts(spec, folder),
         _validation(spec.training),
         *(simulated(name, content) for name, content in drawn.items()),
         *([recordings(recorded)] if recorded else []),
+        *(delays(name, parts) for name, parts in curves.items()),
         *([notes.read_text(encoding="utf-8").strip()] if notes.exists() else []),
         _graphs(spec),
     ]
@@ -50,14 +53,17 @@ def weights_of(spec: ModelSpec) -> str:
     return spec.sha256.get("bev.onnx", "")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Sequence[dict[str, Any]]:
+    """What a file holds: one evaluation, or one for each delay."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not {"weights", "data", "command", "iou_moving"} <= content.keys():
+        parts = content if isinstance(content, list) else [content]
+        known = ({"weights", "data", "command", "iou_moving"} <= part.keys() for part in parts)
+        if not parts or not all(known):
             raise ValueError("not written by kdmos eval --json")
     except (OSError, ValueError, AttributeError) as error:
         raise KdmosError(f"{path}: not figures for a card: {error}") from error
-    return dict(content)
+    return parts
 
 
 def _facts(spec: ModelSpec, folder: Path) -> str:
@@ -65,6 +71,7 @@ def _facts(spec: ModelSpec, folder: Path) -> str:
     recipe = made["recipe"]
     fit = recipe["fit"]
     size = sum((folder / name).stat().st_size for name in spec.sha256) / 1e6
+    later = spec.features.visibility.future_lags_s
     rows = {
         "command": f"`{made['command']}`",
         "code": made["code"],
@@ -79,11 +86,16 @@ def _facts(spec: ModelSpec, folder: Path) -> str:
         "size": f"{size:.1f} MB",
         "grid": f"{spec.grid.n_rho} x {spec.grid.n_phi}, {spec.grid.rho_min:g} to"
         f" {spec.grid.rho_max:g} m",
-        "past scans": f"{', '.join(f'{lag:g}' for lag in spec.features.visibility.lags_s)} s ago",
+        "past scans": f"{_lags(spec.features.visibility.lags_s)} s ago",
+        "later scans": f"{_lags(later)} s after, as far as they are waited for" if later else "",
         "intensity": "used" if "intensity" in spec.features.point else "not used",
     }
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
     return f"# {spec.name}\n\nFinds moving points in LiDAR scans.\n\n| | |\n|---|---|\n{lines}"
+
+
+def _lags(seconds: Sequence[float]) -> str:
+    return ", ".join(f"{lag:g}" for lag in seconds)
 
 
 def _data(data: Mapping[str, Any]) -> str:

@@ -57,6 +57,18 @@ def recordings(contents: Mapping[str, Content]) -> str:
     return f"## Recordings\n\n{table}\n\n{commands}"
 
 
+def delays(name: str, parts: Sequence[Content]) -> str:
+    """A section with one row for each delay that one evaluation compared."""
+    table = _table(
+        ("delay", "seconds", *_HEADINGS),
+        (
+            [f"{part['lookahead']} scans", f"{part['delay_s'] or 0:g}", *_row(part)]
+            for part in parts
+        ),
+    )
+    return f"## Delay: {name}\n\n`{parts[0]['command']}`\n\n{table}"
+
+
 def _row(part: Content) -> list[str]:
     return [*(_cell(part[name]) for name in _FIGURES), _percent(part["false_positive_share"])]
 
