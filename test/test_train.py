@@ -248,13 +248,16 @@ def test_a_run_can_start_from_the_weights_of_another(run, tmp_path):
     recipe, work, _ = run
     drives = [StoredDrive(path) for path in sorted((work / "drives").glob("*.npz"))]
     plan = replace(recipe.fit, steps=1, learning_rate=1e-9, weight_decay=0.0)
-    (tmp_path / "next").mkdir()
     shutil.copy(work / "checkpoint.pt", tmp_path / "first.pt")
     plan = replace(plan, start_from="../first.pt")
     student = fit(replace(recipe, fit=plan, distil=None), drives, tmp_path / "next")
     first = load_student(work / "checkpoint.pt", recipe.student_config())
     for a, b in zip(student.parameters(), first.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+    wider = {**recipe.student, "width": 2 * recipe.student["width"]}
+    grown = replace(plan, start_student={"width": recipe.student["width"]})
+    grown = fit(replace(recipe, fit=grown, distil=None, student=wider), drives, tmp_path / "wider")
+    assert grown.config.decoder_widths == tuple(2 * n for n in first.config.decoder_widths)
     plan = replace(plan, start_from="missing.pt")
     with pytest.raises(KdmosError, match=r"missing\.pt"):
         fit(replace(recipe, fit=plan, distil=None), drives, tmp_path / "other")

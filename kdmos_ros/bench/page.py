@@ -28,8 +28,11 @@ medians and percentiles in milliseconds over the scans after a warm-up of {warm_
 {commands}
 ```
 
+`drive` is what `kdmos bench` simulates where no bag is named: {drive}
+Rows of one provider come from an environment with that build of ONNX Runtime (docs/providers.md).
 On a machine that others use, too, repeats differ: compare medians, and distrust a p99.
 """
+_DRIVE = "`kdmos simulate drive --seed 7 --duration 12 --scene street --ego driving`."
 _MODELS = """
 ## Models and providers
 
@@ -90,7 +93,7 @@ def to_markdown(results: Results, pictures: Mapping[str, Path]) -> str:
         return [f"![{path.stem}]({path.name})\n"] if path else []
 
     parts = [
-        _INTRODUCTION.format(warm_up=WARM_UP_S, commands=results.commands),
+        _INTRODUCTION.format(warm_up=WARM_UP_S, commands=results.commands, drive=_DRIVE),
         _machine(results),
         "\n## Targets\n",
         _targets(results),

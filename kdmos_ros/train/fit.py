@@ -20,7 +20,7 @@ from kdmos_ros.train.recipe import DistilRecipe, FitRecipe, Recipe
 from kdmos_ros.train.samples import Batch, StudentReader
 from kdmos_ros.train.stream import DriveStream
 from kdmos_ros.train.student import Student
-from kdmos_ros.train.weights import load_student
+from kdmos_ros.train.weights import load_student, starting_point
 
 __all__ = ["CHECKPOINT", "fit", "segmentation_terms", "student_loss"]
 
@@ -71,7 +71,7 @@ def _untrained(recipe: Recipe, folder: Path) -> Student:
     config, before = recipe.student_config(), recipe.start_config()
     if recipe.fit.start_from is None:
         return Student(config)
-    student = load_student(folder / recipe.fit.start_from, before)
+    student = load_student(starting_point(folder, recipe.fit.start_from), before)
     if recipe.fit.start_features is not None:
         student = extended(student, recipe.fit.start_features, recipe.features)
     return student if student.config == config else widened(student, config)

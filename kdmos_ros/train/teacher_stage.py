@@ -21,7 +21,7 @@ from kdmos_ros.train.recipe import Recipe, TeacherRecipe
 from kdmos_ros.train.stream import DriveStream
 from kdmos_ros.train.teacher import Teacher
 from kdmos_ros.train.teacher_config import WindowSpec
-from kdmos_ros.train.weights import load_teacher
+from kdmos_ros.train.weights import load_teacher, starting_point
 from kdmos_ros.train.window import WindowBatch, WindowReader, window_samples
 
 
@@ -48,7 +48,9 @@ def fit_teacher(
         return segmentation_terms(logits, batch.labels, plan.fit)
 
     start, config = plan.fit.start_from, plan.config()
-    untrained = Teacher(config) if start is None else load_teacher(folder / start, config)
+    untrained = (
+        Teacher(config) if start is None else load_teacher(starting_point(folder, start), config)
+    )
     teacher = run_steps("teacher", untrained, loss, stream, plan.fit, folder, team)
     assert isinstance(teacher, Teacher)
     return teacher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -38,6 +39,14 @@ def load_teacher(path: Path, config: TeacherConfig) -> Teacher:
     teacher = Teacher(config)
     _fill(teacher, path, "teacher")
     return teacher.eval()
+
+
+def starting_point(folder: Path, start_from: str) -> Path:
+    """The path of a checkpoint that a recipe names relative to the folder of the run.
+
+    Worked out on paper: the folder may not be there yet, which ../ through it would need.
+    """
+    return Path(os.path.normpath(folder / start_from))
 
 
 def progress_of(path: Path, name: str, steps: int) -> tuple[int, float]:

@@ -1,0 +1,173 @@
+"""The page of `kdmos bench --report`: all figures, and the targets beside them."""
+
+import json
+
+import pytest
+
+pytest.importorskip("rosbags", reason="rosbags is not installed")
+
+from kdmos_ros.bench.costs import Cost
+from kdmos_ros.bench.machine import Peaks, describe
+from kdmos_ros.bench.page import to_markdown
+from kdmos_ros.bench.report import Results
+from kdmos_ros.bench.run import Run
+from kdmos_ros.bench.soak import Sample, Soak
+from kdmos_ros.bench.sweep import Cost as Point
+from kdmos_ros.bench.sweep import Sweep
+from kdmos_ros.bench.targets import NOT_MEASURED, targets
+from kdmos_ros.cli import main
+
+
+def ms(p50, p99):
+    return {"p50": p50, "p90": p99, "p99": p99}
+
+
+def run(provider="OpenVINO", precision="int8", p50=40.0, p99=60.0, own=15.0, **more):
+    stages = {"residual": ms(own, own), "encoder": ms(5.0, 5.0), "bev": ms(20.0, 20.0)}
+    name = f"{provider}ExecutionProvider"
+    made = Run("kdmos_s", name, precision, False, 0, "onnxruntime 1", 1.5, 99, 120_000, stages)
+    made.latency_ms, made.costs = ms(p50, p99), {"bev": Cost(macs=10**9)}
+    for key, value in more.items():
+        setattr(made, key, value)
+    return made
+
+
+def over_dds(rate_hz=None, dropped=0, **more):
+    counts = {"sent": 100, "received": 98, "labelled": 90, "dropped": {"superseded": dropped}}
+    return {
+        "model": "kdmos_s", "provider": "OpenVINOExecutionProvider", "precision": "int8",
+        "rate_hz": rate_hz, "sent": 80, "labelled": 70, "latency_ms": ms(50.0, 90.0),
+        "stages_ms": {"total": ms(44.0, 60.0)}, "ready_s": 1.0, "peak_memory_mb": 350.0,
+        "seconds": 10.0, "counts": counts, **more,
+    }  # fmt: skip
+
+
+def score(provider, precision, iou):
+    return {
+        "iou_moving": iou, "provider": f"{provider}ExecutionProvider", "data": "bag",
+        "command": f"kdmos eval bag --precision {precision}",
+    }  # fmt: skip
+
+
+def soak(first=300.0, last=301.0):
+    samples = [Sample(60.0 * i, first if i < 30 else last, 200.0, 30.0, i) for i in range(61)]
+    named = {"model": "kdmos_s", "provider": "CPUExecutionProvider", "precision": "fp32"}
+    counts = {"sent": 7, "received": 7, "labelled": 7, "dropped": {}}
+    return Soak({**named, "rate_hz": 2.0, "seconds": 3600.0}, samples, 310.0, counts)
+
+
+def full():
+    results = Results("kdmos bench x", describe(), {0: Peaks(0, 100.0, 10.0)})
+    results.runs = [run(), run("CPU", "fp32", 60.0, 70.0)]
+    results.over_dds = [over_dds(), over_dds(50.0, dropped=8)]
+    results.soaks = [soak()]
+    results.sweeps = [
+        Sweep("points", [Point(n, 9, 1 + n / 1e4, 2 + n / 1e4) for n in (10_000, 500_000)], {}),
+        Sweep("history", [Point(9, 8, 10.0), Point(9, 32, 11.0)], {}),
+    ]
+    results.scores = [score("CPU", "fp32", 0.95), score("OpenVINO", "int8", 0.945)]
+    return results
+
+
+def verdicts(results):
+    return {t.what: t.met for t in targets(results)}
+
+
+def found(results, start):
+    (what,) = [what for what in verdicts(results) if what.startswith(start)]
+    return verdicts(results)[what]
+
+
+def test_what_is_reached():
+    results = full()
+    assert [t.what for t in targets(results) if t.met is False] == []
+    assert [t.what for t in targets(results) if t.met is None] == ["M, OpenVINO, INT8: median"]
+
+
+@pytest.mark.parametrize(
+    ("start", "change"),
+    [
+        ("S, OpenVINO, INT8, all cores: median", {"runs": [run(p50=50.1)]}),
+        ("S, OpenVINO, INT8, all cores: p99", {"runs": [run(p99=75.1)]}),
+        ("S, plain", {"runs": [run("CPU", "fp32", 80.1)]}),
+        ("times as fast", {"runs": [run(p50=50.1)]}),
+        ("all but the networks", {"runs": [run(own=20.1)]}),
+        ("start to first label", {"runs": [run(first_label_s=5.1)]}),
+        ("DDS on top", {"over_dds": [over_dds(latency_ms=ms(69.1, 90.0))]}),
+        ("fed at 50 Hz", {"over_dds": [over_dds(50.0, dropped=7)]}),
+        ("memory of the node", {"over_dds": [over_dds(peak_memory_mb=401.0)]}),
+        ("memory over 60 minutes", {"soaks": [soak(300.0, 310.0)]}),
+        (
+            "cost with 8, 32 past scans",
+            {"sweeps": [Sweep("history", [Point(9, 8, 10.0), Point(9, 32, 12.1)], {})]},
+        ),
+        (
+            "cost by points",
+            {
+                "sweeps": [
+                    Sweep("points", [Point(n, 9, ms) for n, ms in ((1, 9), (9, 1), (99, 5))], {})
+                ]
+            },
+        ),
+        (
+            "INT8 (OpenVINO) costs",
+            {"scores": [score("CPU", "fp32", 0.95), score("OpenVINO", "int8", 0.939)]},
+        ),
+    ],
+)
+def test_what_is_missed_is_said(start, change):
+    results = full()
+    for name, value in change.items():
+        setattr(results, name, value)
+    assert found(results, start) is False
+
+
+def test_a_soak_of_less_than_an_hour_says_so():
+    results = full()
+    results.soaks = [Soak(soak().run, soak().samples[:41], 310.0, soak().counts)]
+    (line,) = [t for t in targets(results) if t.what.startswith("memory over 40 minutes")]
+    assert line.met and line.by == "over 40 minutes only"
+
+
+def test_what_was_not_measured_is_not_met():
+    empty = Results("", describe())
+    assert {t.met for t in targets(empty)} == {None}
+    assert {t.found for t in targets(empty)} == {NOT_MEASURED}
+
+
+def test_a_single_thread_or_another_model_is_not_the_target():
+    results = full()
+    results.runs = [run(threads=1), run(model="kdmos_l"), run(precision="fp32")]
+    assert found(results, "S, OpenVINO, INT8, all cores: median") is None
+
+
+def test_the_page_of_files(tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    results, command = full(), ["bench", "--collect", "--report", str(tmp_path / "page.md")]
+    files = [json.loads(results.to_json())]
+    files += [s.to_json(results.machine, f"kdmos bench --sweep {s.kind}") for s in results.sweeps]
+    files += [s.to_json(results.machine, "kdmos bench --soak 3600") for s in results.soaks]
+    files += results.scores
+    for i, content in enumerate(files):
+        path = tmp_path / f"{i}.json"
+        path.write_text(json.dumps(content))
+        command += ["--also", str(path)]
+    assert main(command) == 0
+    text = (tmp_path / "page.md").read_text()
+    for kind in ("stages", "floor", "points", "history", "soak"):
+        assert f"(page_{kind}.png)" in text and (tmp_path / f"page_{kind}.png").stat().st_size
+    for command_line in ("kdmos bench x", "kdmos bench --soak 3600", "kdmos bench --sweep points"):
+        assert f"\n{command_line}\n" in text
+    assert "-0.50 points" in text and "8 superseded" in text and "**no**" not in text
+    heads = [line for line in text.splitlines() if line.startswith("| ---")]
+    assert len(heads) == 10, "targets, models, 2 runs, DDS, overload, memory, 2 sweeps, accuracy"
+
+
+def test_every_row_has_as_many_cells_as_its_head():
+    width = 0
+    for line in to_markdown(full(), {}).splitlines():
+        if not line.startswith("|"):
+            width = 0
+            continue
+        width = width or line.count(" |")
+        assert line.count(" |") == width, line
