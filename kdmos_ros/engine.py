@@ -1,7 +1,8 @@
 """Runs the student's two graphs through ONNX Runtime.
 
 The graph is cut at the scatter: ONNX Runtime's CPU scatter-max is either slow (ScatterElements) or
-loses updates with several threads (ScatterND, onnxruntime #18048), so it is done here.
+loses updates with several threads (ScatterND, onnxruntime #18048), so it is done here. On a GPU it
+is a graph as well: `on_device`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from kdmos_ros.errors import ModelError
 from kdmos_ros.features import FeatureFrame
 from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.model import GRAPHS, ModelSpec, load_spec
+from kdmos_ros.on_device import READ_GRAPH, SCATTER_GRAPH, OnDevice
+from kdmos_ros.padding import Padding
+from kdmos_ros.provider_settings import ON_GPU, ProviderSettings, parse_settings
 from kdmos_ros.providers import (
     AUTO,
     PROVIDERS,
@@ -32,7 +36,7 @@ from kdmos_ros.providers import (
 _POINTS_BLOCK = 16384
 _POINTS_STEP = 4096
 _CELLS_STEP = 2048
-_ON_GPU = (PROVIDERS["cuda"], PROVIDERS["tensorrt"])
+_ON_GPU = {key: PROVIDERS[key] for key in ON_GPU}
 
 
 class Engine:
@@ -43,16 +47,18 @@ class Engine:
         provider: key of PROVIDERS, or "auto": CUDA, OpenVINO or CPU, the first that there is.
         num_threads: threads on the CPU; 0 means all cores.
         precision: one of model.PRECISIONS, or "auto": the fastest on the provider in use.
+        options: of the provider, see `provider_settings`.
 
     Attributes:
         spec: the model's specification.
         provider: the execution provider in use, ONNX Runtime's name.
         precision: of the grid network in use.
         fell_back: a provider was asked for by name and is not the one in use.
+        on_device: runs everything on the GPU; None: `run` is to be used.
 
     Raises:
         ModelError: no usable model in the folder, its graphs do not fit its specification, or it
-            cannot run in the precision asked for.
+            cannot run in the precision or with the options asked for.
         ValueError: the provider's name is unknown.
     """
 
@@ -62,27 +68,58 @@ class Engine:
         provider: str = AUTO,
         num_threads: int = 0,
         precision: str = AUTO,
+        options: str = "",
     ) -> None:
         used = usable_provider(provider)
+        settings = parse_settings(options, used if provider == AUTO else provider)
         self.spec: ModelSpec = load_spec(folder)
-        self._points, self._cells = _Padding(_POINTS_STEP), _Padding(_CELLS_STEP)
-        self._load(folder, used, num_threads, precision)
+        self._points, self._cells = Padding(_POINTS_STEP), Padding(_CELLS_STEP)
+        if used == "cpu" and provider in _ON_GPU:
+            settings = ProviderSettings()
+        self._load(folder, used, num_threads, precision, settings)
         if used != "cpu" and self.provider == PROVIDERS["cpu"]:
             # It did not start, for want of a driver say: take what is best on the CPU.
-            self._load(folder, "cpu", num_threads, precision)
+            settings = ProviderSettings()
+            self._load(folder, "cpu", num_threads, precision, settings)
         self.fell_back = provider != AUTO and self.provider != PROVIDERS[provider]
         self._check(folder)
+        self.on_device = self._bound(num_threads, settings) if settings.binding else None
 
-    def _load(self, folder: Path, provider: str, num_threads: int, precision: str) -> None:
+    def _load(
+        self,
+        folder: Path,
+        provider: str,
+        num_threads: int,
+        precision: str,
+        settings: ProviderSettings,
+    ) -> None:
         self.precision: str = choose_precision(self.spec, provider, precision)
         files = graph_precision(provider, self.precision)
         self._encoder, self._bev = (
             make_session(
-                folder / self.spec.graph_in(graph, files), provider, self.precision, num_threads
+                folder / self.spec.graph_in(graph, files),
+                provider,
+                self.precision,
+                num_threads,
+                settings,
             )
             for graph in GRAPHS
         )
         self.provider: str = self._bev.get_providers()[0]
+
+    def _bound(self, num_threads: int, settings: ProviderSettings) -> OnDevice:
+        """The graphs with all that lies between and behind them on the device, too."""
+        on_gpu = self.provider in _ON_GPU.values()
+        sessions = {"encoder": self._encoder, "bev": self._bev}
+        for name, graph in (("scatter", SCATTER_GRAPH), ("read", READ_GRAPH)):
+            # TensorRT has the maximum as a plug-in only; CUDA has kernels for all of them.
+            sessions[name] = make_session(
+                graph, "cuda" if on_gpu else "cpu", "fp32", num_threads, settings
+            )
+        grid, device = self.spec.grid, "cuda" if on_gpu else "cpu"
+        return OnDevice(
+            sessions, grid.n_cells, grid.n_z, device, settings.device, settings.cuda_graphs
+        )
 
     def _check(self, folder: Path) -> None:
         """The graphs' shapes must be the ones that the specification's grid and features give."""
@@ -133,7 +170,7 @@ class Engine:
     ) -> dict[str, npt.NDArray[Any]]:
         appearance = np.zeros((self.spec.grid.n_cells, self._n_appearance), np.float32)
         encoder_s = scatter_s = 0.0
-        step = len(frame.point) if self.provider in _ON_GPU else _POINTS_BLOCK
+        step = len(frame.point) if self.provider in _ON_GPU.values() else _POINTS_BLOCK
         for first in range(0, len(frame.point), step):
             start = time.perf_counter()
             points = self._points(frame.point[first : first + step])
@@ -146,28 +183,6 @@ class Engine:
         timings_ms["scatter"] = scatter_s * 1e3
         cells = self._cells(frame.occupied)
         return {"appearance": appearance, "motion": frame.motion, "cells": cells}
-
-
-class _Padding:
-    """Rounds the number of rows up, so that a runtime sees few shapes.
-
-    Runtimes keep memory, and some compiled code, for each shape they have seen: with a new one
-    every scan, memory grows by the hour.
-    """
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-        self._buffer: npt.NDArray[Any] | None = None
-
-    def __call__(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The rows and, behind them, others of the past or zeros, until the next call."""
-        size = -(-len(rows) // self._step) * self._step
-        if size == len(rows):
-            return rows
-        if self._buffer is None or len(self._buffer) < size:
-            self._buffer = np.zeros((size, *rows.shape[1:]), rows.dtype)
-        self._buffer[: len(rows)] = rows
-        return self._buffer[:size]
 
 
 @njit(cache=True, nogil=True)

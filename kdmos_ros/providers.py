@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from kdmos_ros.errors import ModelError
 from kdmos_ros.model import ModelSpec
+from kdmos_ros.provider_settings import ProviderSettings
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -82,32 +83,43 @@ def _has(spec: ModelSpec, provider: str, precision: str) -> bool:
 
 
 def make_session(
-    path: Path, provider: str, precision: str, num_threads: int, cache: Path | None = None
+    path: Path,
+    provider: str,
+    precision: str,
+    num_threads: int,
+    settings: ProviderSettings | None = None,
+    profile: Path | None = None,
 ) -> ort.InferenceSession:
     """A session for one graph. It falls back to the CPU where the provider does not start.
 
     Args:
         provider: key of PROVIDERS that ONNX Runtime has.
         num_threads: CPU threads; 0 means all cores.
-        cache: folder for what the provider compiles; default: see `cache_folder`.
+        settings: the user's, None: plain ones.
+        profile: beginning of the name of a file for ONNX Runtime's profile, if one is wanted.
 
     Raises:
         ModelError: ONNX Runtime cannot load the graph.
     """
     threads = num_threads or len(os.sched_getaffinity(0))
+    settings = settings or ProviderSettings()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     # A block for the whole graph's peak, beside the arena, for a gain too small to measure.
     options.enable_mem_pattern = False
-    options.enable_mem_pattern = False  # it reserves 40 MB more and saves no time here
     options.log_severity_level = 3  # a missing GPU library is reported by `fell_back`, once
     # Spinning threads would take a robot's other cores while there is nothing to do.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     chain: list[Any] = [PROVIDERS["cpu"]]
     if provider == "tensorrt" and PROVIDERS["cuda"] in ort.get_available_providers():
-        chain.insert(0, PROVIDERS["cuda"])  # for what TensorRT leaves out
+        # For what TensorRT leaves out.
+        chain.insert(0, (PROVIDERS["cuda"], {"device_id": str(settings.device)}))
     if provider != "cpu":
-        made = provider_options(provider, precision, path, threads, cache or cache_folder())
+        cache = settings.cache or cache_folder()
+        made = provider_options(provider, precision, path, threads, cache, settings)
         chain.insert(0, (PROVIDERS[provider], made))
     try:
         return ort.InferenceSession(str(path), options, providers=chain)
@@ -116,16 +128,29 @@ def make_session(
 
 
 def provider_options(
-    provider: str, precision: str, graph: Path, threads: int, cache: Path
+    provider: str,
+    precision: str,
+    graph: Path,
+    threads: int,
+    cache: Path,
+    settings: ProviderSettings = ProviderSettings(),  # noqa: B008 - immutable
 ) -> Options:
     """Options of a provider for one of a model's graphs, as ONNX Runtime's documents name them."""
+    graphs = "1" if settings.cuda_graphs else "0"
     if provider == "cuda":
         # The shapes hardly change, so that searching for the fastest kernel pays.
-        return {"cudnn_conv_algo_search": "EXHAUSTIVE", "use_tf32": "0"}
+        return {
+            "device_id": str(settings.device),
+            "cudnn_conv_algo_search": "EXHAUSTIVE",
+            "use_tf32": "0",
+            "enable_cuda_graph": graphs,
+        }
     if provider == "tensorrt":
         engines = cache / "tensorrt"
         engines.mkdir(parents=True, exist_ok=True)
         return {
+            "device_id": str(settings.device),
+            "trt_cuda_graph_enable": graphs,
             "trt_fp16_enable": "1" if precision == "fp16" else "0",
             "trt_engine_cache_enable": "1",
             "trt_engine_cache_path": str(engines),

@@ -63,7 +63,7 @@ class Segmenter:
 
     Args:
         model: a model folder, or the name of a shipped model.
-        provider, num_threads, precision: see Engine.
+        provider, num_threads, precision, provider_options: see Engine.
         mount: (4, 4) T_base_sensor; None: level, at the height the model was made for.
 
     Raises:
@@ -78,8 +78,9 @@ class Segmenter:
         num_threads: int = 0,
         mount: npt.NDArray[np.float64] | None = None,
         precision: str = "auto",
+        provider_options: str = "",
     ) -> None:
-        self._engine = Engine(find_model(model), provider, num_threads, precision)
+        self._engine = Engine(find_model(model), provider, num_threads, precision, provider_options)
         if mount is None:
             mount = make_transform(np.eye(3), [0, 0, self.spec.sensor_height_m])
         self._extractor = FeatureExtractor(
@@ -121,6 +122,8 @@ class Segmenter:
 
     def warm_up(self) -> None:
         """Compile and allocate everything now, so that the first scan is not late."""
+        if self._engine.on_device is not None:
+            self._engine.on_device.warm_up()
         rng = np.random.default_rng(0)
         for i in range(2):
             points = rng.uniform(-20, 20, (1000, 3)).astype(np.float32)
@@ -149,7 +152,11 @@ class Segmenter:
         frame, timings = question.frame, question.timings_ms
         labels = np.full(frame.n_points, UNLABELLED, np.uint8)
         probability = np.zeros(frame.n_points, np.float32)
-        if len(frame.index):
+        on_device = self._engine.on_device
+        if len(frame.index) and on_device is not None:
+            read = on_device.run(frame, self.spec.moving_threshold, timings)
+            labels[frame.index], probability[frame.index] = read
+        elif len(frame.index):
             logits = self._engine.run(frame, timings)
             start = time.perf_counter()
             if not frame.n_past:

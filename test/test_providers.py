@@ -1,6 +1,7 @@
 """Which provider and precision are used, and what each provider is told."""
 
 import dataclasses
+from pathlib import Path
 
 import onnxruntime
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from kdmos_ros import providers
 from kdmos_ros.errors import ModelError
 from kdmos_ros.model import ModelSpec
+from kdmos_ros.provider_settings import ProviderSettings, parse_settings
 from kdmos_ros.providers import (
     PROVIDERS,
     choose_precision,
@@ -131,5 +133,47 @@ def test_tensorrt_leaves_the_rest_to_cuda(monkeypatch, tiny_model, tmp_path):
     names = [PROVIDERS[key] for key in ("tensorrt", "cuda", "cpu")]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    providers.make_session(tiny_model / "bev.onnx", "tensorrt", "fp16", 0, tmp_path)
+    settings = ProviderSettings(cache=tmp_path)
+    providers.make_session(tiny_model / "bev.onnx", "tensorrt", "fp16", 0, settings)
     assert chains[-1] == names
+
+
+def test_settings_of_a_gpu():
+    assert parse_settings("", "cpu") == ProviderSettings()
+    assert parse_settings("", "cuda") == ProviderSettings(binding=True)
+    got = parse_settings("device=1, cuda_graphs=on,cache=/x", "tensorrt")
+    assert got == ProviderSettings(1, True, True, Path("/x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "provider", "message"),
+    [
+        ("speed=on", "cuda", "'speed=on' is not one of device, binding, cuda_graphs, cache"),
+        ("binding", "cuda", "'binding' is not one of"),
+        ("device=0,device=1", "cuda", "'device=1' is not one of .* once"),
+        ("device=first", "cuda", "device must be a number from 0, got 'first'"),
+        ("binding=yes", "cuda", "binding must be on or off, got 'yes'"),
+        ("cache=", "tensorrt", "cache must be a folder"),
+        ("cache=/x", "cuda", "cache needs provider tensorrt, not cuda"),
+        ("cuda_graphs=on", "cpu", "cuda_graphs needs provider cuda or tensorrt, not cpu"),
+        ("binding=on", "openvino", "binding needs provider cpu or cuda or tensorrt, not openvino"),
+        ("cuda_graphs=on,binding=off", "cuda", "cuda_graphs=on needs .* binding=on"),
+    ],
+)
+def test_settings_that_cannot_be_are_one_clear_error(text, provider, message):
+    with pytest.raises(ModelError, match=f"provider_options: {message}"):
+        parse_settings(text, provider)
+
+
+def test_gpus_are_told_the_settings(tiny_model, tmp_path):
+    def told(provider, settings):
+        graph = tiny_model / "bev.onnx"
+        return provider_options(provider, "fp32", graph, 1, tmp_path, settings)
+
+    plain, set_ = ProviderSettings(), ProviderSettings(2, True, True)
+    assert told("cuda", plain)["enable_cuda_graph"] == "0"
+    assert told("cuda", set_)["enable_cuda_graph"] == "1"
+    assert told("cuda", set_)["device_id"] == "2"
+    assert told("tensorrt", plain)["trt_cuda_graph_enable"] == "0"
+    assert told("tensorrt", set_)["trt_cuda_graph_enable"] == "1"
+    assert told("tensorrt", set_)["device_id"] == "2"
