@@ -111,6 +111,8 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
     if args.base_to_lidar is not None:
         arguments.append(f"--base-to-lidar={_mount_text(args.base_to_lidar)}")
     arguments += ["--provider", args.provider, "--precision", args.precision]
+    if args.provider_options:
+        arguments += ["--provider-options", args.provider_options]
     return (*arguments, "--threads", str(_threads(args)))
 
 

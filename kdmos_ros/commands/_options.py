@@ -50,11 +50,12 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--model, --provider, --precision and --threads."""
+    """--model, --provider, --provider-options, --precision and --threads."""
     parser.add_argument("--model", help="model folder, or name of a shipped model")
     parser.add_argument(
         "--provider", choices=PROVIDERS, default="auto", help="where to run it (default: auto)"
     )
+    add_provider_options(parser)
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -107,6 +108,16 @@ def _reading_options(args: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
+def add_provider_options(parser: argparse.ArgumentParser) -> None:
+    """--provider-options."""
+    parser.add_argument(
+        "--provider-options",
+        default="",
+        metavar="NAME=VALUE,...",
+        help="device, binding, cuda_graphs, cache: see docs/providers.md",
+    )
+
+
 def make_segmenter(args: argparse.Namespace, num_threads: int | None = None) -> Segmenter:
     """The segmenter that the options ask for.
 
@@ -120,6 +131,7 @@ def make_segmenter(args: argparse.Namespace, num_threads: int | None = None) -> 
         provider=args.provider,
         num_threads=args.threads if num_threads is None else num_threads,
         precision=args.precision,
+        provider_options=args.provider_options,
     )
 
 

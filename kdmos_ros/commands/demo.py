@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         "precision": args.precision,
         "num_threads": str(args.threads),
     }
+    if args.provider_options:
+        parameters["provider_options"] = args.provider_options
     parameters["model"] = str(model_folder(args.model).resolve())
     outputs = Outputs(args.out)
     outputs.prepare()

@@ -42,6 +42,7 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
         provider=parameters["provider"],
         num_threads=parameters["num_threads"],
         precision=parameters["precision"],
+        provider_options=parameters["provider_options"],
     )
     if parameters["lookahead"]:
         check_lookahead(segmenter.spec)

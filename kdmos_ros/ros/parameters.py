@@ -105,6 +105,12 @@ SPECS = (
         choices=("auto", "cpu", "cuda", "tensorrt", "openvino"), live=True,
     ),
     Spec(
+        "provider_options", "",
+        "Options of the provider, as device=1,cuda_graphs=on: device, binding, cuda_graphs, cache; "
+        "see docs/providers.md.",
+        live=True,
+    ),
+    Spec(
         "precision", "auto",
         "Numbers that the grid network computes in. auto: the fastest that the model has on the "
         "provider: int8 with OpenVINO, fp16 on GPUs, fp32 on the CPU.",
