@@ -9,6 +9,7 @@ pytest.importorskip("rosbags", reason="rosbags is not installed")
 from kdmos_ros.bench.costs import Cost
 from kdmos_ros.bench.machine import Peaks, describe
 from kdmos_ros.bench.page import to_markdown
+from kdmos_ros.bench.published import Published, from_json, time_network
 from kdmos_ros.bench.report import Results
 from kdmos_ros.bench.run import Run
 from kdmos_ros.bench.soak import Sample, Soak
@@ -73,6 +74,18 @@ def verdicts(results):
     return {t.what: t.met for t in targets(results)}
 
 
+def test_the_published_network_is_the_one_of_the_paper():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    timed = time_network(threads=1, points=50, repeats=1)
+    assert timed.parameters == 4_031_366 and timed.points == 50 and timed.network_ms > 0
+    assert from_json(timed.to_json({}, "kdmos bench --published")) == timed
+    results = full()
+    results.published = Published(120_000, 1200.0, 2, 33.0, 4_031_366, "2")
+    (line,) = [t for t in targets(results) if "published" in t.what]
+    assert line.found.startswith("50 (2,000 ms") and "30 against its network alone" in line.found
+    assert results.published.to_text() in to_markdown(results, {})
+
+
 def found(results, start):
     (what,) = [what for what in verdicts(results) if what.startswith(start)]
     return verdicts(results)[what]
@@ -90,7 +103,7 @@ def test_what_is_reached():
         ("S, OpenVINO, INT8, all cores: median", {"runs": [run(p50=50.1)]}),
         ("S, OpenVINO, INT8, all cores: p99", {"runs": [run(p99=75.1)]}),
         ("S, plain", {"runs": [run("CPU", "fp32", 80.1)]}),
-        ("times as fast", {"runs": [run(p50=50.1)]}),
+        ("S, OpenVINO, INT8: times as fast", {"runs": [run(p50=50.1)]}),
         ("all but the networks", {"runs": [run(own=20.1)]}),
         ("start to first label", {"runs": [run(first_label_s=5.1)]}),
         ("DDS on top", {"over_dds": [over_dds(latency_ms=ms(69.1, 90.0))]}),

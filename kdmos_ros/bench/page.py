@@ -98,6 +98,8 @@ def to_markdown(results: Results, pictures: Mapping[str, Path]) -> str:
         "\n## Targets\n",
         _targets(results),
     ]
+    if results.published is not None:
+        parts.append(f"\nTo compare with, {results.published.to_text()}.\n")
     if results.runs:
         parts += [_MODELS, _summary(results.runs), *picture("stages"), _STAGES, *picture("floor")]
     for run in results.runs:

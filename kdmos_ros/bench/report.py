@@ -10,6 +10,8 @@ from typing import Any
 
 from kdmos_ros.bench.costs import Cost
 from kdmos_ros.bench.machine import Peaks
+from kdmos_ros.bench.published import Published
+from kdmos_ros.bench.published import from_json as published_from_json
 from kdmos_ros.bench.run import Run
 from kdmos_ros.bench.soak import Soak
 from kdmos_ros.bench.soak import from_json as soak_from_json
@@ -29,7 +31,7 @@ class Results:
         machine: of `machine.describe`.
         peaks: by number of threads.
         over_dds: of `ros.bench_session.measure`, one a model, provider, precision and rate.
-        sweeps, soaks: of such files.
+        sweeps, soaks, published: of such files.
         scores: of `kdmos eval --json`, likewise.
     """
 
@@ -40,6 +42,7 @@ class Results:
     over_dds: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     sweeps: list[Sweep] = dataclasses.field(default_factory=list)
     soaks: list[Soak] = dataclasses.field(default_factory=list)
+    published: Published | None = None
     scores: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     earlier: list[str] = dataclasses.field(default_factory=list)
 
@@ -80,6 +83,9 @@ class Results:
     def _take_over(self, content: Mapping[str, Any]) -> None:
         if "sweep" in content:
             self.sweeps.append(sweep_from_json(content))
+            return
+        if "published" in content and "runs" not in content:
+            self.published = published_from_json(content)
             return
         if "soak" in content:
             self.soaks.append(soak_from_json(content))

@@ -9,10 +9,10 @@ from typing import Any
 from kdmos_ros.bench.report import Results
 from kdmos_ros.bench.run import Run
 
-# The published KDMOS code (C++ residuals aside, all in Python and eager PyTorch) on two cores of an
-# AVX-512 machine without AMX, a scan of 120,000 points: 2,000 to 2,500 ms from cloud to labels.
-# Measured beside that code, which is not part of this package; the lower figure counts.
+# The published KDMOS code, in eager PyTorch on two cores of an AVX-512 machine without AMX: 2,000
+# to 2,500 ms for a scan of 120,000 points. It is not part of this package; the lower figure counts.
 PUBLISHED_MS = 2000.0
+_TIMES_AS_FAST = 40
 _NETWORKS = ("encoder", "bev")
 _FLAT = 0.02  # of the memory at first: what it may rise by
 NOT_MEASURED = "not measured"
@@ -49,14 +49,7 @@ def targets(results: Results) -> list[Target]:
     found.append(
         _at_most("M, OpenVINO, INT8: median", 95, medium, lambda r: r.latency_ms["p50"], "ms")
     )
-    found.append(
-        _at_least(
-            f"times as fast as the published code ({PUBLISHED_MS:,.0f} ms)",
-            40,
-            int8,
-            lambda r: PUBLISHED_MS / r.latency_ms["p50"],
-        )
-    )
+    found.append(_times_as_fast(results, int8))
     for run in (plain, int8):
         if run is not None:
             where = f"{run.provider.removesuffix('ExecutionProvider')}, {run.precision}"
@@ -183,12 +176,18 @@ def _at_most(
     return _limit(what, most, value(run), unit)
 
 
-def _at_least(what: str, least: float, run: Run | None, value: Callable[[Run], float]) -> Target:
+def _times_as_fast(results: Results, run: Run | None) -> Target:
+    what, asked = "S, OpenVINO, INT8: times as fast as the published code", "at least 40"
     if run is None:
-        return Target(what, f"at least {least:g}", NOT_MEASURED, None)
-    found = value(run)
-    by = "" if found >= least else f"{least - found:.1f} short"
-    return Target(what, f"at least {least:g}", f"{found:.1f}", found >= least, by)
+        return Target(what, asked, NOT_MEASURED, None)
+    ours = run.latency_ms["p50"]
+    times = PUBLISHED_MS / ours
+    found = f"{times:.0f} ({PUBLISHED_MS:,.0f} ms, measured elsewhere on such a machine)"
+    if results.published is not None:
+        alone = results.published.network_ms
+        found += f"; {alone / ours:.0f} against its network alone ({alone:,.0f} ms, here)"
+    by = "" if times >= _TIMES_AS_FAST else f"{_TIMES_AS_FAST - times:.0f} short"
+    return Target(what, asked, found, times >= _TIMES_AS_FAST, by)
 
 
 def _limit(what: str, most: float, found: float, unit: str, digits: int = 1) -> Target:

@@ -1,4 +1,4 @@
-"""What `kdmos bench` does instead of timing stages (--sweep, --soak), and what all of it needs."""
+"""What `kdmos bench` does instead of timing stages (--sweep, --soak, --published)."""
 
 from __future__ import annotations
 
@@ -70,6 +70,18 @@ def run_soak(args: argparse.Namespace) -> int:
     _write_json(args, result)
     if args.plot:
         soak.plot([result], args.plot)
+    return 0
+
+
+def run_published(args: argparse.Namespace) -> int:
+    """`--published`; returns the exit status."""
+    from kdmos_ros.bench.published import time_network
+
+    if args.bag or args.model or args.ros or args.report or args.plot or not _single(args):
+        raise KdmosError("--published is for a network of its own, with --threads and --json")
+    result = time_network(args.threads[0] if args.threads else 0)
+    print(result.to_text(), flush=True)
+    _write_json(args, result)
     return 0
 
 

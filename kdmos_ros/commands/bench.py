@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kdmos_ros.commands._bench_modes import (
     bag_options,
     isolate_ros,
+    run_published,
     run_soak,
     run_sweep,
     simulate,
@@ -87,6 +88,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="instead: play the drive to the node again and again for so long, and note its memory",
     )
     parser.add_argument(
+        "--published",
+        action="store_true",
+        help="instead: time the network that KDMOS has published, re-implemented, in PyTorch",
+    )
+    parser.add_argument(
         "--plot",
         type=Path,
         metavar="FILE",
@@ -118,6 +124,8 @@ def run(args: argparse.Namespace) -> int:
         return run_sweep(args)
     if args.soak:
         return run_soak(args)
+    if args.published:
+        return run_published(args)
     from contextlib import ExitStack
 
     from kdmos_ros.bench import machine
