@@ -19,7 +19,7 @@ from kdmos_ros.errors import ModelError
 from kdmos_ros.features import FeatureFrame
 from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.model import GRAPHS, ModelSpec, load_spec
-from kdmos_ros.on_device import READ_GRAPH, SCATTER_GRAPH, OnDevice
+from kdmos_ros.on_device import OnDevice, joined
 from kdmos_ros.padding import Padding
 from kdmos_ros.provider_settings import ON_GPU, ProviderSettings, parse_settings
 from kdmos_ros.providers import (
@@ -83,7 +83,9 @@ class Engine:
             self._load(folder, "cpu", num_threads, precision, settings)
         self.fell_back = provider != AUTO and self.provider != PROVIDERS[provider]
         self._check(folder)
-        self.on_device = self._bound(num_threads, settings) if settings.binding else None
+        self.on_device: OnDevice | None = None
+        if settings.binding:
+            self.on_device = joined(self._encoder, self._bev, self.spec, num_threads, settings)
 
     def _load(
         self,
@@ -106,20 +108,6 @@ class Engine:
             for graph in GRAPHS
         )
         self.provider: str = self._bev.get_providers()[0]
-
-    def _bound(self, num_threads: int, settings: ProviderSettings) -> OnDevice:
-        """The graphs with all that lies between and behind them on the device, too."""
-        on_gpu = self.provider in _ON_GPU.values()
-        sessions = {"encoder": self._encoder, "bev": self._bev}
-        for name, graph in (("scatter", SCATTER_GRAPH), ("read", READ_GRAPH)):
-            # TensorRT has the maximum as a plug-in only; CUDA has kernels for all of them.
-            sessions[name] = make_session(
-                graph, "cuda" if on_gpu else "cpu", "fp32", num_threads, settings
-            )
-        grid, device = self.spec.grid, "cuda" if on_gpu else "cpu"
-        return OnDevice(
-            sessions, grid.n_cells, grid.n_z, device, settings.device, settings.cuda_graphs
-        )
 
     def _check(self, folder: Path) -> None:
         """The graphs' shapes must be the ones that the specification's grid and features give."""

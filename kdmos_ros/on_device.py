@@ -13,8 +13,10 @@ Nothing here was run on a GPU yet; tests run it with tensors in the CPU's memory
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ import onnxruntime as ort
 
 from kdmos_ros.errors import ModelError
 from kdmos_ros.features import FeatureFrame
+from kdmos_ros.model import ModelSpec
+from kdmos_ros.provider_settings import ON_GPU, ProviderSettings
+from kdmos_ros.providers import PROVIDERS, make_session
 
 _GRAPHS = Path(__file__).resolve().parent / "graphs"
 SCATTER_GRAPH = _GRAPHS / "scatter.onnx"
@@ -73,15 +78,21 @@ class OnDevice:
         self._n_features, self._n_motion = width["point_features"], width["motion"]
 
     def warm_up(self) -> None:
-        """Run all usual sizes once: memory is taken, kernels are chosen, CUDA graphs recorded."""
-        for points in range(_POINTS_STEP, _USUAL_POINTS + 1, _POINTS_STEP):
-            for part in range(1, _CELL_SIZES + 1):
+        """Run all usual sizes once: memory is taken, kernels are chosen, CUDA graphs recorded.
+
+        Raises:
+            ModelError: the device failed, for want of memory say.
+        """
+        sizes = range(_POINTS_STEP, _USUAL_POINTS + 1, _POINTS_STEP)
+        parts = range(1, _CELL_SIZES + 1)
+        with self._failing_clearly():
+            self._put("motion", np.zeros((self._n_cells, self._n_motion), np.float32))
+            for points, part in itertools.product(sizes, parts):
                 cells = self._cells(part * self._n_cells // _CELL_SIZES)
                 self._put("point_features", np.zeros((points, self._n_features), np.float32))
                 self._put("cell", np.zeros((points, 1), np.int64))
                 self._put("voxel", np.zeros(points, np.int64))
                 self._put("cells", np.zeros(cells, np.int64))
-                self._put("motion", np.zeros((self._n_cells, self._n_motion), np.float32))
                 self._stages(points, cells, {})
 
     def run(
@@ -101,7 +112,7 @@ class OnDevice:
         points, cells = -(-n // _POINTS_STEP) * _POINTS_STEP, self._cells(len(frame.occupied))
         start = time.perf_counter()
         voxel = frame.slot.astype(np.int64) * self._n_z + frame.z_bin
-        try:
+        with self._failing_clearly():
             self._put("point_features", _filled(frame.point, points))
             self._put("cell", _filled(frame.cell.astype(np.int64), points)[:, None])
             self._put("voxel", _filled(voxel, points))
@@ -111,9 +122,14 @@ class OnDevice:
             self._put("threshold", np.array([threshold], np.float32))
             timings_ms["upload"] = (time.perf_counter() - start) * 1e3
             label, probability = self._stages(points, cells, timings_ms)
+        return label[:n], probability[:n]
+
+    @contextlib.contextmanager
+    def _failing_clearly(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:  # ONNX Runtime raises many types of its own
             raise ModelError(f"{self._device} cannot run the model: {error}") from error
-        return label[:n], probability[:n]
 
     def _stages(self, points: int, cells: int, timings_ms: dict[str, float]) -> tuple[Array, Array]:
         for stage in STAGES:
@@ -181,6 +197,32 @@ class OnDevice:
     def _cells(self, occupied: int) -> int:
         step = -(-self._n_cells // _CELL_SIZES)
         return max(1, -(-occupied // step)) * step
+
+
+def joined(
+    encoder: ort.InferenceSession,
+    bev: ort.InferenceSession,
+    spec: ModelSpec,
+    num_threads: int,
+    settings: ProviderSettings,
+    profile: Path | None = None,
+) -> OnDevice:
+    """A model's two networks with all that lies between and behind them on their device, too.
+
+    Args:
+        profile: see make_session.
+    """
+    on_gpu = bev.get_providers()[0] in [PROVIDERS[key] for key in ON_GPU]
+    device = "cuda" if on_gpu else "cpu"
+    # Not TensorRT, which has the maximum as a plug-in only. CUDA has kernels for all of it.
+    scatter, read = (
+        make_session(graph, device, "fp32", num_threads, settings, profile)
+        for graph in (SCATTER_GRAPH, READ_GRAPH)
+    )
+    sessions = {"encoder": encoder, "scatter": scatter, "bev": bev, "read": read}
+    return OnDevice(
+        sessions, spec.grid.n_cells, spec.grid.n_z, device, settings.device, settings.cuda_graphs
+    )
 
 
 def _filled(rows: Array, size: int) -> Array:

@@ -9,11 +9,11 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 import onnxruntime as ort  # noqa: E402
-from gpu_operators import problems  # noqa: E402
 from students import calibrated, inputs, tiny  # noqa: E402
 
 from kdmos_ros import cli, model  # noqa: E402
 from kdmos_ros.errors import ModelError  # noqa: E402
+from kdmos_ros.gpu_operators import problems  # noqa: E402
 from kdmos_ros.model import ModelSpec, load_spec  # noqa: E402
 from kdmos_ros.train import package  # noqa: E402
 from kdmos_ros.train.export import OPSET, export_student  # noqa: E402

@@ -7,10 +7,11 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from gpu_operators import problems  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 
+from kdmos_ros.gpu_operators import CUDA, operators, problems  # noqa: E402
 from kdmos_ros.model import GRAPHS, graph_file, load_spec  # noqa: E402
+from kdmos_ros.on_device import READ_GRAPH, SCATTER_GRAPH  # noqa: E402
 from kdmos_ros.resources import share_dir  # noqa: E402
 
 SHIPPED = sorted(path.parent for path in (share_dir() / "models").glob("*/model.json"))
@@ -22,6 +23,22 @@ def test_shipped_graphs_run_on_gpus(folder):
     for precision in {"fp32", "fp16"} & set(spec.precisions):
         for graph in GRAPHS:
             assert problems(folder / spec.graph_in(graph, precision)) == []
+
+
+@pytest.mark.parametrize("path", [SCATTER_GRAPH, READ_GRAPH], ids=lambda path: path.name)
+def test_the_graphs_between_run_on_cuda(path):
+    """Not on TensorRT: it has a maximum in ScatterElements by a plug-in only."""
+    assert problems(path, tensorrt=False) == []
+
+
+def test_every_operator_of_the_shipped_graphs_is_listed(tmp_path):
+    for folder in SHIPPED:
+        for graph in GRAPHS:
+            nodes = onnx.load(folder / graph).graph.node
+            listed = operators(folder / graph)
+            assert sum(count for *_, count in listed) == len(nodes)
+            assert {name for name, *_ in listed} <= set(CUDA)
+    assert ("ScatterElements", 18, "float, int64", 1) in operators(SCATTER_GRAPH)
 
 
 def test_half_precision_made_now_runs_on_gpus(tiny_model, tmp_path):
@@ -64,4 +81,12 @@ def test_half_precision_look_ups_are_found(tmp_path):
     node = helper.make_node("GridSample", ["x", "grid"], ["y"], name="n")
     assert problems(make(tmp_path, node, weights=[grid(np.float32)])) == []
     half = make(tmp_path, node, kind=TensorProto.FLOAT16, weights=[grid(np.float32)])
-    assert problems(half) == ["GridSample n: float16"]
+    assert problems(half) == ["GridSample n: numbers of type float16"]
+
+
+def test_a_maximum_before_its_opset_is_found(tmp_path):
+    node = helper.make_node("ScatterElements", ["x", "at", "x"], ["y"], name="n")
+    at = onnx.numpy_helper.from_array(np.zeros((1, 2, 4, 4), np.int64), "at")
+    assert problems(make(tmp_path, node, weights=[at], opset=18), tensorrt=False) == []
+    found = problems(make(tmp_path, node, weights=[at], opset=17))
+    assert found == ["ScatterElements n: opset 17, there since 18"]

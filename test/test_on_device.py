@@ -7,7 +7,7 @@ import pytest
 from kdmos_ros import on_device as module
 from kdmos_ros.engine import Engine
 from kdmos_ros.errors import ModelError
-from kdmos_ros.features import FeatureFrame
+from kdmos_ros.gpu_check import random_frame as frame
 from kdmos_ros.labels import MOVING
 from kdmos_ros.model import find_model
 from kdmos_ros.on_device import READ_GRAPH, SCATTER_GRAPH
@@ -15,26 +15,6 @@ from kdmos_ros.segmenter import NO_EVIDENCE, gather
 
 # Both ways compute in single precision; sums are only taken in other orders.
 TOLERANCE = 1e-5
-
-
-def frame(spec, n, seed, n_past=1):
-    """Random features; many points a cell near the sensor and few far away, as in a scan."""
-    rng = np.random.default_rng(seed)
-    rings, sectors = spec.grid.n_rho, spec.grid.n_phi
-    ring = np.minimum(rings - 1, rng.exponential(rings / 4, n)).astype(np.int32)
-    cell = ring * sectors + rng.integers(0, sectors, n).astype(np.int32)
-    occupied, slot = np.unique(cell, return_inverse=True)
-    return FeatureFrame(
-        index=np.arange(n),
-        point=rng.normal(size=(n, spec.features.n_point)).astype(np.float32),
-        cell=cell.astype(np.int32),
-        slot=slot.astype(np.int32),
-        z_bin=rng.integers(0, spec.grid.n_z, n).astype(np.int32),
-        occupied=occupied.astype(np.int64),
-        motion=rng.random((spec.grid.n_cells, spec.features.n_motion), np.float32),
-        n_points=n,
-        n_past=n_past,
-    )
 
 
 def on_the_cpu(engine, this):

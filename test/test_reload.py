@@ -18,7 +18,8 @@ class Log:
 
 class Bench:
     def __init__(self):
-        self.parameters = {"model": "a", "provider": "cpu", "precision": "auto", "provider_options": "",
+        self.parameters = {"model": "a", "provider": "cpu", "precision": "auto",
+                           "provider_options": "",
                            "num_threads": 0, "lookahead": 0, "other": 1}  # fmt: skip
         self.loaded, self.used, self.log = [], [], Log()
         self.gate, self.problem = threading.Event(), None
@@ -50,7 +51,8 @@ def test_nothing_changes_unless_asked():
 
 
 @pytest.mark.parametrize(("name", "value"), [("model", "b"), ("provider", "cuda"),
-                                             ("precision", "int8"), ("provider_options", "device=1"),
+                                             ("precision", "int8"),
+                                             ("provider_options", "device=1"),
                                              ("num_threads", 3), ("lookahead", 2)])  # fmt: skip
 def test_change_is_loaded_and_used_once(name, value):
     bench = Bench()
