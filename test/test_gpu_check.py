@@ -9,8 +9,10 @@ import pytest
 from kdmos_ros import cli, gpu_check, on_device
 from kdmos_ros.errors import ModelError
 from kdmos_ros.gpu_check import Comparison, compare, placements, read_profile
+from kdmos_ros.model import find_model
 from kdmos_ros.on_device import STAGES
-from kdmos_ros.providers import PROVIDERS
+from kdmos_ros.providers import PROVIDERS, usable_provider
+from kdmos_ros.segmenter import Segmenter
 
 CPU, CUDA = PROVIDERS["cpu"], PROVIDERS["cuda"]
 
@@ -99,3 +101,16 @@ def test_the_command_lists_operators(tiny_model, capsys):
     told = capsys.readouterr().out
     assert "bev.onnx: CUDA and TensorRT have all" in told
     assert "ScatterElements (opset 18): float, int64" in told
+
+
+@pytest.mark.parametrize("options", ["", "cuda_graphs=on"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_on_the_gpu_that_is_here(precision, options):
+    if usable_provider("cuda") != "cuda":
+        pytest.skip("ONNX Runtime has no CUDA here")
+    folder = find_model()
+    if Segmenter(folder, provider="cuda").fell_back:
+        pytest.skip("CUDA does not start here")
+    for stage in placements(folder, "cuda", precision, 0, options, 120000):
+        assert stage.nodes and not stage.fell_back, stage.stage
+    assert compare(folder, "cuda", precision, 0, options, 120000).good
