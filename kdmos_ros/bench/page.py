@@ -150,10 +150,10 @@ def _machine(results: Results) -> str:
 def _targets(results: Results) -> str:
     words = {True: "yes", False: "**no**", None: ""}
     rows = [
-        [t.what, t.asked, t.found, f"{words[t.met]}{': ' if t.by else ''}{t.by}"]
+        [t.what, t.asked, t.found, f"{words[t.met]}{': ' if t.by else ''}{t.by}", f"`{t.how}`"]
         for t in targets(results)
     ]
-    return _table(("target", "asked for", "measured", "met"), rows)
+    return _table(("target", "asked for", "measured", "met", "by"), rows)
 
 
 def _summary(runs: Sequence[Run]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kdmos_ros.bench.report import Results
 from kdmos_ros.bench.run import Run
 
+_INT8, _PLAIN = ("OpenVINO", "int8"), ("CPU", "fp32")
 _TIMES_AS_FAST = 40
 _NETWORKS = ("encoder", "bev")
 _FLAT = 0.02  # of the memory at first: what it may rise by
@@ -22,6 +24,7 @@ class Target:
     Attributes:
         met: None if it was not measured.
         by: how much is missing, or what else is to be said.
+        how: the command that measures it.
     """
 
     what: str
@@ -29,46 +32,47 @@ class Target:
     found: str
     met: bool | None
     by: str = ""
+    how: str = ""
 
 
 def targets(results: Results) -> list[Target]:
     """All of them, in the order in which they were set."""
-    found: list[Target] = []
-    int8 = _run(results, "OpenVINO", "int8")
-    plain = _run(results, "CPU", "fp32")
-    name = "S, OpenVINO, INT8, all cores"
-    found += [
-        _at_most(f"{name}: median", 50, int8, lambda r: r.latency_ms["p50"], "ms"),
-        _at_most(f"{name}: p99", 75, int8, lambda r: r.latency_ms["p99"], "ms"),
-        _at_most("S, plain ONNX Runtime: median", 80, plain, lambda r: r.latency_ms["p50"], "ms"),
+    found = [
+        *_by("kdmos bench", _inside(results)),
+        *_by("kdmos bench --published", [_times_as_fast(results, _run(results, *_INT8))]),
+        *_by("kdmos bench --ros", _over_dds(results)),
+        *_by("kdmos bench --ros --rate 50", _overload(results)),
+        *_by("kdmos bench --soak 3600", _memory(results)),
+        *_by("kdmos bench --sweep", _growth(results)),
+        *_by("kdmos eval --precision", _accuracy(results.scores)),
     ]
-    medium = _run(results, "OpenVINO", "int8", "kdmos_m")
-    found.append(
-        _at_most("M, OpenVINO, INT8: median", 95, medium, lambda r: r.latency_ms["p50"], "ms")
-    )
-    found.append(_times_as_fast(results, int8))
-    for run in (plain, int8):
-        if run is not None:
-            where = f"{run.provider.removesuffix('ExecutionProvider')}, {run.precision}"
-            what = f"all but the networks ({where}): medians added up"
-            found.append(_at_most(what, 20, run, own_ms, "ms"))
-    found += _over_dds(results)
-    found += _memory(results)
-    found += _growth(results)
-    for run in (plain, int8):
-        if run is not None:
-            where = run.provider.removesuffix("ExecutionProvider")
-            found.append(
-                _at_most(
-                    f"start to first label, warm caches ({where})",
-                    5,
-                    run,
-                    lambda r: r.first_label_s,
-                    "s",
-                )
-            )
-    found += _accuracy(results.scores)
+    for model, name, most in (("kdmos_l", "L", 5), ("kdmos_m", "M", 3)):
+        run = _run(results, "Tensorrt", "fp16", model)
+        line = _at_most(f"{name}, TensorRT, fp16: median", most, run, _median, "ms")
+        found += _by("kdmos bench --provider tensorrt", [line])
     return found
+
+
+def _by(how: str, lines: Iterable[Target]) -> list[Target]:
+    return [dataclasses.replace(line, how=how) for line in lines]
+
+
+def _inside(results: Results) -> Iterator[Target]:
+    int8, plain = _run(results, *_INT8), _run(results, *_PLAIN)
+    medium = _run(results, *_INT8, "kdmos_m")
+    yield _at_most("S, OpenVINO, INT8: median", 50, int8, _median, "ms")
+    yield _at_most("S, OpenVINO, INT8: p99", 75, int8, lambda r: r.latency_ms["p99"], "ms")
+    yield _at_most("S, plain ONNX Runtime: median", 80, plain, _median, "ms")
+    yield _at_most("M, OpenVINO, INT8: median", 95, medium, _median, "ms")
+    for run, where in ((plain, "plain ONNX Runtime"), (int8, "OpenVINO, INT8")):
+        yield _at_most(f"S, {where}: all but the networks", 20, run, own_ms, "ms")
+    for run, where in ((plain, "plain ONNX Runtime"), (int8, "OpenVINO, INT8")):
+        what = f"S, {where}: start to first label, warm caches"
+        yield _at_most(what, 5, run, lambda r: r.first_label_s, "s")
+
+
+def _median(run: Run) -> float:
+    return run.latency_ms["p50"]
 
 
 def own_ms(run: Run) -> float:
@@ -76,10 +80,15 @@ def own_ms(run: Run) -> float:
     return sum(p["p50"] for stage, p in run.stages_ms.items() if stage not in _NETWORKS)
 
 
+def data_of(score: dict[str, Any]) -> str:
+    """What a model was scored on, as typed: kdmos eval DATA."""
+    return str(score["command"]).split()[2]
+
+
 def loss_of(score: dict[str, Any], scores: Sequence[dict[str, Any]]) -> float | None:
     """IoU that a precision or provider costs, against fp32 on ONNX Runtime on the same data."""
     for other in scores:
-        if other["data"] == score["data"] and is_reference(other):
+        if data_of(other) == data_of(score) and is_reference(other):
             if other["iou_moving"] is None or score["iou_moving"] is None:
                 return None
             return float(other["iou_moving"] - score["iou_moving"])
@@ -101,41 +110,48 @@ def _run(results: Results, provider: str, precision: str, model: str = "kdmos_s"
 
 
 def _over_dds(results: Results) -> Iterator[Target]:
+    usual = [row for row in results.over_dds if row["rate_hz"] is None]
+    for row in usual:
+        top = row["latency_ms"]["p50"] - row["stages_ms"]["total"]["p50"]
+        yield _limit(f"{_of(row)}: DDS on top, median", 25, top, "ms")
+    for row in usual:
+        yield _limit(f"{_of(row)}: peak memory of the node", 400, row["peak_memory_mb"], "MB")
+
+
+def _overload(results: Results) -> Iterator[Target]:
     for row in results.over_dds:
-        where = f"{row['provider'].removesuffix('ExecutionProvider')}, {row['precision']}"
-        counts = row["counts"]
         if row["rate_hz"] is None:
-            top = row["latency_ms"]["p50"] - row["stages_ms"]["total"]["p50"]
-            yield _limit(f"DDS on top ({where}): median", 25, top, "ms")
-        else:
-            lost = counts["received"] - counts["labelled"] - sum(counts["dropped"].values())
-            yield Target(
-                f"fed at {row['rate_hz']:g} Hz ({where})",
-                "newest scan labelled at its own pace, latency bounded, drops counted",
-                f"{counts['labelled'] / row['seconds']:.1f} Hz labelled, latency p99"
-                f" {row['latency_ms']['p99']:.0f} ms, {lost} of {counts['received']} clouds"
-                " received not accounted for",
-                lost == 0,
-            )
+            continue
+        counts = row["counts"]
+        lost = counts["received"] - counts["labelled"] - sum(counts["dropped"].values())
+        yield Target(
+            f"{_of(row)}: fed at {row['rate_hz']:g} Hz",
+            "newest scan labelled at its own pace, latency bounded, drops counted",
+            f"{counts['labelled'] / row['seconds']:.1f} Hz labelled, latency p99"
+            f" {row['latency_ms']['p99']:.0f} ms, {lost} of {counts['received']} clouds"
+            " received not accounted for",
+            lost == 0,
+        )
 
 
 def _memory(results: Results) -> Iterator[Target]:
-    for row in results.over_dds:
-        if row["rate_hz"] is None:
-            where = f"{row['provider'].removesuffix('ExecutionProvider')}, {row['precision']}"
-            yield _limit(f"memory of the node ({where}): peak", 400, row["peak_memory_mb"], "MB")
     if not results.soaks:
         yield Target("memory over an hour", "flat", NOT_MEASURED, None)
     for soak in results.soaks:
         s = soak.summary()
         rise = s["last_mb"] - s["first_mb"]
         yield Target(
-            f"memory over {s['minutes']:.0f} minutes ({soak.run['provider']})",
-            "flat, an hour",
-            f"{s['first_mb']:.0f} MB once settled, {s['last_mb']:.0f} MB at the end",
+            f"{_of(soak.run)}: memory over an hour",
+            "flat",
+            f"{s['first_mb']:.0f} MB once settled, {s['last_mb']:.0f} MB at the end,"
+            f" {s['slope_mb_per_h']:+.0f} MB an hour",
             rise <= _FLAT * s["first_mb"],
             "" if s["minutes"] > 59 else f"over {s['minutes']:.0f} minutes only",
         )
+
+
+def _of(row: dict[str, Any]) -> str:
+    return f"{row['model']}, {row['provider'].removesuffix('ExecutionProvider')}"
 
 
 def _growth(results: Results) -> Iterator[Target]:
@@ -161,7 +177,7 @@ def _accuracy(scores: Sequence[dict[str, Any]]) -> Iterator[Target]:
         loss = loss_of(score, scores)
         if "int8" in str(score["command"]).split() and loss is not None:
             where = score["provider"].removesuffix("ExecutionProvider")
-            what = f"INT8 ({where}) costs, moving IoU on {score['data']}"
+            what = f"INT8 ({where}) costs, moving IoU on {data_of(score)}"
             yield _limit(what, 1, 100 * loss, "points", digits=2)
 
 
