@@ -28,8 +28,10 @@ medians and percentiles in milliseconds over the scans after a warm-up of {warm_
 {commands}
 ```
 
-`drive` is what `kdmos bench` simulates where no bag is named: {drive}
-Rows of one provider come from an environment with that build of ONNX Runtime (docs/providers.md).
+`drive` is what `kdmos bench` simulates where no bag is named,
+{drive}
+Each provider's lines were run where that build of ONNX Runtime is installed ([how](providers.md)),
+and `kdmos eval` with `--json FILE`, which the last line collects.
 On a machine that others use, too, repeats differ: compare medians, and distrust a p99.
 """
 _DRIVE = "`kdmos simulate drive --seed 7 --duration 12 --scene street --ego driving`."
