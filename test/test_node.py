@@ -471,6 +471,14 @@ def test_the_queue_may_grow_and_shrink_while_the_node_runs(bench, monkeypatch):
     assert stamps(client.labelled) == [START + i * STEP for i in (0, 5, 6)]
 
 
+def test_the_heap_is_trimmed_while_the_node_runs(bench, monkeypatch):
+    trimmed = []
+    monkeypatch.setattr(node_module, "_TRIM_PERIOD_S", 0.05)
+    monkeypatch.setattr(node_module, "trim_heap", lambda: trimmed.append(1))
+    _, client, _ = bench()
+    client.until(lambda: len(trimmed) > 1, "the heap's trimming")
+
+
 def test_reset_service(bench):
     node, client, segmenter = bench()
     caller = client.node.create_client(Trigger, "/mos_node/reset")

@@ -86,7 +86,7 @@ def _against_floor(runs: Sequence[Run], peaks: Mapping[int, Peaks]) -> Figure:
     axes.set_yscale("log")
     axes.set_xticks(range(len(stages)), stages)
     axes.set_ylabel("milliseconds (median)")
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -18,13 +18,14 @@ from std_srvs.srv import Trigger
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.ros.compat import try_shutdown
 from kdmos_ros.ros.health import diagnostics
-from kdmos_ros.ros.memory import return_free_memory, share_one_heap
+from kdmos_ros.ros.memory import return_free_memory, share_one_heap, trim_heap
 from kdmos_ros.ros.parameters import Parameters
 from kdmos_ros.ros.reload import Reloader
 from kdmos_ros.ros.session import Session
 from kdmos_ros.ros.statistics import Statistics
 
 _WATCH_PERIOD_S = 1.0
+_TRIM_PERIOD_S = 60.0
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -84,6 +85,7 @@ class MosNode(LifecycleNode):
             self.parameters["diagnostics_period"], self._report, clock=steady
         )
         self.create_timer(_WATCH_PERIOD_S, self._watch, clock=steady)
+        self.create_timer(_TRIM_PERIOD_S, trim_heap, clock=steady)
         self.create_service(Trigger, "~/reset", self._on_reset)
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
