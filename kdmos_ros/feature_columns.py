@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise, product
 
-from kdmos_ros.features import VISIBILITY_FEATURE, FeatureSpec
+from kdmos_ros.feature_spec import VISIBILITY_FEATURE, FeatureSpec
 from kdmos_ros.visibility import KNOWN_STATES
 
 

@@ -12,21 +12,19 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.feature_kernels import (
-    FAR,
-    GEOMETRIC_FEATURES,
-    NEAR,
     motion_map,
     occupancy,
     point_columns,
 )
+from kdmos_ros.feature_spec import FeatureSpec, column_codes
 from kdmos_ros.geometry import invert
 from kdmos_ros.grid import PolarGrid, to_level, to_polar
 from kdmos_ros.ground import ground_map, height_above
@@ -41,85 +39,12 @@ from kdmos_ros.range_image import build_range_image
 from kdmos_ros.scan import Scan
 from kdmos_ros.vacated import take_voxels, vacated_share
 from kdmos_ros.visibility import (
-    N_KNOWN_STATES,
     UNKNOWN,
-    VisibilitySpec,
     look_up,
 )
 
 Float32 = npt.NDArray[np.float32]
 Result = TypeVar("Result")
-VISIBILITY_FEATURE = "visibility"
-
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """What the student reads.
-
-    Attributes:
-        point: names out of GEOMETRIC_FEATURES, in order; "visibility" adds two columns a lag.
-        visibility: the scans to compare with.
-        slabs_m: edges of the height slabs of the motion map, metres above the local ground.
-        vacated: whether the motion map also has the share of past voxels that are seen through
-            now, for each slab and lag (see `vacated`).
-        height_residuals: whether it has the height residuals of each lag (see `height_residual`).
-        visibility_map: whether it has the shares of the see-through states.
-    """
-
-    point: tuple[str, ...] = ("d_rho", "d_phi", "d_z", "rho", "height", "visibility")
-    visibility: VisibilitySpec = field(default_factory=VisibilitySpec)
-    slabs_m: tuple[float, ...] = (0.1, 0.4, 1.2, 3.5)
-    vacated: bool = False
-    height_residuals: bool = False
-    visibility_map: bool = True
-
-    def __post_init__(self) -> None:
-        unknown = set(self.point) - set(GEOMETRIC_FEATURES) - {VISIBILITY_FEATURE}
-        if unknown or not self.point or len(set(self.point)) != len(self.point):
-            raise ValueError(f"features: unknown, repeated or no names in {self.point}")
-        if len(self.slabs_m) < 2 or list(self.slabs_m) != sorted(set(self.slabs_m)):
-            raise ValueError(f"features: slabs_m must rise, got {self.slabs_m}")
-
-    @property
-    def n_point(self) -> int:
-        """Columns of the point features."""
-        extra = 2 * self.visibility.n_lags - 1 if VISIBILITY_FEATURE in self.point else 0
-        return len(self.point) + extra
-
-    @property
-    def n_motion(self) -> int:
-        """Channels of the motion map: states, vacated, heights. One of zeros if it has none."""
-        return max(1, self.n_states + self.n_vacated + self.n_heights)
-
-    @property
-    def n_states(self) -> int:
-        """Channels for the shares of the see-through states, by slab, lag and state."""
-        shares = N_KNOWN_STATES * self.visibility.n_lags if self.visibility_map else 0
-        return (len(self.slabs_m) - 1) * shares
-
-    @property
-    def n_vacated(self) -> int:
-        """Channels for vacated space, by lag and slab."""
-        return (len(self.slabs_m) - 1) * len(self.visibility.lags_s) if self.vacated else 0
-
-    @property
-    def n_heights(self) -> int:
-        """Channels for height residuals, by lag: arrived and left, metres."""
-        return N_RESIDUALS * len(self.visibility.lags_s) if self.height_residuals else 0
-
-
-def without_unused(content: dict[str, Any]) -> dict[str, Any]:
-    """Content with features as plain values; without the later options where they are not used.
-
-    So the files and hashes of models without an option are what they were before there was any.
-    """
-    features = content["features"]
-    if not features["visibility"]["future_lags_s"]:
-        del features["visibility"]["future_lags_s"]
-    for name, unused in (("height_residuals", False), ("visibility_map", True)):
-        if features[name] == unused:
-            del features[name]
-    return content
 
 
 def as_later(scan: Scan) -> PastScan:
@@ -175,7 +100,7 @@ class FeatureExtractor:
     ) -> None:
         self.grid = grid
         self.spec = spec
-        self._codes = _column_codes(spec)
+        self._codes = column_codes(spec)
         self._slabs = np.asarray(spec.slabs_m, np.float32)
         self.set_mount(base_T_sensor)
         self._history = ScanHistory(max(spec.visibility.lags_s))
@@ -424,15 +349,3 @@ def _velocity(scan: Scan, last: PastScan | None) -> Float32:
         return np.zeros(3, np.float32)
     came_from = (invert(scan.pose) @ last.pose)[:3, 3]
     return (came_from / ((last.stamp_ns - scan.stamp_ns) * 1e-9)).astype(np.float32)
-
-
-def _column_codes(spec: FeatureSpec) -> npt.NDArray[np.int64]:
-    """(F, 2) int64: the code of each column, and its lag."""
-    codes: list[tuple[int, int]] = []
-    for name in spec.point:
-        if name == VISIBILITY_FEATURE:
-            lags = range(spec.visibility.n_lags)
-            codes += [(NEAR, lag) for lag in lags] + [(FAR, lag) for lag in lags]
-        else:
-            codes.append((GEOMETRIC_FEATURES.index(name), 0))
-    return np.array(codes, np.int64)

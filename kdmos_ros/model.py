@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kdmos_ros.errors import ModelError
-from kdmos_ros.features import FeatureSpec, without_unused
+from kdmos_ros.feature_spec import FeatureSpec, without_unused
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.resources import share_dir

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kdmos_ros.feature_kernels import motion_map
-from kdmos_ros.features import FeatureExtractor, FeatureSpec
+from kdmos_ros.feature_spec import FeatureSpec
+from kdmos_ros.features import FeatureExtractor
 from kdmos_ros.geometry import make_transform
 from kdmos_ros.grid import OUTSIDE, PolarGrid
 from kdmos_ros.scan import Scan

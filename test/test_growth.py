@@ -9,7 +9,7 @@ from kdmos_ros.errors import ModelError
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from kdmos_ros.feature_columns import motion_columns, point_columns  # noqa: E402
-from kdmos_ros.features import FeatureSpec  # noqa: E402
+from kdmos_ros.feature_spec import FeatureSpec  # noqa: E402
 from kdmos_ros.train.config import small_config  # noqa: E402
 from kdmos_ros.train.growth import extended, widened  # noqa: E402
 from kdmos_ros.train.student import Student  # noqa: E402

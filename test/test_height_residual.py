@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from kdmos_ros.features import FeatureExtractor, FeatureSpec, as_later
+from kdmos_ros.feature_spec import FeatureSpec
+from kdmos_ros.features import FeatureExtractor, as_later
 from kdmos_ros.geometry import invert, make_transform
 from kdmos_ros.grid import PolarGrid, to_polar
 from kdmos_ros.model import ModelSpec

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.features import FeatureExtractor, FeatureSpec, as_later
+from kdmos_ros.feature_spec import FeatureSpec
+from kdmos_ros.features import FeatureExtractor, as_later
 from kdmos_ros.geometry import make_transform
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.lookahead import Lookahead

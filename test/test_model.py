@@ -8,7 +8,7 @@ import pytest
 
 from kdmos_ros.engine import Engine
 from kdmos_ros.errors import ModelError
-from kdmos_ros.features import FeatureSpec
+from kdmos_ros.feature_spec import FeatureSpec
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.model import GRAPHS, ModelSpec, find_model, load_spec, save_spec
 from kdmos_ros.visibility import VisibilitySpec

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kdmos_ros.features import FeatureExtractor, FeatureSpec
+from kdmos_ros.feature_spec import FeatureSpec
+from kdmos_ros.features import FeatureExtractor
 from kdmos_ros.geometry import invert, make_transform, transform
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.mount import parse_transform

@@ -17,7 +17,7 @@ from tiny import make_tiny_model  # noqa: E402
 
 from kdmos_ros.cloud_layout import read_layout  # noqa: E402
 from kdmos_ros.errors import KdmosError  # noqa: E402
-from kdmos_ros.features import FeatureSpec  # noqa: E402
+from kdmos_ros.feature_spec import FeatureSpec  # noqa: E402
 from kdmos_ros.io.bag_file import BagFile  # noqa: E402
 from kdmos_ros.io.bags import BagReader  # noqa: E402
 from kdmos_ros.lookahead import Lookahead  # noqa: E402

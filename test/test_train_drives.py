@@ -151,7 +151,7 @@ def test_a_drive_made_anew_is_the_stored_one(tmp_path):
 
 def test_drives_made_anew_keep_logits_and_a_late_start(tmp_path):
     pytest.importorskip("torch", reason="training needs torch")
-    from kdmos_ros.features import FeatureSpec
+    from kdmos_ros.feature_spec import FeatureSpec
     from kdmos_ros.grid import PolarGrid
     from kdmos_ros.train.augment import AugmentRecipe
     from kdmos_ros.train.logits import LogitsFolder
@@ -259,7 +259,7 @@ def test_equal_weights_draw_what_they_always_drew():
 
 def test_a_truncated_scan_names_itself_in_training(kitti, tmp_path):
     pytest.importorskip("torch", reason="training needs torch")
-    from kdmos_ros.features import FeatureSpec
+    from kdmos_ros.feature_spec import FeatureSpec
     from kdmos_ros.grid import PolarGrid
     from kdmos_ros.train.samples import StudentReader
     from kdmos_ros.train.stream import DriveStream, loader

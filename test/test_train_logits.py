@@ -194,7 +194,7 @@ def test_augmented_points_keep_their_labels_and_logits():
 
 def test_the_student_reads_the_logits_of_its_own_points(case, tmp_path):
     pytest.importorskip("torch", reason="training needs torch")
-    from kdmos_ros.features import FeatureSpec
+    from kdmos_ros.feature_spec import FeatureSpec
     from kdmos_ros.grid import PolarGrid
     from kdmos_ros.train.augment import draw
     from kdmos_ros.train.drives import StoredDrive

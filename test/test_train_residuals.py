@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kdmos_ros.features import FeatureExtractor, FeatureSpec
+from kdmos_ros.feature_spec import FeatureSpec
+from kdmos_ros.features import FeatureExtractor
 from kdmos_ros.geometry import from_pose
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.io.samples import LabelledScan

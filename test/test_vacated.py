@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from kdmos_ros.features import FeatureExtractor, FeatureSpec
+from kdmos_ros.feature_spec import FeatureSpec
+from kdmos_ros.features import FeatureExtractor
 from kdmos_ros.geometry import make_transform
 from kdmos_ros.grid import PolarGrid, to_polar
 from kdmos_ros.scan import Scan

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kdmos_ros.features import FeatureSpec
+from kdmos_ros.feature_spec import FeatureSpec
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.model import ModelSpec
 from kdmos_ros.train.recipe import Recipe

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from kdmos_ros.breakdown import RANGE_EDGES_M, labels_of
-from kdmos_ros.features import FeatureSpec
+from kdmos_ros.feature_spec import FeatureSpec
 from kdmos_ros.grid import OUTSIDE, PolarGrid, to_polar
 from kdmos_ros.object_kinds import kind_name
 from kdmos_ros.train.drives import TrainingDrive

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kdmos_ros.errors import ModelError
 from kdmos_ros.feature_columns import motion_columns, point_columns
-from kdmos_ros.features import FeatureSpec
+from kdmos_ros.feature_spec import FeatureSpec
 from kdmos_ros.train.config import StudentConfig
 from kdmos_ros.train.student import Student
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.features import FeatureSpec, without_unused
+from kdmos_ros.feature_spec import FeatureSpec, without_unused
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.train.augment import AugmentRecipe

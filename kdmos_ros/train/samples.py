@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from kdmos_ros.features import FeatureExtractor, FeatureFrame, FeatureSpec, as_later
+from kdmos_ros.feature_spec import FeatureSpec
+from kdmos_ros.features import FeatureExtractor, FeatureFrame, as_later
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.history import PastScan
 from kdmos_ros.train.augment import Step

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from kdmos_ros.features import FeatureSpec
+from kdmos_ros.feature_spec import FeatureSpec
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.labels import MOVING, UNLABELLED
 from kdmos_ros.segmenter import NO_EVIDENCE
