@@ -9,6 +9,8 @@ from typing import Any
 # Of a data set, what is held out where this is learned from.
 _HELD_OUT = {"train": "val", "road-train": "road-val"}
 DEFAULT_SPLITS = ("train",)
+# Seeds of simulated drives to validate on start here, far above any to learn from.
+VALIDATION_SEED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class DataRecipe:
 
     Attributes:
         drives, validation_drives: how many are simulated; the seeds of the two never meet.
+        first_drive: seed of the first one to learn from, so that a later round has new ones.
         scans: scans a drive; each one is a sample, the first ones with a short history. Recorded
             drives are cut to this length, each of their scans in one of the pieces.
         spacing_s: time between two of them, the shortest lag.
@@ -69,6 +72,7 @@ class DataRecipe:
 
     drives: int = 500
     validation_drives: int = 40
+    first_drive: int = 0
     scans: int = 11
     spacing_s: float = 0.2
     dense_start: int = 0
@@ -82,6 +86,8 @@ class DataRecipe:
             raise ValueError("data: scans and spacing_s must be above 0")
         if not 0 <= self.dense_start < self.scans:
             raise ValueError("data: dense_start must be in 0..scans - 1")
+        if not 0 <= self.first_drive <= VALIDATION_SEED - self.drives:
+            raise ValueError(f"data: first_drive + drives must be in 0..{VALIDATION_SEED}")
 
     @staticmethod
     def of(values: dict[str, Any]) -> DataRecipe:

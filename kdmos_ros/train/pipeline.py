@@ -21,7 +21,7 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.model import ModelSpec
 from kdmos_ros.train.card import write_card
 from kdmos_ros.train.checkpoint import CHECKPOINT
-from kdmos_ros.train.data_recipe import SourceRecipe
+from kdmos_ros.train.data_recipe import VALIDATION_SEED, SourceRecipe
 from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.drives import StoredDrive, TrainingDrive, recorded_drives
 from kdmos_ros.train.figures import teacher_figures
@@ -29,7 +29,7 @@ from kdmos_ros.train.fit import fit
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.package import write_model
 from kdmos_ros.train.recipe import Recipe
-from kdmos_ros.train.simulate import VALIDATION_SEED, SimulatedDrive, simulate_drives
+from kdmos_ros.train.simulate import SimulatedDrive, simulate_drives
 from kdmos_ros.train.student import count_macs, count_parameters
 from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits
 from kdmos_ros.train.validate import choose_threshold
@@ -164,9 +164,10 @@ class Run:
         """The drives to learn from, made if they are not there."""
         data = self.recipe.data
         if not data.cache:
-            simulated: list[TrainingDrive] = [SimulatedDrive(data, i) for i in range(data.drives)]
+            seeds = range(data.first_drive, data.first_drive + data.drives)
+            simulated: list[TrainingDrive] = [SimulatedDrive(data, seed) for seed in seeds]
         else:
-            simulated = self._simulated("drives", data.drives, 0)
+            simulated = self._simulated("drives", data.drives, data.first_drive)
         return simulated + self._recorded(data.sources)
 
     def validation_drives(self) -> list[TrainingDrive]:

@@ -16,9 +16,6 @@ from kdmos_ros.sim.sensors import find_sensor
 from kdmos_ros.train.data_recipe import DataRecipe
 from kdmos_ros.train.drive_file import LabelledDrive, save_drive
 
-# Validation seeds start here, far above any training seed.
-VALIDATION_SEED = 1_000_000
-
 
 @dataclass(frozen=True)
 class SimulatedDrive:
