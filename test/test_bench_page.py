@@ -16,7 +16,7 @@ from kdmos_ros.bench.run import Run
 from kdmos_ros.bench.soak import Sample, Soak
 from kdmos_ros.bench.sweep import Cost as Point
 from kdmos_ros.bench.sweep import Sweep
-from kdmos_ros.bench.targets import NOT_MEASURED, targets
+from kdmos_ros.bench.targets import NOT_MEASURED, loss_of, targets
 from kdmos_ros.cli import main
 
 
@@ -44,10 +44,10 @@ def over_dds(rate_hz=None, dropped=0, **more):
     }  # fmt: skip
 
 
-def score(provider, precision, iou):
+def score(provider, precision, iou, **more):
     return {
         "iou_moving": iou, "provider": f"{provider}ExecutionProvider", "data": "bag",
-        "command": f"kdmos eval bag --precision {precision}",
+        "command": f"kdmos eval bag --precision {precision}", "model": "kdmos_s", **more,
     }  # fmt: skip
 
 
@@ -170,6 +170,36 @@ def test_what_was_not_measured_is_not_met():
     assert {t.found for t in targets(empty)} == {NOT_MEASURED}
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": "kdmos_m"},
+        {"lookahead": 3},
+        {"command": "kdmos eval other_bag"},
+        {"command": "kdmos eval --model x bag", "data": "other_bag"},
+        {"command": "kdmos eval bag --precision=fp16"},
+    ],
+)
+def test_what_a_precision_costs_is_told_by_nothing_else(other):
+    """Neither another model nor other data, delay or precision is what it is compared with."""
+    cheap = score("OpenVINO", "int8", 0.945, command="kdmos eval bag --precision=int8")
+    assert loss_of(cheap, [score("CPU", "fp32", 0.5, **other), cheap]) is None
+    same = score("CPU", "fp32", 0.95, command="kdmos eval --precision fp32 bag", data="bag")
+    assert loss_of(cheap, [score("CPU", "fp32", 0.5, **other), same]) == pytest.approx(0.005)
+    results = full()
+    results.scores = [same, cheap]
+    assert found(results, "INT8 (OpenVINO) costs") is True
+
+
+def test_what_a_file_has_taken_over_is_taken_over_with_it(tmp_path):
+    first, path = full(), tmp_path / "all.json"
+    path.write_text(first.to_json())
+    second = Results("kdmos bench y", describe())
+    second.add_file(path)
+    assert (second.sweeps, second.soaks) == (first.sweeps, first.soaks)
+    assert (second.published, second.scores) == (first.published, first.scores)
+
+
 def test_a_single_thread_or_another_model_is_not_the_target():
     results = full()
     results.runs = [run(threads=1), run(model="kdmos_l"), run(precision="fp32")]
@@ -179,7 +209,8 @@ def test_a_single_thread_or_another_model_is_not_the_target():
 def test_the_page_of_files(tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     results, command = full(), ["bench", "--collect", "--report", str(tmp_path / "page.md")]
-    files = [json.loads(results.to_json())]
+    alone = dataclasses.replace(results, sweeps=[], soaks=[], scores=[])
+    files = [json.loads(alone.to_json())]
     files += [s.to_json(results.machine, f"kdmos bench --sweep {s.kind}") for s in results.sweeps]
     files += [s.to_json(results.machine, "kdmos bench --soak 3600") for s in results.soaks]
     files += results.scores

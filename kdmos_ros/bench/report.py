@@ -90,6 +90,15 @@ class Results:
         if "soak" in content:
             self.soaks.append(soak_from_json(content))
             return
+        # What such a run had itself taken over stands in its file, each as in a file of its own.
+        self.sweeps += [
+            sweep_from_json({**sweep, "sweep": sweep["kind"]})
+            for sweep in content.get("sweeps", [])
+        ]
+        self.soaks += [soak_from_json({"soak": soak}) for soak in content.get("soaks", [])]
+        self.scores += content.get("scores", [])
+        if content.get("published"):
+            self.published = published_from_json(content)
         runs = [_run(values) for values in content["runs"]]
         self.add_peaks({int(n): Peaks(**values) for n, values in content["peaks"].items()})
         self.over_dds += content["over_dds"]

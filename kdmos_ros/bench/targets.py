@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kdmos_ros.bench.report import Results
 from kdmos_ros.bench.run import Run
+from kdmos_ros.bench.sweep import slope
 
 _INT8, _PLAIN = ("OpenVINO", "int8"), ("CPU", "fp32")
 _TIMES_AS_FAST = 40
@@ -81,14 +83,18 @@ def own_ms(run: Run) -> float:
 
 
 def data_of(score: dict[str, Any]) -> str:
-    """What a model was scored on, as typed: kdmos eval DATA."""
-    return str(score["command"]).split()[2]
+    """What a model was scored on, as typed: kdmos eval DATA; its name if options come first."""
+    word = shlex.split(score["command"])[2]
+    return str(score["data"]) if word.startswith("-") else word
 
 
 def loss_of(score: dict[str, Any], scores: Sequence[dict[str, Any]]) -> float | None:
-    """IoU that a precision or provider costs, against fp32 on ONNX Runtime on the same data."""
+    """IoU that a precision or provider costs, against fp32 on ONNX Runtime.
+
+    Of the same model, on the same data and as late; None if that was not scored.
+    """
     for other in scores:
-        if data_of(other) == data_of(score) and is_reference(other):
+        if _subject(other) == _subject(score) and is_reference(other):
             if other["iou_moving"] is None or score["iou_moving"] is None:
                 return None
             return float(other["iou_moving"] - score["iou_moving"])
@@ -97,8 +103,16 @@ def loss_of(score: dict[str, Any], scores: Sequence[dict[str, Any]]) -> float | 
 
 def is_reference(score: dict[str, Any]) -> bool:
     """Whether it is fp32 on ONNX Runtime's own kernels."""
-    words = str(score["command"]).split()
-    return score["provider"] == "CPUExecutionProvider" and not {"int8", "fp16"} & set(words)
+    return score["provider"] == "CPUExecutionProvider" and not _values(score) & {"int8", "fp16"}
+
+
+def _subject(score: dict[str, Any]) -> tuple[object, ...]:
+    return data_of(score), score.get("model"), score.get("lookahead", 0)
+
+
+def _values(score: dict[str, Any]) -> set[str]:
+    """The words of the command, and what stands behind "="."""
+    return {word.rpartition("=")[2] for word in shlex.split(score["command"])}
 
 
 def _run(results: Results, provider: str, precision: str, model: str = "kdmos_s") -> Run | None:
@@ -160,14 +174,12 @@ def _growth(results: Results) -> Iterator[Target]:
             scans = ", ".join(str(c.past_scans) for c in sweep.costs)
             yield _limit(f"cost with {scans} past scans differs by", 20, 100 * sweep.spread, "%")
         else:
-            from kdmos_ros.bench.sweep import slope
-
-            rise, fit = slope(sweep.costs)
+            _, fit = slope(sweep.costs)
             ends = f"{sweep.costs[0].points:,} to {sweep.costs[-1].points:,}"
             yield Target(
                 f"cost by points, {ends}",
                 "linear",
-                f"{rise:.3f} microseconds a point, R squared {fit:.3f}",
+                sweep.verdict(),
                 fit > 0.98,
             )
 
@@ -175,7 +187,7 @@ def _growth(results: Results) -> Iterator[Target]:
 def _accuracy(scores: Sequence[dict[str, Any]]) -> Iterator[Target]:
     for score in scores:
         loss = loss_of(score, scores)
-        if "int8" in str(score["command"]).split() and loss is not None:
+        if "int8" in _values(score) and loss is not None:
             where = score["provider"].removesuffix("ExecutionProvider")
             what = f"INT8 ({where}) costs, moving IoU on {data_of(score)}"
             yield _limit(what, 1, 100 * loss, "points", digits=2)
