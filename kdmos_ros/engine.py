@@ -77,10 +77,13 @@ class Engine:
         if used == "cpu" and provider in _ON_GPU:
             settings = ProviderSettings()
         self._load(folder, used, num_threads, precision, settings)
-        if used != "cpu" and self.provider == PROVIDERS["cpu"]:
-            # It did not start, for want of a driver say: take what is best on the CPU.
-            settings = ProviderSettings()
-            self._load(folder, "cpu", num_threads, precision, settings)
+        if self.provider != PROVIDERS[used]:
+            # It did not start, for want of a driver say: take what is best on the one that did,
+            # the CPU or, for TensorRT, CUDA.
+            (started,) = (key for key, name in PROVIDERS.items() if name == self.provider)
+            if started not in ON_GPU:
+                settings = ProviderSettings()
+            self._load(folder, started, num_threads, precision, settings)
         self.fell_back = provider != AUTO and self.provider != PROVIDERS[provider]
         self._check(folder)
         self.on_device: OnDevice | None = None

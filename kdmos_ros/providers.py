@@ -112,7 +112,8 @@ def make_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if profile is not None:
         options.enable_profiling = True
-        options.profile_file_prefix = str(profile)
+        # Of its own: names end in the time, and sessions made at the same time share one.
+        options.profile_file_prefix = f"{profile}-{path.stem}"
     chain: list[Any] = [PROVIDERS["cpu"]]
     if provider == "tensorrt" and PROVIDERS["cuda"] in ort.get_available_providers():
         # For what TensorRT leaves out.

@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 
 from kdmos_ros import providers
+from kdmos_ros.engine import Engine
 from kdmos_ros.errors import ModelError
 from kdmos_ros.model import ModelSpec
 from kdmos_ros.provider_settings import ProviderSettings, parse_settings
@@ -120,6 +121,48 @@ def test_threads_are_as_asked_and_do_not_spin(monkeypatch, tiny_model, asked, th
     assert options.intra_op_num_threads == (threads or 5), "not all the cores it may use"
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     assert chain == [PROVIDERS["cpu"]]
+
+
+def test_each_graph_has_a_profile_of_its_own(monkeypatch, tiny_model, tmp_path):
+    seen = []
+
+    def session(path, options, providers):
+        seen.append(options.profile_file_prefix)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    for file in FILES:
+        providers.make_session(tiny_model / file, "cpu", "fp32", 1, None, tmp_path / "ort")
+    assert len(set(seen)) == 2 and all(name.startswith(str(tmp_path / "ort")) for name in seen)
+
+
+@pytest.mark.parametrize(
+    ("asked", "got"), [("tensorrt", "cuda"), ("tensorrt", "cpu"), ("cuda", "cpu")]
+)
+def test_what_starts_instead_is_given_its_own_precision(monkeypatch, tiny_model, asked, got):
+    """TensorRT's fp16 is made of the graph in fp32, which CUDA would run as it is."""
+    loaded = []
+
+    class Session:
+        def __init__(self, real):
+            self._real = real
+
+        def __getattr__(self, name):
+            return getattr(self._real, name)
+
+        def get_providers(self):
+            return [PROVIDERS[got], PROVIDERS["cpu"]]
+
+    def session(path, provider, precision, *rest):
+        loaded.append((provider, precision))
+        return Session(make_session(path, "cpu", precision, 1))
+
+    make_session = providers.make_session
+    names = list(PROVIDERS.values())
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr("kdmos_ros.engine.make_session", session)
+    engine = Engine(tiny_model, asked, 1, options="binding=off")
+    assert engine.fell_back and engine.provider == PROVIDERS[got]
+    assert engine.precision == "fp32" and loaded[-1] == (got, "fp32")
 
 
 def test_tensorrt_leaves_the_rest_to_cuda(monkeypatch, tiny_model, tmp_path):
