@@ -90,12 +90,22 @@ def test_the_command_plays_the_drive_again_and_again(tiny_model, tmp_path, capsy
         ["--rate", "50"],
         ["--ros", "--rate", "0"],
         ["--soak", "-1"],
+        ["--soak", "0"],
+        ["--soak", "nan"],
+        ["--soak", "inf"],
+        ["--ros", "--rate", "inf"],
+        ["--soak", "1", "--plot", "a.bmp2"],
+        ["--soak", "1", "--plot", "a"],
+        ["--soak", "1", "--json", "/dev/null/a.json"],
         ["--soak", "1", "--model", "a", "--model", "b"],
         ["--soak", "1", "--report", "a.md"],
         ["--soak", "1", "--sweep", "points"],
         ["--collect", "--report", "a.md"],
     ],
 )
-def test_wrong_usage_is_one_line(capsys, arguments):
+def test_wrong_usage_is_one_line_before_any_work(capsys, arguments, monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    for work in ("bench.simulate", "_bench_modes.simulate"):
+        monkeypatch.setattr(f"kdmos_ros.commands.{work}", None)
     assert main(["bench", *arguments]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -8,12 +8,12 @@ from pathlib import Path
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from kdmos_ros.bench.figures import save
 from kdmos_ros.bench.machine import Peaks
 from kdmos_ros.bench.report import PERCENTILES, Results, floors, title
 from kdmos_ros.bench.run import Run
 from kdmos_ros.bench.soak import plot as plot_soaks
 from kdmos_ros.bench.sweep import plot as plot_sweep
-from kdmos_ros.io.atomic import new_file
 
 _TARGET_MS = (50.0, 100.0)  # 20 Hz and 10 Hz
 
@@ -29,8 +29,8 @@ def draw(results: Results, folder: Path, name: str) -> dict[str, Path]:
         return paths.setdefault(kind, folder / f"{name}_{kind}.png")
 
     if results.runs:
-        _save(_stacked(results.runs), path("stages"))
-        _save(_against_floor(results.runs, results.peaks), path("floor"))
+        save(_stacked(results.runs), path("stages"))
+        save(_against_floor(results.runs, results.peaks), path("floor"))
     for sweep in results.sweeps:
         plot_sweep(sweep, path(sweep.kind))
     if results.soaks:
@@ -89,8 +89,3 @@ def _against_floor(runs: Sequence[Run], peaks: Mapping[int, Peaks]) -> Figure:
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with new_file(path) as part:
-        figure.savefig(part, dpi=110, bbox_inches="tight")

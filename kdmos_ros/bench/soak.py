@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kdmos_ros.io.atomic import new_file
+from kdmos_ros.bench.figures import save
 
 # What comes before fills caches and buffers.
 SETTLED_S = 60.0
@@ -151,6 +151,7 @@ def plot(soaks: Sequence[Soak], path: Path) -> None:
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
+        KdmosError: the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -169,5 +170,4 @@ def plot(soaks: Sequence[Soak], path: Path) -> None:
     axes.set_xlim(left=0)
     axes.legend(frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
-    with new_file(path) as part:
-        figure.savefig(part, dpi=110, bbox_inches="tight")
+    save(figure, path)

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.errors import KdmosError
+from kdmos_ros.bench.figures import save
 from kdmos_ros.features import FeatureExtractor
 from kdmos_ros.geometry import make_transform
 from kdmos_ros.history import lag_tolerance_s
-from kdmos_ros.io.atomic import new_file
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmenter import Segmenter
 
@@ -175,11 +174,11 @@ def from_json(content: Mapping[str, Any]) -> Sweep:
 
 
 def plot(sweep: Sweep, path: Path) -> None:
-    """Draw the costs; the suffix of the path chooses the format.
+    """Draw the costs.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
-        KdmosError: the format is unknown, or the file cannot be written.
+        KdmosError: the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -196,8 +195,4 @@ def plot(sweep: Sweep, path: Path) -> None:
     axes.set_xlim(left=0)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    with new_file(path) as part:
-        try:
-            figure.savefig(part, dpi=110, bbox_inches="tight")
-        except ValueError as error:
-            raise KdmosError(f"cannot draw {path}: {error}") from error
+    save(figure, path)

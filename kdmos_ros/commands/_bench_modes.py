@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +20,35 @@ _SIMULATED_S = 12.0
 def run_sweep(args: argparse.Namespace) -> int:
     """`--sweep`; returns the exit status."""
     from kdmos_ros.bench import sweep
+    from kdmos_ros.bench.figures import check_picture
     from kdmos_ros.segmenter import Segmenter
 
     if args.bag or args.ros or args.report or args.soak or not _single(args):
         raise KdmosError("--sweep is for one model on synthetic scans, with --json and --plot")
+    if args.plot:
+        check_picture(args.plot)
     model, provider, precision, threads = _choices(args)
-    segmenter = Segmenter(
-        model,
-        provider=provider,
-        precision=precision,
-        num_threads=threads or len(os.sched_getaffinity(0)),
-    )
-    segmenter.warm_up()
-    if args.sweep == "points":
-        costs = sweep.sweep_points(segmenter)
-    else:
-        costs = sweep.sweep_history(segmenter, threads or len(os.sched_getaffinity(0)))
-    run = {
-        "model": segmenter.model_name,
-        "provider": segmenter.provider,
-        "precision": segmenter.precision,
-        "threads": threads,
-    }
-    result = sweep.Sweep(args.sweep, costs, run)
-    print(result.to_text(), flush=True)
-    _write_json(args, result)
+    with _json_file(args) as write:
+        segmenter = Segmenter(
+            model,
+            provider=provider,
+            precision=precision,
+            num_threads=threads or len(os.sched_getaffinity(0)),
+        )
+        segmenter.warm_up()
+        if args.sweep == "points":
+            costs = sweep.sweep_points(segmenter)
+        else:
+            costs = sweep.sweep_history(segmenter, threads or len(os.sched_getaffinity(0)))
+        run = {
+            "model": segmenter.model_name,
+            "provider": segmenter.provider,
+            "precision": segmenter.precision,
+            "threads": threads,
+        }
+        result = sweep.Sweep(args.sweep, costs, run)
+        print(result.to_text(), flush=True)
+        write(result)
     if args.plot:
         sweep.plot(result, args.plot)
     return 0
@@ -51,14 +57,15 @@ def run_sweep(args: argparse.Namespace) -> int:
 def run_soak(args: argparse.Namespace) -> int:
     """`--soak`; returns the exit status."""
     from kdmos_ros.bench import soak
+    from kdmos_ros.bench.figures import check_picture
     from kdmos_ros.bench.run import Case
 
     if args.report or args.limit or not _single(args):
         raise KdmosError("--soak is for one model at one rate, with --json and --plot")
     if args.plot:
-        import matplotlib.figure  # noqa: F401  # now, not after hours: it may be missing
+        check_picture(args.plot)
     model, provider, precision, threads = _choices(args)
-    with tempfile.TemporaryDirectory(prefix="kdmos_bench_") as scratch:
+    with _json_file(args) as write, tempfile.TemporaryDirectory(prefix="kdmos_bench_") as scratch:
         path = args.bag or simulate(Path(scratch) / "drive")
         open_bag(path, args).close()  # what is wrong with it is said at once
         isolate_ros()
@@ -66,8 +73,8 @@ def run_soak(args: argparse.Namespace) -> int:
 
         case = Case(path, bag_options(args), model, provider, precision, threads)
         result = run(case, args.soak, args.rate[0] if args.rate else None)
-    print(result.to_text(), flush=True)
-    _write_json(args, result)
+        print(result.to_text(), flush=True)
+        write(result)
     if args.plot:
         soak.plot([result], args.plot)
     return 0
@@ -79,9 +86,10 @@ def run_published(args: argparse.Namespace) -> int:
 
     if args.bag or args.model or args.ros or args.report or args.plot or not _single(args):
         raise KdmosError("--published is for a network of its own, with --threads and --json")
-    result = time_network(args.threads[0] if args.threads else 0)
-    print(result.to_text(), flush=True)
-    _write_json(args, result)
+    with _json_file(args) as write:
+        result = time_network(args.threads[0] if args.threads else 0)
+        print(result.to_text(), flush=True)
+        write(result)
     return 0
 
 
@@ -121,12 +129,18 @@ def _choices(args: argparse.Namespace) -> tuple[Path, str, str, int]:
     return model_folder(model), provider or "auto", precision or "auto", threads or 0
 
 
-def _write_json(args: argparse.Namespace, result: Any) -> None:
+@contextmanager
+def _json_file(args: argparse.Namespace) -> Iterator[Callable[[Any], None]]:
+    """What writes a result to --json. That it cannot be written there is said at once."""
     if not args.json:
+        yield lambda result: None
         return
     from kdmos_ros.bench import machine
     from kdmos_ros.io.atomic import new_file
 
-    figures = result.to_json(machine.describe(), shown_command(args.words, {}))
-    with new_file(args.json) as part:
+    def write(result: Any) -> None:
+        figures = result.to_json(machine.describe(), shown_command(args.words, {}))
         part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+    with new_file(args.json) as part:
+        yield write

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -165,8 +166,9 @@ def _check(args: argparse.Namespace) -> None:
         raise KdmosError("--plot needs --sweep or --soak; --report has plots of its own")
     if args.rate and not (args.ros or args.soak):
         raise KdmosError("--rate needs --ros or --soak")
-    if any(not rate > 0 for rate in args.rate or []) or (args.soak or 1) <= 0:
-        raise KdmosError("--rate and --soak must be above 0")
+    asked = [*(args.rate or []), *([] if args.soak is None else [args.soak])]
+    if not all(0 < value < math.inf for value in asked):
+        raise KdmosError("--rate and --soak must be above 0 and finite")
     if args.collect and not (args.report and args.also):
         raise KdmosError("--collect needs --report and --also")
 
