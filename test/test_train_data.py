@@ -1,5 +1,7 @@
 """Drives on disk and their augmentation: labels stay with their points, the world stays true."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,21 @@ def test_a_drive_survives_the_disk(drive, tmp_path):
         again.scans[1].scan.intensity, drive.scans[1].scan.intensity, atol=0.002
     )
     assert list(tmp_path.iterdir()) == [tmp_path / "d.npz"], "no half-written file is left"
+
+
+def test_a_drive_that_is_being_written_is_not_taken_for_one(drive, tmp_path, monkeypatch):
+    """A process that is killed leaves it behind, in the folder that is read again later."""
+    found = []
+
+    def fills_the_disk(path, **content):
+        Path(path).write_bytes(b"half")
+        found.extend(tmp_path.glob("drive_*.npz"))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fills_the_disk)
+    with pytest.raises(KdmosError, match=r"drive_0000001\.npz: No space left on device"):
+        save_drive(drive, tmp_path / "drive_0000001.npz")
+    assert not found and not list(tmp_path.iterdir())
 
 
 def test_too_far_becomes_no_return(drive, tmp_path):

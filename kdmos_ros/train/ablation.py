@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import shlex
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.figures import student_figures
 from kdmos_ros.train.overrides import as_settings
 from kdmos_ros.train.pipeline import Run
+from kdmos_ros.train.processes import in_processes
 from kdmos_ros.train.recipe import load_recipe
 from kdmos_ros.train.student import count_macs, count_parameters
 from kdmos_ros.train.weights import load_student, progress_of
@@ -124,16 +123,13 @@ def run_plan(plan: Plan, work: Path, jobs: int = 1) -> None:
     for stage in ("simulate", "teacher", "logits"):
         Run(load_recipe(plan.recipe), "", work, None).run(stage)
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    # Spawned, not forked: a fork copies the locks of libraries that run threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        waiting = [
-            pool.submit(train_and_score, plan, row, seed, work, threads)
-            for row, seed in plan.students()
-        ]
-        for done in as_completed(waiting):
-            name, iou = done.result()
-            print(f"{name}: moving IoU {iou:.3f}", flush=True)
+    tasks = [(plan, row, seed, work, threads) for row, seed in plan.students()]
+    in_processes(train_and_score, tasks, jobs, "students", _tell)
+
+
+def _tell(scored: tuple[str, float]) -> None:
+    name, iou = scored
+    print(f"{name}: moving IoU {iou:.3f}", flush=True)
 
 
 def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -> tuple[str, float]:

@@ -6,7 +6,6 @@ noise), because a drive is read more often than it is made.
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.io.atomic import new_file
 from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.scan import Scan
 
@@ -35,27 +35,30 @@ class LabelledDrive:
 
 
 def save_drive(drive: LabelledDrive, path: Path) -> None:
-    """Write a drive; the file appears whole or not at all."""
+    """Write a drive; the file appears whole or not at all.
+
+    Raises:
+        KdmosError: it cannot be written.
+    """
     scans = drive.scans
     speeds = [s.speed for s in scans if s.speed is not None]
     known = {}
     if len(speeds) == len(scans):
         known["speed"] = _concatenate([_speed_steps(s) for s in speeds], (0,), np.uint8)
-    temporary = path.with_suffix(f".{os.getpid()}.part.npz")
-    np.savez(
-        temporary,
-        points=_concatenate([_to_steps(s.scan.points) for s in scans], (0, 3), np.int16),
-        labels=_concatenate([s.labels for s in scans], (0,), np.uint8),
-        kind=_concatenate([s.kind for s in scans], (0,), np.uint8),
-        intensity=_concatenate([_to_bytes(s.scan) for s in scans], (0,), np.uint8),
-        count=np.array([len(s.labels) for s in scans], np.int64),
-        stamp_ns=np.array([s.scan.stamp_ns for s in scans], np.int64),
-        pose=np.array([s.scan.pose for s in scans], np.float64).reshape(-1, 4, 4),
-        base_T_sensor=drive.base_T_sensor,
-        sensor=np.array(drive.sensor),
-        **known,
-    )
-    os.replace(temporary, path)
+    with new_file(path) as temporary:
+        np.savez(
+            temporary,
+            points=_concatenate([_to_steps(s.scan.points) for s in scans], (0, 3), np.int16),
+            labels=_concatenate([s.labels for s in scans], (0,), np.uint8),
+            kind=_concatenate([s.kind for s in scans], (0,), np.uint8),
+            intensity=_concatenate([_to_bytes(s.scan) for s in scans], (0,), np.uint8),
+            count=np.array([len(s.labels) for s in scans], np.int64),
+            stamp_ns=np.array([s.scan.stamp_ns for s in scans], np.int64),
+            pose=np.array([s.scan.pose for s in scans], np.float64).reshape(-1, 4, 4),
+            base_T_sensor=drive.base_T_sensor,
+            sensor=np.array(drive.sensor),
+            **known,
+        )
 
 
 def load_drive(path: Path) -> LabelledDrive:

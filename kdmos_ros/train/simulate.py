@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from kdmos_ros.sim import make_drive
 from kdmos_ros.sim.sensors import find_sensor
 from kdmos_ros.train.data_recipe import DataRecipe
 from kdmos_ros.train.drive_file import LabelledDrive, save_drive
+from kdmos_ros.train.processes import in_processes
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,22 @@ class SimulatedDrive:
 
 
 def simulate_drives(data: DataRecipe, folder: Path, n: int, first_seed: int) -> list[Path]:
-    """Make the drives that are not there yet; returns the paths of all n, by seed."""
+    """Make the drives that are not there yet; returns the paths of all n, by seed.
+
+    Raises:
+        KdmosError: a process died; the drives made so far are kept.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"drive_{first_seed + i:07d}.npz" for i in range(n)]
     tasks = [(data, path, first_seed + i) for i, path in enumerate(paths) if not path.exists()]
     if not tasks:
         return paths
-    # Spawned, not forked: a fork copies the locks of libraries that run threads.
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        for _ in tqdm(pool.imap_unordered(_simulate, tasks), total=len(tasks), desc="simulate"):
-            pass
+    with tqdm(total=len(tasks), desc="simulate") as bar:
+        in_processes(_simulate, tasks, os.cpu_count() or 1, "drives", lambda _: bar.update())
     return paths
 
 
-def _simulate(task: tuple[DataRecipe, Path, int]) -> None:
-    data, path, seed = task
+def _simulate(data: DataRecipe, path: Path, seed: int) -> None:
     save_drive(simulate_drive(data, seed), path)
 
 
