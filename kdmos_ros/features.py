@@ -121,12 +121,14 @@ class FeatureExtractor:
         scan: Scan,
         timings_ms: dict[str, float] | None = None,
         later: Sequence[PastScan] = (),
+        view: PastScan | None = None,
     ) -> FeatureFrame:
         """Features of the newest scan against the past ones; then it becomes one of them.
 
         Args:
             timings_ms: gets the stages residual and features, milliseconds.
             later: scans after it, as far as they are known.
+            view: what `as_later` has made of this scan, to save making its range image again.
 
         Raises:
             ValueError: the stamp is not newer than the last one.
@@ -134,7 +136,7 @@ class FeatureExtractor:
         self._history.check(scan.stamp_ns)
         start = time.perf_counter()
         points = np.ascontiguousarray(scan.points, dtype=np.float32)
-        image = self._beside(lambda: build_range_image(points))
+        image = self._beside(lambda: view.image if view else build_range_image(points))
         placed = self._beside(lambda: self._place(points))
         pasts = self._pasts(scan.stamp_ns)
         others = pasts + self._leads(scan.stamp_ns, later)

@@ -29,7 +29,9 @@ class Segments(Protocol[Answer]):
     @property
     def spec(self) -> ModelSpec: ...
 
-    def push(self, scan: Scan, later: Sequence[PastScan] = ()) -> Answer: ...
+    def push(
+        self, scan: Scan, later: Sequence[PastScan] = (), view: PastScan | None = None
+    ) -> Answer: ...
 
     def reset(self) -> None: ...
 
@@ -104,7 +106,8 @@ class Lookahead(Generic[Answer]):
     def _answer(self) -> Answer:
         oldest = self._waiting.popleft()
         self._apply(oldest.mount)
-        return self._segmenter.push(oldest.scan, [waiting.view for waiting in self._waiting])
+        later = [waiting.view for waiting in self._waiting]
+        return self._segmenter.push(oldest.scan, later, oldest.view)
 
     def _apply(self, mount: npt.NDArray[np.float64] | None) -> None:
         if mount is not None and mount is not self._applied:

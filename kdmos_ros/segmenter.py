@@ -19,7 +19,7 @@ from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.model import ModelSpec, find_model
 from kdmos_ros.scan import Scan
 
-# The logit of MOVING in a scan without any earlier one to compare with: what can move may move or
+# The logit of MOVING in a scan without any other one to compare with: what can move may move or
 # not, and nothing tells which.
 NO_EVIDENCE = -np.inf
 STAGES = ("residual", "features", "encoder", "scatter", "bev", "gather")
@@ -131,21 +131,27 @@ class Segmenter:
             self.push(Scan(points, None, stamp, np.eye(4)))
         self.reset()
 
-    def push(self, scan: Scan, later: Sequence[PastScan] = ()) -> Segmentation:
+    def push(
+        self, scan: Scan, later: Sequence[PastScan] = (), view: PastScan | None = None
+    ) -> Segmentation:
         """Label the newest scan.
 
         Args:
             later: scans after it, as far as they are known; see `features.as_later`.
+            view: what that has made of this scan, if it has.
 
         Raises:
             ValueError: its stamp is not newer than the last one's (reset first).
         """
-        return self.answer(self.ask(scan, later))
+        return self.answer(self.ask(scan, later, view))
 
-    def ask(self, scan: Scan, later: Sequence[PastScan] = ()) -> Question:
+    def ask(
+        self, scan: Scan, later: Sequence[PastScan] = (), view: PastScan | None = None
+    ) -> Question:
         """The first half of `push`, which must see the scans in their order: the features."""
         timings: dict[str, float] = {}
-        return Question(self._extractor.push(scan, timings, later), scan.stamp_ns, timings)
+        frame = self._extractor.push(scan, timings, later, view)
+        return Question(frame, scan.stamp_ns, timings)
 
     def answer(self, question: Question) -> Segmentation:
         """The second half of `push`: the networks. May be another segmenter of the same model."""

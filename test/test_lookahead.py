@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from kdmos_ros import features
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.feature_spec import FeatureSpec
 from kdmos_ros.features import FeatureExtractor, as_later
@@ -14,6 +15,7 @@ from kdmos_ros.grid import PolarGrid
 from kdmos_ros.lookahead import Lookahead
 from kdmos_ros.model import ModelSpec, load_spec
 from kdmos_ros.promises import Promised
+from kdmos_ros.range_image import build_range_image
 from kdmos_ros.resources import share_dir
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmenter import Segmenter
@@ -128,6 +130,21 @@ def test_each_scan_is_answered_from_those_after_it(model):
             np.testing.assert_array_equal(answer.labels, expected.labels)
 
 
+def test_each_scan_is_made_a_range_image_once(model, monkeypatch):
+    made = []
+
+    def spy(points):
+        made.append(len(points))
+        return build_range_image(points)
+
+    monkeypatch.setattr(features, "build_range_image", spy)
+    scans, waiting = stream(5), Lookahead(Segmenter(model, num_threads=1), 2)
+    for each in scans:
+        waiting.push(each)
+    waiting.flush()
+    assert made == [len(each.points) for each in scans]
+
+
 def test_the_delay_changes_the_answer(model):
     """Else the tests here would compare nothing."""
     scans = stream(3)
@@ -202,10 +219,10 @@ def test_promises_are_kept_in_order(model):
 class Fails(Segmenter):
     """Breaks on one scan."""
 
-    def push(self, scan, later=()):
+    def push(self, scan, later=(), view=None):
         if scan.stamp_ns == 2 * STEP_NS:
             raise RuntimeError("out of memory")
-        return super().push(scan, later)
+        return super().push(scan, later, view)
 
 
 def test_an_error_breaks_the_promises_of_all_that_wait(model):

@@ -133,8 +133,10 @@ class _Features:
     def spec(self) -> ModelSpec:
         return self._segmenter.spec
 
-    def push(self, scan: Scan, later: Sequence[PastScan] = ()) -> Question:
-        return self._segmenter.ask(scan, later)
+    def push(
+        self, scan: Scan, later: Sequence[PastScan] = (), view: PastScan | None = None
+    ) -> Question:
+        return self._segmenter.ask(scan, later, view)
 
     def reset(self) -> None:
         self._segmenter.reset()
