@@ -29,6 +29,8 @@ def trained(config):
                 value.uniform_(0.5, 2.0)
             elif value.dtype.is_floating_point and value.ndim == 1:
                 value.uniform_(-0.5, 0.5)
+            elif value.ndim > 1:
+                value.mul_(2.5)  # as drawn, hardly anything comes through from the deepest level
     return student.eval()
 
 
@@ -48,7 +50,7 @@ def test_the_wider_student_says_the_same(attention, upsample):
     with torch.no_grad():
         expected, got = narrow(*example), wide(*example)
     assert expected.std() > 0.01
-    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
     assert sum(p.numel() for p in wide.parameters()) > 4 * sum(
         p.numel() for p in narrow.parameters()
     )

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdmos_ros.errors import ModelError
 from kdmos_ros.feature_columns import motion_columns, point_columns
@@ -40,7 +40,13 @@ def widened(narrow: Student, config: StudentConfig) -> Student:
     if old.keys() != new.keys():
         names = sorted(old.keys() ^ new.keys())
         raise ModelError(f"students of different layers cannot be widened: {names[0]}")
-    wide.load_state_dict({name: _widened(name, old[name], new[name].shape) for name in old})
+    state = {name: _widened(name, old[name], new[name].shape) for name in old}
+    for name, module in wide.named_modules():
+        if isinstance(module, nn.ConvTranspose2d):  # its weights are (inputs, outputs, ...)
+            key = f"{name}.weight"
+            shape = new[key].transpose(0, 1).shape
+            state[key] = _widened(key, old[key].transpose(0, 1), shape).transpose(0, 1)
+    wide.load_state_dict(state)
     return wide
 
 
