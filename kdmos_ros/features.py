@@ -10,41 +10,26 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.feature_kernels import (
-    motion_map,
-    occupancy,
-    point_columns,
-)
+from kdmos_ros.feature_kernels import motion_map, occupancy, point_columns
 from kdmos_ros.feature_spec import FeatureSpec, column_codes
 from kdmos_ros.geometry import invert
-from kdmos_ros.grid import PolarGrid, to_level, to_polar
-from kdmos_ros.ground import ground_map, height_above
-from kdmos_ros.height_residual import (
-    N_RESIDUALS,
-    cell_heights,
-    height_residuals,
-    level_again,
-)
+from kdmos_ros.grid import PolarGrid
+from kdmos_ros.height_residual import N_RESIDUALS, cell_heights, height_residuals, level_again
 from kdmos_ros.history import PastScan, ScanHistory, at_lead
+from kdmos_ros.places import Places, place
 from kdmos_ros.range_image import build_range_image
 from kdmos_ros.scan import Scan
+from kdmos_ros.shared_work import Threads
 from kdmos_ros.vacated import take_voxels, vacated_share
-from kdmos_ros.visibility import (
-    UNKNOWN,
-    look_up,
-)
+from kdmos_ros.visibility import UNKNOWN, look_up
 
 Float32 = npt.NDArray[np.float32]
-Result = TypeVar("Result")
 
 
 def as_later(scan: Scan) -> PastScan:
@@ -104,13 +89,11 @@ class FeatureExtractor:
         self._slabs = np.asarray(spec.slabs_m, np.float32)
         self.set_mount(base_T_sensor)
         self._history = ScanHistory(max(spec.visibility.lags_s))
-        self._threads = max(1, num_threads)
-        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        self._threads = Threads(num_threads)
 
     def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
         """Change the mount (4, 4) T_base_sensor. The history is in sensor frames, so it stays."""
-        self._rotation = base_T_sensor[:3, :3].astype(np.float32)
-        self._height = np.float32(base_T_sensor[2, 3])
+        self._mount = base_T_sensor[:3, :3].astype(np.float32), np.float32(base_T_sensor[2, 3])
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the pose or of time."""
@@ -136,14 +119,14 @@ class FeatureExtractor:
         self._history.check(scan.stamp_ns)
         start = time.perf_counter()
         points = np.ascontiguousarray(scan.points, dtype=np.float32)
-        image = self._beside(lambda: view.image if view else build_range_image(points))
-        placed = self._beside(lambda: self._place(points))
+        image = self._threads.begin(lambda: view.image if view else build_range_image(points))
+        placed = self._threads.begin(lambda: place(points, self._mount, self.grid))
         pasts = self._pasts(scan.stamp_ns)
         others = pasts + self._leads(scan.stamp_ns, later)
         state, near, far = self._visibility(points, scan, others)
         newest = PastScan(scan.stamp_ns, scan.pose, image())
         compared = time.perf_counter()
-        velocity = self._rotation @ _velocity(scan, self._history.newest)
+        velocity = self._mount[0] @ _velocity(scan, self._history.newest)
         frame = self._frame(placed(), scan.intensity, state, near, far, velocity, len(others))
         if self.spec.vacated:
             newest = self._with_vacated(newest, pasts, frame, points, placed().height)
@@ -200,7 +183,7 @@ class FeatureExtractor:
                     far[rows, lag],
                 )
 
-        self._in_parts(len(points), compare)
+        self._threads.in_parts(len(points), compare)
         return state, near, far
 
     def _with_vacated(
@@ -223,7 +206,7 @@ class FeatureExtractor:
                 newest.image,
                 self.grid,
                 spec,
-                (self._rotation, self._height),
+                self._mount,
                 frame.motion[:, start : start + n_slabs],
             )
         voxels = take_voxels(
@@ -237,51 +220,23 @@ class FeatureExtractor:
         pasts: list[tuple[int, PastScan]],
         frame: FeatureFrame,
         points: Float32,
-        at: _Places,
+        at: Places,
     ) -> PastScan:
         """Fill in its columns of the motion map; returns the newest scan with its points."""
-        mount = (self._rotation, self._height)
         now = cell_heights(at.level, at.ground, self.grid)
         first = self.spec.n_states + self.spec.n_vacated
         for lag, past in pasts:
             assert past.points is not None
             now_from_past = (invert(newest.pose) @ past.pose).astype(np.float32)
-            level = level_again(past.points, now_from_past, mount)
+            level = level_again(past.points, now_from_past, self._mount)
             then = cell_heights(level, at.ground, self.grid)
             start = first + lag * N_RESIDUALS
             height_residuals(now, then, frame.motion[:, start : start + N_RESIDUALS])
         return dataclasses.replace(newest, points=points.copy())
 
-    def _beside(self, work: Callable[[], Result]) -> Callable[[], Result]:
-        """Start work in another thread if there is one; the returned function waits for it."""
-        if self._pool is None:
-            result = work()
-            return lambda: result
-        return self._pool.submit(work).result
-
-    def _in_parts(self, n: int, work: Callable[[slice], None]) -> None:
-        """Run work on slices of n rows in all threads; the kernels release the GIL."""
-        if self._pool is None:
-            work(slice(0, n))
-            return
-        # More parts than threads, so that one which is busy otherwise does not hold up the end.
-        edges = np.linspace(0, n, 4 * self._threads + 1).astype(int)
-        parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
-        list(self._pool.map(work, parts))
-
-    def _place(self, points: Float32) -> _Places:
-        """Where the points are: in the level frame, above the ground, in the grid."""
-        grid = self.grid
-        level = to_level(points, self._rotation, self._height)
-        rho, phi = to_polar(level)
-        ground = ground_map(level[:, 2], rho, phi)
-        height: Float32 = height_above(ground, level[:, 2], rho, phi)
-        z = height if grid.z_reference == "ground" else level[:, 2]
-        return _Places(level, rho, phi, ground, height, z, grid.cells(rho, phi), grid.z_bins(z))
-
     def _frame(
         self,
-        at: _Places,
+        at: Places,
         intensity: Float32 | None,
         state: npt.NDArray[np.uint8],
         near: Float32,
@@ -292,7 +247,7 @@ class FeatureExtractor:
         grid, width, n = self.grid, self.spec.n_motion, len(at.rho)
         index, cell, slot, z_bin, occupied = occupancy(at.cell, at.z_bin, grid.n_cells)
         mapped = state if self.spec.visibility_map else state[:, :0]
-        motion = self._beside(
+        motion = self._threads.begin(
             lambda: motion_map(index, cell, at.height, self._slabs, mapped, grid.n_cells, width)
         )
         extent = (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max)
@@ -320,29 +275,8 @@ class FeatureExtractor:
                 columns[first:last],
             )
 
-        self._in_parts(n, fill)
+        self._threads.in_parts(n, fill)
         return FeatureFrame(index, columns, cell, slot, z_bin, occupied, motion(), n, n_past)
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Where the N points of a scan are; NaN for those without a return.
-
-    Attributes:
-        level: (N, 3) level frame; rho, phi: its polar coordinates (N,).
-        ground: map of the local ground (see `ground`).
-        height: (N,) above it; z: (N,) that, or above the base's plane.
-        cell, z_bin: (N,) int32 of the grid.
-    """
-
-    level: Float32
-    rho: Float32
-    phi: Float32
-    ground: Float32
-    height: Float32
-    z: Float32
-    cell: npt.NDArray[np.int32]
-    z_bin: npt.NDArray[np.int32]
 
 
 def _velocity(scan: Scan, last: PastScan | None) -> Float32:
