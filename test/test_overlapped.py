@@ -28,7 +28,7 @@ class SlowNetworks:
     def reset(self):
         pass
 
-    def ask(self, scan, later=()):
+    def ask(self, scan, later=(), view=None):
         type(self).asked += 1
         return Question(SimpleNamespace(n_points=len(scan.points)), scan.stamp_ns, {})
 
@@ -89,7 +89,7 @@ def test_what_goes_wrong_in_a_thread_is_raised_at_its_scan():
 
 def test_features_that_fail_do_not_use_up_the_room():
     class Refuses(SlowNetworks):
-        def ask(self, scan, later=()):
+        def ask(self, scan, later=(), view=None):
             raise ValueError("not newer")
 
     with Overlapped([Refuses()]) as overlapped:
