@@ -97,6 +97,22 @@ def test_stages_are_timed(bench):
     assert {"bev", "queue", "total"} <= set(bench.statistics.snapshot().latency_ms)
 
 
+def test_figures_that_cannot_be_told_cost_no_cloud(bench):
+    told = bench.statistics.labelled
+
+    def finished(timings_ms):
+        told(timings_ms)
+        raise ZeroDivisionError("nobody thought of this")
+
+    bench.worker._finished = finished
+    bench.submit("good")
+    finish(bench)
+    assert bench.published == ["good", "last"]
+    snapshot = bench.statistics.snapshot()
+    assert (snapshot.labelled, snapshot.dropped) == (2, {})
+    assert "nobody thought of this" in bench.logger.lines[0]
+
+
 @pytest.mark.parametrize(
     ("queue_size", "reason", "published"),
     [(1, "superseded", ["hold", "e"]), (2, "queue_full", ["hold", "d", "e"])],
@@ -183,6 +199,25 @@ def test_what_waits_for_later_clouds_when_it_is_stopped_is_counted():
     assert bench.published == []
     assert bench.statistics.snapshot().dropped == {"deactivated": 3}
     assert all(promise.done.cancelled() for promise in promises), "nobody needs to keep them"
+
+
+def test_a_wait_that_cannot_be_ended_does_not_end_the_thread(monkeypatch):
+    monkeypatch.setattr("kdmos_ros.ros.worker._PATIENCE_S", 0.01)
+    bench = Ahead()
+    flush, failed = bench.flush, threading.Event()
+
+    def flush_later():
+        if not failed.is_set():
+            failed.set()
+            raise ZeroDivisionError("nobody thought of this")
+        flush()
+
+    bench.flush = flush_later
+    bench.worker.start()
+    bench.submit("wait")
+    assert failed.wait(30) and bench.flushed.wait(30)
+    bench.worker.stop()
+    assert bench.published == ["wait"]
 
 
 def test_nothing_waits_for_ever(monkeypatch):

@@ -118,7 +118,8 @@ class Worker:
                 job = self._mailbox.take(_PATIENCE_S if self._held else None)
             except TimeoutError:
                 now = time.perf_counter()
-                self._pipeline.flush()
+                with self._surviving():
+                    self._pipeline.flush()
                 self._publish_ready(now)
                 continue
             if job is None:
@@ -141,7 +142,8 @@ class Worker:
             with self._counting():
                 timings = self._sent(held, released)
             if timings is not None:
-                self._finished(timings)
+                with self._surviving():
+                    self._finished(timings)
 
     def _sent(self, held: _Held, released: float) -> dict[str, float]:
         timings = dict(held.result.timings_ms)
@@ -152,6 +154,14 @@ class Worker:
         timings["queue"] = (held.began - held.job.arrived) * 1e3
         timings["total"] = (time.perf_counter() - released) * 1e3
         return timings
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Log what costs no cloud its labels: without this thread none would get any more."""
+        try:
+            yield
+        except Exception:
+            self._log.error("internal_error", f"labelling goes on:\n{traceback.format_exc()}")
 
     @contextmanager
     def _counting(self) -> Iterator[None]:
