@@ -56,6 +56,7 @@ class Lookahead(Generic[Answer]):
 
     Raises:
         KdmosError: the model cannot use later scans.
+        ValueError: more of them than MAX_LOOKAHEAD.
     """
 
     def __init__(self, segmenter: Segments[Answer], scans: int) -> None:

@@ -84,7 +84,7 @@ class Soak:
         return (
             f"{s['minutes']:.1f} minutes, {c['labelled']} of {c['sent']} clouds labelled: "
             f"{s['first_mb']:.0f} MB once settled, {s['last_mb']:.0f} MB at the end, most "
-            f"{s['most_mb']:.0f} MB ({s['peak_mb']:.0f} MB at the start), "
+            f"{s['most_mb']:.0f} MB ({s['peak_mb']:.0f} MB with the start), "
             f"{s['slope_mb_per_h']:+.1f} MB an hour"
         )
 
