@@ -234,7 +234,7 @@ def _soak_table(results: Results) -> str:
             + [f"{s[k]:.0f}" for k in ("first_mb", "last_mb", "most_mb", "peak_mb")]
             + [f"{s['slope_mb_per_h']:+.1f}"]
         )
-    head = "model,provider,precision,pace,minutes,scans,settled MB,end MB,most MB,most with start MB"
+    head = "model,provider,precision,pace,minutes,scans,settled MB,end MB,most MB,with start MB"
     return _table([*head.split(","), "MB an hour"], rows)
 
 
