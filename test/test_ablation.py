@@ -11,7 +11,7 @@ from kdmos_ros.resources import share_dir
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from kdmos_ros.cli import main  # noqa: E402
-from kdmos_ros.train.ablation import Row, load_plan  # noqa: E402
+from kdmos_ros.train.ablation import Plan, Row, load_plan, run_plan  # noqa: E402
 from kdmos_ros.train.overrides import applied, as_settings, parse  # noqa: E402
 from kdmos_ros.train.recipe import load_recipe  # noqa: E402
 
@@ -60,6 +60,13 @@ def test_unknown_entries_are_named_with_their_row(tmp_path):
         load_plan(path)
 
 
+@pytest.mark.parametrize("row", [{"sets": {"fit.steps": 1}}, {"seed": 3}, {"seeds": []}])
+def test_rows_that_would_not_be_what_they_say(tmp_path, row):
+    path = write_plan(tmp_path, {"Losses": {"odd": row}})
+    with pytest.raises(KdmosError, match=r"plan\.yaml: not a plan .*(unknown: se|no seed)"):
+        load_plan(path)
+
+
 @pytest.mark.parametrize("content", ["3", "recipe: a.yaml", "recipe: [", "groups: {a: {b: 3}}"])
 def test_what_is_no_plan(tmp_path, content):
     path = tmp_path / "plan.yaml"
@@ -88,6 +95,16 @@ def test_the_shipped_plan_is_usable():
 
 def test_row_names_are_folders():
     assert Row("lags 0.2, 0.4 s", "Motion").student(3) == "lags_0_2_0_4_s_3"
+
+
+def test_a_recipe_without_a_teacher_can_be_compared_too(tmp_path):
+    content = yaml.safe_load(TOY.read_text())
+    del content["teacher"], content["distil"]
+    content["data"] = {"drives": 1, "validation_drives": 1, "scans": 1, "sensors": {"vlp16": 1.0}}
+    recipe = tmp_path / "alone.yaml"
+    recipe.write_text(yaml.safe_dump(content))
+    run_plan(Plan(recipe, ()), tmp_path / "work")
+    assert {path.name for path in (tmp_path / "work").iterdir()} == {"drives", "validation"}
 
 
 def test_variants_are_trained_once_and_compared(tmp_path, capsys):

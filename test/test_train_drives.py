@@ -10,7 +10,7 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.semantickitti_writer import new_sequence
 from kdmos_ros.labels import UNLABELLED, to_semantickitti
 from kdmos_ros.resources import share_dir
-from kdmos_ros.train.data_recipe import DataRecipe, SourceRecipe
+from kdmos_ros.train.data_recipe import VALIDATION_SEED, DataRecipe, SourceRecipe
 from kdmos_ros.train.drives import cut, recorded_drives
 
 DATA = DataRecipe(scans=3, spacing_s=0.2)
@@ -147,6 +147,36 @@ def test_a_drive_made_anew_is_the_stored_one(tmp_path):
         np.testing.assert_array_equal(a.labels, b.labels)
         np.testing.assert_allclose(a.scan.points, b.scan.points, atol=0.0021)
         np.testing.assert_allclose(a.speed, b.speed, atol=0.1251)
+
+
+def test_a_later_round_learns_from_new_drives(tmp_path):
+    pytest.importorskip("torch", reason="training needs torch")
+    from kdmos_ros.train.pipeline import Run
+    from kdmos_ros.train.recipe import Recipe
+
+    def drives(**entries):
+        data = DataRecipe(drives=2, scans=1, sensors={"vlp16": 1.0}, **entries)
+        return Run(Recipe("x", data=data), "", tmp_path, None).drives()
+
+    kept, anew = drives(first_drive=3), drives(first_drive=3, cache=False)
+    assert [drive.name for drive in kept] == ["drive_0000003", "drive_0000004"]
+    assert [drive.name for drive in anew] == ["drive_0000003", "drive_0000004"]
+    for a, b in zip(kept, anew, strict=True):
+        (stored,), (made,) = a.load().scans, b.load().scans
+        np.testing.assert_array_equal(stored.labels, made.labels)
+        np.testing.assert_allclose(stored.scan.points, made.scan.points, atol=0.0021)
+    assert [drive.name for drive in drives(cache=False)] == ["drive_0000000", "drive_0000001"]
+
+
+@pytest.mark.parametrize("first", [-1, VALIDATION_SEED - 1, 0.5, "7"])
+def test_seeds_that_cannot_be(first):
+    """The last one to learn from is below the first one to validate on."""
+    with pytest.raises(ValueError, match="data: first_drive"):
+        DataRecipe(drives=2, first_drive=first)
+
+
+def test_the_last_seeds_to_learn_from():
+    assert DataRecipe(drives=2, first_drive=VALIDATION_SEED - 2).first_drive > 0
 
 
 def test_drives_made_anew_keep_logits_and_a_late_start(tmp_path):

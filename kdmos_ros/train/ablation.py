@@ -60,7 +60,7 @@ class Plan:
     """A recipe and the variants of it.
 
     Raises:
-        ValueError: two rows of one name that are not the same.
+        ValueError: two rows of one name that are not the same, or a row without a seed.
     """
 
     recipe: Path
@@ -69,6 +69,8 @@ class Plan:
     def __post_init__(self) -> None:
         first: dict[str, Row] = {}
         for row in self.rows:
+            if not row.seeds:
+                raise ValueError(f"row {row.name!r} has no seed")
             if first.setdefault(row.student(0), row).set != row.set:
                 raise ValueError(f"two different rows are called {row.name!r}")
 
@@ -95,10 +97,11 @@ def load_plan(path: Path) -> Plan:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         rows = [
-            Row(name, group, dict(row.get("set") or {}), tuple(row.get("seeds", (1,))))
+            _row(name, group, row or {})
             for group, named in content["groups"].items()
-            for name, row in ((name, row or {}) for name, row in named.items())
+            for name, row in named.items()
         ]
+        _refuse_unknown(content, {"recipe", "groups"})
         plan = Plan(path.parent / content["recipe"], tuple(rows))
     except OSError as error:
         raise KdmosError(f"{path}: cannot read: {error.strerror}") from error
@@ -112,6 +115,17 @@ def load_plan(path: Path) -> Plan:
     return plan
 
 
+def _row(name: str, group: str, entries: dict[str, Any]) -> Row:
+    # What is misspelt would change nothing, and the row would be another one's students.
+    _refuse_unknown(entries, {"set", "seeds"})
+    return Row(name, group, dict(entries.get("set") or {}), tuple(entries.get("seeds", (1,))))
+
+
+def _refuse_unknown(entries: dict[str, Any], known: set[str]) -> None:
+    if unknown := sorted(entries.keys() - known):
+        raise ValueError(f"unknown: {', '.join(unknown)}")
+
+
 def run_plan(plan: Plan, work: Path, jobs: int = 1) -> None:
     """Train and score every student of the plan that is not there yet.
 
@@ -120,8 +134,10 @@ def run_plan(plan: Plan, work: Path, jobs: int = 1) -> None:
     Args:
         jobs: students trained side by side; they share the cores.
     """
-    for stage in ("simulate", "teacher", "logits"):
-        Run(load_recipe(plan.recipe), "", work, None).run(stage)
+    shared = Run(load_recipe(plan.recipe), "", work, None)
+    shared.simulate()
+    shared.teacher()  # nothing, where the recipe has none
+    shared.logits()
     threads = max(1, (os.cpu_count() or 1) // jobs)
     tasks = [(plan, row, seed, work, threads) for row, seed in plan.students()]
     in_processes(train_and_score, tasks, jobs, "students", _tell)

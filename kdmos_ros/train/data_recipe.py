@@ -86,6 +86,8 @@ class DataRecipe:
             raise ValueError("data: scans and spacing_s must be above 0")
         if not 0 <= self.dense_start < self.scans:
             raise ValueError("data: dense_start must be in 0..scans - 1")
+        if not isinstance(self.first_drive, int):
+            raise ValueError(f"data: first_drive must be a whole number, got {self.first_drive!r}")
         if not 0 <= self.first_drive <= VALIDATION_SEED - self.drives:
             raise ValueError(f"data: first_drive + drives must be in 0..{VALIDATION_SEED}")
 

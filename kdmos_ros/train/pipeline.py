@@ -18,6 +18,7 @@ import torch
 
 from kdmos_ros import __version__
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.io.atomic import new_file
 from kdmos_ros.model import ModelSpec
 from kdmos_ros.train.card import write_card
 from kdmos_ros.train.checkpoint import CHECKPOINT
@@ -101,7 +102,8 @@ class Run:
         if self.team.leads and held_out and not known:
             window = self.recipe.teacher.window
             figures = teacher_figures(teacher, held_out, window, self.recipe.grid)
-            figures_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+            with new_file(figures_file) as part:
+                part.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
             print(f"teacher: moving IoU {figures['iou_moving']:.3f} on held-out drives")
         self.team.wait()
 
