@@ -214,6 +214,7 @@ def test_the_quiet_threshold_is_the_lowest_that_is_quiet():
         "name: x\nteacher: {window: {lags_s: [0]}}",
         "name: x\nteacher: {network: {kernel: ball}}",
         "name: x\nteacher: {speed: 3}",
+        "name: x\nteacher: {fit: {start_from: a.pt, start_student: {width: 0.5}}}",
         "name: x\nteacher: 3",
         "name: x\ndistil: [wdcd]",
     ],

@@ -19,7 +19,7 @@ from kdmos_ros.io.atomic import new_file
 from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.figures import student_figures
 from kdmos_ros.train.overrides import as_settings
-from kdmos_ros.train.pipeline import Run
+from kdmos_ros.train.pipeline import Run, is_newer
 from kdmos_ros.train.processes import in_processes
 from kdmos_ros.train.recipe import load_recipe
 from kdmos_ros.train.student import count_macs, count_parameters
@@ -156,7 +156,7 @@ def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -
     run = Run(recipe, plan.command(row, seed, work), work, None, student_name=name)
     run.run("student")
     target, checkpoint = run.student_folder / FIGURES, run.student_folder / CHECKPOINT
-    if not target.exists() or target.stat().st_mtime < checkpoint.stat().st_mtime:
+    if not is_newer(target, checkpoint):
         student = load_student(checkpoint, recipe.student_config())
         steps, seconds = progress_of(checkpoint, "student", recipe.fit.steps)
         figures = {

@@ -98,7 +98,7 @@ class Run:
         teacher = fit_teacher(self.recipe, self.drives(), self.teacher_folder, self.team)
         held_out = self.validation_drives()
         figures_file = self.teacher_folder / "figures.json"
-        known = _is_newer(figures_file, self.teacher_folder / CHECKPOINT)
+        known = is_newer(figures_file, self.teacher_folder / CHECKPOINT)
         if self.team.leads and held_out and not known:
             window = self.recipe.teacher.window
             figures = teacher_figures(teacher, held_out, window, self.recipe.grid)
@@ -228,7 +228,8 @@ def train(
     return Run(recipe, command, work, out, team, student_name).run(stage)
 
 
-def _is_newer(path: Path, than: Path) -> bool:
+def is_newer(path: Path, than: Path) -> bool:
+    """Whether a file that was made from another is there and not older than that."""
     return path.exists() and path.stat().st_mtime >= than.stat().st_mtime
 
 

@@ -127,6 +127,10 @@ class TeacherRecipe:
     network: dict[str, Any] = field(default_factory=dict)
     fit: FitRecipe = field(default_factory=FitRecipe)
 
+    def __post_init__(self) -> None:
+        if self.fit.start_student or self.fit.start_features:
+            raise ValueError("teacher: start_student and start_features are of the student only")
+
     def config(self) -> TeacherConfig:
         """Its shape: its own settings, and the number of features that the window gives."""
         return TeacherConfig(n_features=self.window.n_features, **_tuples(self.network))
