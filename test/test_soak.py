@@ -77,7 +77,7 @@ def test_the_command_plays_the_drive_again_and_again(tiny_model, tmp_path, capsy
     assert main(command) == 0
     content = json.loads(out.read_text())
     counts = content["soak"]["counts"]
-    assert counts["sent"] == 20, "four turns of five clouds"
+    assert counts["sent"] == 40, "a burst of five turns of five clouds, then three turns"
     assert counts["received"] == counts["labelled"] + sum(counts["dropped"].values())
     assert counts["labelled"] > 10 and not {"out_of_order"} & set(counts["dropped"])
     assert content["soak"]["run"]["rate_hz"] == 10 and content["soak"]["samples"]

@@ -75,7 +75,8 @@ _MEMORY = """
 ## Memory over time
 
 Resident memory of the node while a bag is played to it again and again over DDS. *settled* and
-*end* are medians of the first and the last tenth of what follows the first minute.
+*end* are medians of the first and the last tenth of what follows the first minute. A burst of 20 s
+at 50 Hz comes before, so that the middleware's buffers are as large as an overload makes them.
 """
 _GROWTH = """
 ## More points, more past scans

@@ -43,7 +43,9 @@ class Mouth:
         }
         clouds = [stamp for stamp, topic, _ in self._messages if topic == self._cloud_topic]
         period_ns = float(np.median(np.diff(clouds))) if len(clouds) > 1 else SECOND_NS / 10
-        self._speed = 1.0 if rate_hz is None else rate_hz * period_ns / SECOND_NS
+        self._period_s = period_ns / SECOND_NS
+        self._rate_hz = 1 / self._period_s if rate_hz is None else rate_hz
+        self._turns = 0
         self._first_ns = self._messages[0][0]
         self._turn_ns = self._messages[-1][0] - self._first_ns + round(period_ns)
         self.recorded_s = self._turn_ns / SECOND_NS
@@ -54,21 +56,27 @@ class Mouth:
         return all(p.get_subscription_count() for p in self._publishers.values())
 
     def play(
-        self, check: Callable[[], None], limit: int | None = None, seconds: float | None = None
+        self,
+        check: Callable[[], None],
+        limit: int | None = None,
+        seconds: float | None = None,
+        rate_hz: float | None = None,
     ) -> None:
-        """Publish.
+        """Publish; once more with stamps later than those of all before.
 
         Args:
             check: called before each cloud.
             limit: stop after so many clouds.
             seconds: play the bag again and again, each time with later stamps, for so long; None:
                 once.
+            rate_hz: another pace, this time.
         """
-        start = time.monotonic()
-        for turn in count():
-            shift_ns = turn * self._turn_ns
+        start, before = time.monotonic(), self._turns * self._turn_ns
+        speed = (rate_hz or self._rate_hz) * self._period_s
+        for turn in count(self._turns):
+            shift_ns, self._turns = turn * self._turn_ns, turn + 1
             for stamp_ns, topic, data in self._messages:
-                since = (stamp_ns - self._first_ns + shift_ns) / SECOND_NS / self._speed
+                since = (stamp_ns - self._first_ns + shift_ns - before) / SECOND_NS / speed
                 if seconds is not None and since >= seconds:
                     return
                 if limit is not None and len(self.sent) >= limit:

@@ -7,12 +7,16 @@ from kdmos_ros.bench.soak import Sampler, Soak
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.ros.bench_session import fed_node
 
+# More clouds than the node can label, and for how long they come first.
+_BURST_HZ, _BURST_S = 50.0, 20.0
+
 
 def soak(case: Case, seconds: float, rate_hz: float | None = None) -> Soak:
     """Play a bag to the node again and again.
 
     Each turn's stamps go on where those of the last one ended; the pose jumps back to the start,
-    so that the node clears its history, too.
+    so that the node clears its history, too. A burst comes first: what an overload fills, such as
+    the middleware's buffers for clouds that wait, is full from then on, and what rises later leaks.
 
     Args:
         rate_hz: clouds a second; None: the pace of the recording.
@@ -23,7 +27,9 @@ def soak(case: Case, seconds: float, rate_hz: float | None = None) -> Soak:
     with fed_node(case, rate_hz) as feed:
         pid = feed.process.pid
         with Sampler(pid, seconds, lambda: feed.monitor.count("labelled")) as sampler:
-            feed.mouth.play(feed.process.check, seconds=seconds)
+            burst_s = min(_BURST_S, seconds / 4)
+            feed.mouth.play(feed.process.check, seconds=burst_s, rate_hz=_BURST_HZ)
+            feed.mouth.play(feed.process.check, seconds=seconds - burst_s)
         feed.wait_for_the_last()
         values, counts = feed.monitor.values, feed.counts()
         run = {key: values[key] for key in ("model", "provider", "precision")}
