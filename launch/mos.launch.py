@@ -93,6 +93,8 @@ def start(context):
     if value["autostart"]:
         given["autostart"] = is_true(value["autostart"])
     if value["lookahead"]:
+        if not value["lookahead"].isdecimal():
+            raise RuntimeError(f"lookahead must be 0 to 7, got '{value['lookahead']}'")
         given["lookahead"] = int(value["lookahead"])
     if value["deskew"]:
         given["deskew"] = is_true(value["deskew"])

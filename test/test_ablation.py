@@ -67,6 +67,13 @@ def test_rows_that_would_not_be_what_they_say(tmp_path, row):
         load_plan(path)
 
 
+@pytest.mark.parametrize("key", ["data.drives", "teacher.fit.steps", "teacher"])
+def test_no_row_changes_what_all_share(tmp_path, key):
+    path = write_plan(tmp_path, {"Losses": {"odd": {"set": {key: 3}}}})
+    with pytest.raises(KdmosError, match=f"odd: all rows share .* none can set {key}"):
+        load_plan(path)
+
+
 @pytest.mark.parametrize("content", ["3", "recipe: a.yaml", "recipe: [", "groups: {a: {b: 3}}"])
 def test_what_is_no_plan(tmp_path, content):
     path = tmp_path / "plan.yaml"

@@ -255,6 +255,10 @@ def test_a_run_can_start_from_the_weights_of_another(run, tmp_path):
     first = load_student(work / "checkpoint.pt", recipe.student_config())
     for a, b in zip(student.parameters(), first.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+    plan = replace(plan, steps=2)
+    (tmp_path / "first.pt").rename(tmp_path / "moved.pt")
+    fit(replace(recipe, fit=plan, distil=None), drives, tmp_path / "next")  # goes on without it
+    (tmp_path / "moved.pt").rename(tmp_path / "first.pt")
     wider = {**recipe.student, "width": 2 * recipe.student["width"]}
     grown = replace(plan, start_student={"width": recipe.student["width"]})
     grown = fit(replace(recipe, fit=grown, distil=None, student=wider), drives, tmp_path / "wider")

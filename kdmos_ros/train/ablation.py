@@ -26,6 +26,7 @@ from kdmos_ros.train.student import count_macs, count_parameters
 from kdmos_ros.train.weights import load_student, progress_of
 
 FIGURES = "figures.json"
+_SHARED = ("data", "teacher")  # parts of the recipe that no row can change
 _MACS_POINTS = 100_000
 
 
@@ -108,6 +109,11 @@ def load_plan(path: Path) -> Plan:
     except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise KdmosError(f"{path}: not a plan of an ablation: {error!r}") from error
     for row, seed in plan.students():
+        if shared := [key for key in row.set if key.split(".")[0] in _SHARED]:
+            raise KdmosError(
+                f"{path}, {row.group}, {row.name}: all rows share drives and teacher, so that none"
+                f" can set {', '.join(shared)}"
+            )
         try:
             load_recipe(plan.recipe, row.settings(seed))
         except KdmosError as error:

@@ -69,7 +69,8 @@ def fit(
 
 def _untrained(recipe: Recipe, folder: Path) -> Student:
     config, before = recipe.student_config(), recipe.start_config()
-    if recipe.fit.start_from is None:
+    # What goes on takes its weights from its own checkpoint; where it began may be gone.
+    if recipe.fit.start_from is None or (folder / CHECKPOINT).exists():
         return Student(config)
     student = load_student(starting_point(folder, recipe.fit.start_from), before)
     if recipe.fit.start_features is not None:

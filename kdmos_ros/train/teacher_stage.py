@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.drive_file import LabelledDrive
 from kdmos_ros.train.drives import TrainingDrive
@@ -48,9 +49,8 @@ def fit_teacher(
         return segmentation_terms(logits, batch.labels, plan.fit)
 
     start, config = plan.fit.start_from, plan.config()
-    untrained = (
-        Teacher(config) if start is None else load_teacher(starting_point(folder, start), config)
-    )
+    fresh = start is None or (folder / CHECKPOINT).exists()  # as for the student
+    untrained = Teacher(config) if fresh else load_teacher(starting_point(folder, start), config)
     teacher = run_steps("teacher", untrained, loss, stream, plan.fit, folder, team)
     assert isinstance(teacher, Teacher)
     return teacher
