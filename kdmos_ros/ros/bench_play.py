@@ -44,7 +44,7 @@ class Mouth:
         clouds = [stamp for stamp, topic, _ in self._messages if topic == self._cloud_topic]
         period_ns = float(np.median(np.diff(clouds))) if len(clouds) > 1 else SECOND_NS / 10
         self._period_s = period_ns / SECOND_NS
-        self._rate_hz = 1 / self._period_s if rate_hz is None else rate_hz
+        self._rate_hz = rate_hz
         self._turns = 0
         self._first_ns = self._messages[0][0]
         self._turn_ns = self._messages[-1][0] - self._first_ns + round(period_ns)
@@ -62,7 +62,7 @@ class Mouth:
         seconds: float | None = None,
         rate_hz: float | None = None,
     ) -> None:
-        """Publish; once more with stamps later than those of all before.
+        """Publish. Called again, it goes on with later stamps.
 
         Args:
             check: called before each cloud.
@@ -72,7 +72,8 @@ class Mouth:
             rate_hz: another pace, this time.
         """
         start, before = time.monotonic(), self._turns * self._turn_ns
-        speed = (rate_hz or self._rate_hz) * self._period_s
+        rate_hz = self._rate_hz if rate_hz is None else rate_hz
+        speed = 1.0 if rate_hz is None else rate_hz * self._period_s
         for turn in count(self._turns):
             shift_ns, self._turns = turn * self._turn_ns, turn + 1
             for stamp_ns, topic, data in self._messages:

@@ -32,19 +32,8 @@ from kdmos_ros.ros.qos import profile
 
 _NODE = "/mos_node"
 _STAGES = (
-    *(
-        "queue",
-        "decode",
-        "pose",
-        "residual",
-        "features",
-        "upload",
-        "encoder",
-        "scatter",
-        "bev",
-        "gather",
-    ),
-    *("encode", "publish", "total"),
+    *("queue", "decode", "pose", "residual", "features", "upload"),
+    *("encoder", "scatter", "bev", "gather", "encode", "publish", "total"),
 )
 _CONNECT_S, _START_S, _LAST_S = 30.0, 240.0, 3.0
 
