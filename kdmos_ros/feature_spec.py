@@ -77,8 +77,9 @@ def without_unused(content: dict[str, Any]) -> dict[str, Any]:
     So the files and hashes of models without an option are what they were before there was any.
     """
     features = content["features"]
-    if not features["visibility"]["future_lags_s"]:
-        del features["visibility"]["future_lags_s"]
+    for name in ("future_lags_s", "pool_rows"):
+        if not features["visibility"][name]:
+            del features["visibility"][name]
     for name, unused in (("height_residuals", False), ("visibility_map", True)):
         if features[name] == unused:
             del features[name]

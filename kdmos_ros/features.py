@@ -16,26 +16,27 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.comparisons import AtLag, Seen, compare, leads_at, pasts_at
 from kdmos_ros.feature_kernels import motion_map, occupancy, point_columns
 from kdmos_ros.feature_spec import FeatureSpec, column_codes
 from kdmos_ros.geometry import invert
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.height_residual import N_RESIDUALS, cell_heights, height_residuals, level_again
-from kdmos_ros.history import PastScan, ScanHistory, at_lead
+from kdmos_ros.history import PastScan, ScanHistory
 from kdmos_ros.places import Places, place
 from kdmos_ros.range_image import build_range_image
 from kdmos_ros.scan import Scan
 from kdmos_ros.shared_work import Threads
 from kdmos_ros.vacated import take_voxels, vacated_share
-from kdmos_ros.visibility import UNKNOWN, look_up
+from kdmos_ros.visibility import VisibilitySpec
 
 Float32 = npt.NDArray[np.float32]
 
 
-def as_later(scan: Scan) -> PastScan:
+def as_later(scan: Scan, spec: VisibilitySpec) -> PastScan:
     """A scan as the ones before it are compared with it."""
-    image = build_range_image(np.ascontiguousarray(scan.points, dtype=np.float32))
-    return PastScan(scan.stamp_ns, scan.pose, image)
+    points = np.ascontiguousarray(scan.points, dtype=np.float32)
+    return PastScan(scan.stamp_ns, scan.pose, build_range_image(points, spec.pool_rows))
 
 
 @dataclass(frozen=True)
@@ -119,15 +120,18 @@ class FeatureExtractor:
         self._history.check(scan.stamp_ns)
         start = time.perf_counter()
         points = np.ascontiguousarray(scan.points, dtype=np.float32)
-        image = self._threads.begin(lambda: view.image if view else build_range_image(points))
+        spec = self.spec.visibility
+        image = self._threads.begin(
+            lambda: view.image if view else build_range_image(points, spec.pool_rows)
+        )
         placed = self._threads.begin(lambda: place(points, self._mount, self.grid))
-        pasts = self._pasts(scan.stamp_ns)
-        others = pasts + self._leads(scan.stamp_ns, later)
-        state, near, far = self._visibility(points, scan, others)
+        pasts = pasts_at(self._history, scan.stamp_ns, spec)
+        others = pasts + leads_at(later, scan.stamp_ns, spec)
+        seen = compare(points, scan, others, spec, self._threads)
         newest = PastScan(scan.stamp_ns, scan.pose, image())
         compared = time.perf_counter()
         velocity = self._mount[0] @ _velocity(scan, self._history.newest)
-        frame = self._frame(placed(), scan.intensity, state, near, far, velocity, len(others))
+        frame = self._frame(placed(), scan.intensity, seen, velocity, len(others))
         if self.spec.vacated:
             newest = self._with_vacated(newest, pasts, frame, points, placed().height)
         if self.spec.height_residuals:
@@ -138,58 +142,10 @@ class FeatureExtractor:
             timings_ms["features"] = (time.perf_counter() - compared) * 1e3
         return frame
 
-    def _pasts(self, stamp_ns: int) -> list[tuple[int, PastScan]]:
-        """The past scans to compare with, each with the index of its lag."""
-        found = [self._history.at_lag(stamp_ns, lag_s) for lag_s in self.spec.visibility.lags_s]
-        return [(lag, past) for lag, past in enumerate(found) if past is not None]
-
-    def _leads(self, stamp_ns: int, later: Sequence[PastScan]) -> list[tuple[int, PastScan]]:
-        """The later scans to compare with, each with the index of its lag after those of the past.
-
-        Raises:
-            ValueError: one of them is not later.
-        """
-        if any(scan.stamp_ns <= stamp_ns for scan in later):
-            raise ValueError(f"later scans must be newer than {stamp_ns} ns")
-        spec = self.spec.visibility
-        found = [at_lead(later, stamp_ns, lead_s) for lead_s in spec.future_lags_s]
-        n_past = len(spec.lags_s)
-        return [(n_past + i, scan) for i, scan in enumerate(found) if scan is not None]
-
-    def _visibility(
-        self, points: Float32, scan: Scan, pasts: list[tuple[int, PastScan]]
-    ) -> tuple[npt.NDArray[np.uint8], Float32, Float32]:
-        """State and range differences (N, L) of each point against each lag's scan."""
-        spec = self.spec.visibility
-        shape = (len(points), spec.n_lags)
-        state = np.full(shape, UNKNOWN, np.uint8, order="F")
-        near = np.zeros(shape, np.float32, order="F")
-        far = np.zeros(shape, np.float32, order="F")
-
-        found = [
-            (lag, past, (invert(past.pose) @ scan.pose).astype(np.float32)) for lag, past in pasts
-        ]
-
-        def compare(rows: slice) -> None:
-            for lag, past, past_from_now in found:
-                look_up(
-                    past.image,
-                    past_from_now,
-                    points[rows],
-                    spec.margin_m,
-                    spec.margin_per_m,
-                    state[rows, lag],
-                    near[rows, lag],
-                    far[rows, lag],
-                )
-
-        self._threads.in_parts(len(points), compare)
-        return state, near, far
-
     def _with_vacated(
         self,
         newest: PastScan,
-        pasts: list[tuple[int, PastScan]],
+        pasts: Sequence[AtLag],
         frame: FeatureFrame,
         points: Float32,
         height: Float32,
@@ -217,7 +173,7 @@ class FeatureExtractor:
     def _with_heights(
         self,
         newest: PastScan,
-        pasts: list[tuple[int, PastScan]],
+        pasts: Sequence[AtLag],
         frame: FeatureFrame,
         points: Float32,
         at: Places,
@@ -238,15 +194,13 @@ class FeatureExtractor:
         self,
         at: Places,
         intensity: Float32 | None,
-        state: npt.NDArray[np.uint8],
-        near: Float32,
-        far: Float32,
+        seen: Seen,
         velocity: Float32,
         n_past: int,
     ) -> FeatureFrame:
         grid, width, n = self.grid, self.spec.n_motion, len(at.rho)
         index, cell, slot, z_bin, occupied = occupancy(at.cell, at.z_bin, grid.n_cells)
-        mapped = state if self.spec.visibility_map else state[:, :0]
+        mapped = seen.state if self.spec.visibility_map else seen.state[:, :0]
         motion = self._threads.begin(
             lambda: motion_map(index, cell, at.height, self._slabs, mapped, grid.n_cells, width)
         )
@@ -269,8 +223,8 @@ class FeatureExtractor:
                 intensity,
                 at.z,
                 np.array(extent, np.float32),
-                near,
-                far,
+                seen.near,
+                seen.far,
                 velocity,
                 columns[first:last],
             )

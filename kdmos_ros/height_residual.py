@@ -23,6 +23,7 @@ from numba import njit
 
 from kdmos_ros.grid import OUTSIDE, PolarGrid, to_level, to_polar
 from kdmos_ros.ground import height_above
+from kdmos_ros.places import grid_z
 
 Float32 = npt.NDArray[np.float32]
 
@@ -75,7 +76,7 @@ def cell_heights(level: Float32, ground: Float32, grid: PolarGrid) -> CellHeight
         ground: ground map of the newest scan.
     """
     rho, phi = to_polar(level)
-    z = height_above(ground, level[:, 2], rho, phi) if grid.z_reference == "ground" else level[:, 2]
+    z = grid_z(level, height_above(ground, level[:, 2], rho, phi), grid)
     inside = (z >= np.float32(grid.z_min)) & (z <= np.float32(grid.z_max))
     cell = np.where(inside, grid.cells(rho, phi), np.int32(OUTSIDE))
     span = _spans(cell, level[:, 2], grid.n_cells)

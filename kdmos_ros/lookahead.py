@@ -83,7 +83,7 @@ class Lookahead(Generic[Answer]):
         if self._newest_ns is not None and scan.stamp_ns <= self._newest_ns:
             raise ValueError(f"scan at {scan.stamp_ns} ns is not newer than {self._newest_ns} ns")
         self._newest_ns = scan.stamp_ns
-        self._waiting.append(_Waiting(scan, as_later(scan), self._mount))
+        self._waiting.append(_Waiting(scan, self._view(scan), self._mount))
         return self._answer() if len(self._waiting) > self._scans else None
 
     def flush(self) -> list[Answer]:
@@ -103,6 +103,9 @@ class Lookahead(Generic[Answer]):
     def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
         """Change the sensor's mount, (4, 4) T_base_sensor, for scans that come from now on."""
         self._mount = base_T_sensor
+
+    def _view(self, scan: Scan) -> PastScan:
+        return as_later(scan, self._segmenter.spec.features.visibility)
 
     def _answer(self) -> Answer:
         oldest = self._waiting.popleft()

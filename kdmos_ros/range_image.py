@@ -39,7 +39,8 @@ class RangeImage:
     Attributes:
         ranges: (rows, N_COLUMNS, 2) float32, metres. Channel 0 holds the nearest and channel 1
             the farthest return around a pixel: its own, or that of the nearest filled row up to
-            FILL_ROWS away, over three columns. No return: inf and -inf.
+            FILL_ROWS away, over three columns; and over the rows that it was built to pool.
+            No return: inf and -inf.
         first_row: which of the N_ROWS rows the first one is.
     """
 
@@ -47,9 +48,14 @@ class RangeImage:
     first_row: int
 
 
-def build_range_image(points: npt.NDArray[np.float32]) -> RangeImage:
-    """Range image of sensor-frame points (N, 3), metres; rows without a return are left out."""
-    return RangeImage(*_build(points))
+def build_range_image(points: npt.NDArray[np.float32], pool_rows: int = 0) -> RangeImage:
+    """Range image of sensor-frame points (N, 3), metres; rows without a return are left out.
+
+    Args:
+        pool_rows: a pixel that knows anything takes in so many rows above and below it, too.
+    """
+    ranges, first_row = _build(points)
+    return RangeImage(_pool_rows(ranges, pool_rows) if pool_rows else ranges, first_row)
 
 
 @njit(nogil=True, inline="always")
@@ -141,3 +147,21 @@ def _spread(nearest, farthest):  # type: ignore[no-untyped-def]
             out[c, 0] = a if a < near[c + 2] else near[c + 2]
             out[c, 1] = b if b > far[c + 2] else far[c + 2]
     return ranges
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pool_rows(ranges, n):  # type: ignore[no-untyped-def]
+    """The extremes over n rows to either side, of pixels that are not empty."""
+    pooled = ranges.copy()
+    last = len(ranges) - 1
+    for row in range(len(ranges)):
+        out = pooled[row]
+        for other in range(max(row - n, 0), min(row + n, last) + 1):
+            near_far = ranges[other]
+            for c in range(N_COLUMNS):
+                known = ranges[row, c, 0] < _INFINITY
+                near = near_far[c, 0] if near_far[c, 0] < out[c, 0] else out[c, 0]
+                far = near_far[c, 1] if near_far[c, 1] > out[c, 1] else out[c, 1]
+                out[c, 0] = near if known else out[c, 0]
+                out[c, 1] = far if known else out[c, 1]
+    return pooled

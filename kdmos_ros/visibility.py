@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from kdmos_ros.range_image import BLOCK, N_COLUMNS, RangeImage, pixel, zeros
+from kdmos_ros.range_image import BLOCK, FILL_ROWS, N_COLUMNS, RangeImage, pixel, zeros
 
 UNKNOWN, SEEN_THROUGH, MATCHED, HIDDEN = 0, 1, 2, 3
 KNOWN_STATES = ("seen through", "matched", "hidden")
@@ -35,12 +35,16 @@ class VisibilitySpec:
         future_lags_s: how long after the scan the later ones come that are asked too, seconds;
             those that are not there yet are unknown.
         margin_m, margin_per_m: the past range must differ by margin_m + margin_per_m * range.
+        pool_rows: rows of the past range image to either side of a point's own that must agree. On
+            surfaces at a grazing angle, such as roofs, ranges leap from beam to beam, and the beam
+            that passed closely above a place does not show that it was free.
     """
 
     lags_s: tuple[float, ...] = (0.2, 0.4, 0.8, 1.6)
     margin_m: float = 0.25
     margin_per_m: float = 0.012
     future_lags_s: tuple[float, ...] = ()
+    pool_rows: int = 0
 
     def __post_init__(self) -> None:
         if not self.lags_s or min(self.lags_s) <= 0:
@@ -51,6 +55,10 @@ class VisibilitySpec:
             )
         if self.margin_m < 0 or self.margin_per_m < 0:
             raise ValueError("visibility: margins must not be negative")
+        if not isinstance(self.pool_rows, int) or not 0 <= self.pool_rows <= FILL_ROWS:
+            raise ValueError(
+                f"visibility: pool_rows must be 0..{FILL_ROWS}, got {self.pool_rows!r}"
+            )
 
     @property
     def n_lags(self) -> int:

@@ -231,7 +231,8 @@ def test_every_combination_can_be_chosen(change, n_motion):
 
 def test_later_scans_do_not_matter():
     fx, other = FeatureExtractor(GRID, ALONE, MOUNT), FeatureExtractor(GRID, ALONE, MOUNT)
-    later = as_later(Scan(box(10, 9).astype(np.float32), None, 10**9, np.eye(4)))
+    ahead = Scan(box(10, 9).astype(np.float32), None, 10**9, np.eye(4))
+    later = as_later(ahead, ALONE.visibility)
     for i in range(3):
         points = np.concatenate([ground(), box(10, 5 + i)]).astype(np.float32)
         scan = Scan(points, None, 200_000_000 * i, np.eye(4))

@@ -28,7 +28,7 @@ def directions(rng, n, rows=(150, 280)):
     return row, column, rays
 
 
-def image_by_definition(row, column, distance):
+def image_by_definition(row, column, distance, pool_rows=0):
     near = np.full((N_ROWS, N_COLUMNS), np.inf)
     far = np.full((N_ROWS, N_COLUMNS), -np.inf)
     np.minimum.at(near, (row, column), distance)
@@ -42,17 +42,19 @@ def image_by_definition(row, column, distance):
                 filled_near[r, c], filled_far[r, c] = near[rows, c].min(), far[rows, c].max()
                 break
     around = (-1, 0, 1)
-    return np.stack(
-        [
-            np.min([np.roll(filled_near, k, 1) for k in around], 0),
-            np.max([np.roll(filled_far, k, 1) for k in around], 0),
-        ],
-        -1,
-    )
+    near = np.min([np.roll(filled_near, k, 1) for k in around], 0)
+    far = np.max([np.roll(filled_far, k, 1) for k in around], 0)
+    pooled = np.stack([near, far], -1)
+    for r in range(N_ROWS):
+        rows, known = slice(max(r - pool_rows, 0), r + pool_rows + 1), near[r] < np.inf
+        pooled[r, known, 0] = near[rows].min(0)[known]
+        pooled[r, known, 1] = far[rows].max(0)[known]
+    return pooled
 
 
+@pytest.mark.parametrize("pool_rows", [0, 1, 3])
 @pytest.mark.parametrize("rows", [(150, 280), (0, 6), (N_ROWS - 3, N_ROWS)])
-def test_an_image_is_the_definition_cropped_to_its_returns(rows):
+def test_an_image_is_the_definition_cropped_to_its_returns(rows, pool_rows):
     row, column, rays = directions(np.random.default_rng(1), 700, rows)
     distance = np.linspace(3, 60, len(rays))
     points = (rays * distance[:, None]).astype(np.float32)
@@ -60,8 +62,8 @@ def test_an_image_is_the_definition_cropped_to_its_returns(rows):
     points[1::50] = np.nan
     points[2::50] = np.inf
     kept = np.arange(len(points)) % 50 > 2
-    image = build_range_image(points)
-    expected = image_by_definition(row[kept], column[kept], distance[kept])
+    image = build_range_image(points, pool_rows)
+    expected = image_by_definition(row[kept], column[kept], distance[kept], pool_rows)
     whole = np.empty((N_ROWS, N_COLUMNS, 2), np.float32)
     whole[...] = np.inf, -np.inf
     whole[image.first_row : image.first_row + len(image.ranges)] = image.ranges

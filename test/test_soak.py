@@ -84,6 +84,30 @@ def test_the_command_plays_the_drive_again_and_again(tiny_model, tmp_path, capsy
     assert "MB an hour" in capsys.readouterr().out and "minutes" in picture.read_text()
 
 
+def test_what_was_measured_before_an_interrupt_is_kept(tiny_model, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    from kdmos_ros.ros.bench_play import Mouth
+
+    for name in isolate({}):
+        monkeypatch.delenv(name, raising=False)
+    drive, out = tmp_path / "drive", tmp_path / "soak.json"
+    command = ["simulate", str(drive), "--sensor", "vlp16", "--duration", "0.5", "--scene", "field"]
+    assert main(command) == 0
+    play = Mouth.play
+
+    def interrupted(self, *args, **keywords):
+        play(self, *args, **keywords)
+        if "rate_hz" not in keywords:  # after the burst
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Mouth, "play", interrupted)
+    command = ["bench", "--bag", str(drive), "--model", str(tiny_model), "--provider", "cpu"]
+    assert main([*command, "--soak", "2", "--rate", "10", "--json", str(out)]) == 0
+    shown = capsys.readouterr()
+    assert "interrupted" in shown.err and "MB an hour" in shown.out
+    assert json.loads(out.read_text())["soak"]["counts"]["labelled"] > 10
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -101,6 +125,9 @@ def test_the_command_plays_the_drive_again_and_again(tiny_model, tmp_path, capsy
         ["--soak", "1", "--report", "a.md"],
         ["--soak", "1", "--sweep", "points"],
         ["--collect", "--report", "a.md"],
+        ["--soak", "1", "--also", "a.json"],
+        ["--sweep", "points", "--also", "a.json"],
+        ["--published", "--also", "a.json"],
     ],
 )
 def test_wrong_usage_is_one_line_before_any_work(capsys, arguments, monkeypatch):

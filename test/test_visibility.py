@@ -22,13 +22,13 @@ def wall(x, y_range=(-5.0, 5.0), z_range=(-1.0, 1.0)):
     return np.stack([np.full(y.size, x), y.ravel(), z.ravel()], 1).astype(np.float32)
 
 
-def compare(past_points, points, past_from_now=None):
-    spec = VisibilitySpec()
+def compare(past_points, points, past_from_now=None, pool_rows=0):
+    spec = VisibilitySpec(pool_rows=pool_rows)
     points = np.asarray(points, np.float32).reshape(-1, 3)
     state = np.full(len(points), 9, np.uint8)
     near, far = np.full((2, len(points)), 9, np.float32)
     look_up(
-        build_range_image(past_points),
+        build_range_image(past_points, spec.pool_rows),
         np.eye(4, dtype=np.float32) if past_from_now is None else past_from_now,
         points,
         spec.margin_m,
@@ -51,6 +51,37 @@ def test_where_nothing_returned_nothing_is_known():
     state, near, far = compare(wall(20), [[-10, 0, 0], [10, 0, 9], [0, 0, 0], [np.nan, 0, 0]])
     assert state.tolist() == [UNKNOWN] * 4
     assert not near.any() and not far.any()
+
+
+def parked_car(first=5.0, last=7.0, roof=-0.27):
+    """Returns of 0.4 degree beams from 1.73 m above a road with a box on it."""
+    elevation, azimuth = np.meshgrid(
+        np.radians(np.arange(-20, -0.3, 0.4)), np.arange(-0.3, 0.3, 0.003)
+    )
+    fall = np.tan(elevation.ravel())
+    ground, top = -1.73 / fall, roof / fall
+    at_back = first * fall
+    x = np.where((top >= first) & (top <= last), top, np.minimum(ground, 60.0))
+    x = np.where((at_back < roof) & (at_back > -1.73), first, x)
+    side = np.tan(azimuth.ravel())
+    return np.stack([x, x * side, x * fall], 1).astype(np.float32)
+
+
+def test_a_beam_that_passed_closely_above_a_roof_is_no_evidence_with_pooled_rows():
+    x, y = np.meshgrid(np.arange(5.0, 7.0, 0.02), np.arange(-0.5, 0.5, 0.05))
+    roof = np.stack([x, y, np.full(x.shape, -0.24)], -1).reshape(-1, 3)  # the pose is 3 cm off
+    alone, _, _ = compare(parked_car(), roof)
+    pooled, _, _ = compare(parked_car(), roof, pool_rows=1)
+    assert (alone == SEEN_THROUGH).mean() > 0.2
+    assert (pooled == SEEN_THROUGH).mean() < 0.02
+    above, _, _ = compare(parked_car(), roof + np.array([0, 0, 0.15]), pool_rows=1)
+    assert (above == SEEN_THROUGH).mean() > 0.95, "what stands on it now is"
+
+
+@pytest.mark.parametrize("pool_rows", [-1, 5, 1.0])
+def test_rows_to_pool_are_few(pool_rows):
+    with pytest.raises(ValueError, match="pool_rows"):
+        VisibilitySpec(pool_rows=pool_rows)
 
 
 def test_an_edge_is_no_evidence():

@@ -62,7 +62,7 @@ def stage_costs(model: Path, segmenter: Segmenter, scan: ReplayedScan) -> dict[s
     spec = segmenter.spec
     labels = np.asarray(scan.labels)
     n, inside = len(labels), int(np.count_nonzero(labels))
-    cells, lags = spec.grid.n_cells, len(spec.features.visibility.lags_s)
+    cells, lags = spec.grid.n_cells, spec.features.visibility.n_lags
     occupied = min(inside, cells)
     if scan.scan is not None:
         occupied = _occupied(segmenter, scan)

@@ -171,6 +171,8 @@ def _check(args: argparse.Namespace) -> None:
         raise KdmosError("--rate and --soak must be above 0 and finite")
     if args.collect and not (args.report and args.also):
         raise KdmosError("--collect needs --report and --also")
+    if args.also and (args.sweep or args.soak or args.published):
+        raise KdmosError("--also and --collect are for the page of --report")
 
 
 def _cases(args: argparse.Namespace, path: Path, models: list[Path]) -> list[Case]:

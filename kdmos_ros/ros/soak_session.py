@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from kdmos_ros.bench.run import Case, peak_memory_mb
 from kdmos_ros.bench.soak import Sampler, Soak
 from kdmos_ros.errors import KdmosError
@@ -17,6 +19,7 @@ def soak(case: Case, seconds: float, rate_hz: float | None = None) -> Soak:
     Each turn's stamps go on where those of the last one ended; the pose jumps back to the start,
     so that the node clears its history, too. A burst comes first: what an overload fills, such as
     the middleware's buffers for clouds that wait, is full from then on, and what rises later leaks.
+    ^C ends it early; what was measured by then counts.
 
     Args:
         rate_hz: clouds a second; None: the pace of the recording.
@@ -28,8 +31,11 @@ def soak(case: Case, seconds: float, rate_hz: float | None = None) -> Soak:
         pid = feed.process.pid
         with Sampler(pid, seconds, lambda: feed.monitor.count("labelled")) as sampler:
             burst_s = min(_BURST_S, seconds / 4)
-            feed.mouth.play(feed.process.check, seconds=burst_s, rate_hz=_BURST_HZ)
-            feed.mouth.play(feed.process.check, seconds=seconds - burst_s)
+            try:
+                feed.mouth.play(feed.process.check, seconds=burst_s, rate_hz=_BURST_HZ)
+                feed.mouth.play(feed.process.check, seconds=seconds - burst_s)
+            except KeyboardInterrupt:
+                print("interrupted: this is what there is so far", file=sys.stderr)
         feed.wait_for_the_last()
         values, counts = feed.monitor.values, feed.counts()
         run = {key: values[key] for key in ("model", "provider", "precision")}

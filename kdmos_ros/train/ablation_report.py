@@ -8,10 +8,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from kdmos_ros.breakdown import RANGE_EDGES_M, labels_of
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.train.ablation import FIGURES, Plan, Row
 
-_SCORES = ("moving IoU", "false alarms", "missed", "IoU over 35 m", "pedestrians", "cyclists")
+_FAR = labels_of(RANGE_EDGES_M, "m")[-2]
+_SCORES = ("moving IoU", "false alarms", "missed", f"IoU {_FAR}", "pedestrians", "cyclists")
 _KINDS = ("pedestrian", "bicycle")  # a cyclist is part of the bicycle
 _TEACHER = Path("teacher") / FIGURES
 
@@ -91,12 +93,11 @@ def _line(plan: Plan, row: Row, work: Path) -> list[str]:
 
 
 def _scores(runs: Sequence[dict[str, Any]]) -> list[str]:
-    far = list(runs[0]["by_range"])[-2]
     return [
         _spread([run["iou_moving"] for run in runs], "{:.3f}"),
         _spread([100 * run["false_positive_share"] for run in runs], "{:.2f} %"),
         _spread([100 * (1 - run["recall"]) for run in runs], "{:.1f} %"),
-        _spread([run["by_range"][far]["iou_moving"] for run in runs], "{:.3f}"),
+        _spread([run["by_range"][_FAR]["iou_moving"] for run in runs], "{:.3f}"),
         *(
             _spread([100 * run["by_class"][kind]["recall"] for run in runs], "{:.0f} %")
             if all(kind in run["by_class"] for run in runs)

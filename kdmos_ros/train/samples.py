@@ -98,7 +98,7 @@ def drive_samples(
         ahead = range(i + 1, min(i + 1 + labelled.later, len(drive.scans)))
         for j in ahead:
             if j not in views:
-                views[j] = as_later(drive.scans[j].scan)
+                views[j] = as_later(drive.scans[j].scan, features.visibility)
         frame = extractor.push(labelled.scan, later=[views[j] for j in ahead])
         rows = frame.index
         teacher = None if labelled.logits is None else labelled.logits[rows]
