@@ -151,12 +151,12 @@ def test_a_drive_made_anew_is_the_stored_one(tmp_path):
 
 def test_a_later_round_learns_from_new_drives(tmp_path):
     pytest.importorskip("torch", reason="training needs torch")
-    from kdmos_ros.train.pipeline import Run
-    from kdmos_ros.train.recipe import Recipe
+    from kdmos_ros.train.distributed import Team
+    from kdmos_ros.train.run_drives import RunDrives
 
     def drives(**entries):
         data = DataRecipe(drives=2, scans=1, sensors={"vlp16": 1.0}, **entries)
-        return Run(Recipe("x", data=data), "", tmp_path, None).drives()
+        return RunDrives(data, tmp_path, Team()).to_learn_from()
 
     kept, anew = drives(first_drive=3), drives(first_drive=3, cache=False)
     assert [drive.name for drive in kept] == ["drive_0000003", "drive_0000004"]

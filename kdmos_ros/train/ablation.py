@@ -166,7 +166,7 @@ def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -
         student = load_student(checkpoint, recipe.student_config())
         steps, seconds = progress_of(checkpoint, "student", recipe.fit.steps)
         figures = {
-            **student_figures(student, run.validation_drives(), recipe.grid, recipe.features),
+            **student_figures(student, run.drives.held_out(), recipe.grid, recipe.features),
             "parameters": count_parameters(student),
             "macs": count_macs(student, _MACS_POINTS),
             "steps": steps,

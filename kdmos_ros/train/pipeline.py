@@ -22,15 +22,13 @@ from kdmos_ros.io.atomic import new_file
 from kdmos_ros.model import ModelSpec
 from kdmos_ros.train.card import write_card
 from kdmos_ros.train.checkpoint import CHECKPOINT
-from kdmos_ros.train.data_recipe import VALIDATION_SEED, SourceRecipe
 from kdmos_ros.train.distributed import Team
-from kdmos_ros.train.drives import StoredDrive, TrainingDrive, recorded_drives
 from kdmos_ros.train.figures import teacher_figures
 from kdmos_ros.train.fit import fit
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.package import write_model
 from kdmos_ros.train.recipe import Recipe
-from kdmos_ros.train.simulate import SimulatedDrive, simulate_drives
+from kdmos_ros.train.run_drives import RunDrives
 from kdmos_ros.train.student import count_macs, count_parameters
 from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits
 from kdmos_ros.train.validate import choose_threshold
@@ -41,7 +39,7 @@ STAGES = ("simulate", "teacher", "logits", "student", "export")
 
 
 class Run:
-    """One recipe in one work folder.
+    """One recipe in one work folder; `drives` are those of it.
 
     Args:
         recipe: what to make.
@@ -65,7 +63,7 @@ class Run:
         self.recipe, self.command, self.work, self.out = recipe, command, work, out
         self.team = team or Team()
         self.student_folder = work / student_name
-        self._opened: dict[tuple[SourceRecipe, ...], list[TrainingDrive]] = {}
+        self.drives = RunDrives(recipe.data, work, self.team)
 
     def run(self, stage: str = "all") -> dict[str, Any]:
         """Run a stage, or all; returns the figures of the export, if it ran.
@@ -88,15 +86,17 @@ class Run:
 
     def simulate(self) -> None:
         """Make the drives."""
-        self.drives()
-        self.validation_drives()
+        self.drives.to_learn_from()
+        self.drives.held_out()
 
     def teacher(self) -> None:
         """Fit the teacher and note how well it does."""
         if self.recipe.teacher is None:
             return
-        teacher = fit_teacher(self.recipe, self.drives(), self.teacher_folder, self.team)
-        held_out = self.validation_drives()
+        teacher = fit_teacher(
+            self.recipe, self.drives.to_learn_from(), self.teacher_folder, self.team
+        )
+        held_out = self.drives.held_out()
         figures_file = self.teacher_folder / "figures.json"
         known = is_newer(figures_file, self.teacher_folder / CHECKPOINT)
         if self.team.leads and held_out and not known:
@@ -115,13 +115,13 @@ class Run:
     def student(self) -> None:
         """Fit the student."""
         logits = None if self.recipe.distil is None else self._logits(make=False)
-        fit(self.recipe, self.drives(), self.student_folder, logits, self.team)
+        fit(self.recipe, self.drives.to_learn_from(), self.student_folder, logits, self.team)
 
     def export(self) -> dict[str, Any]:
         """Choose the threshold on held-out drives; write the model and its card."""
         assert self.out is not None
         recipe = self.recipe
-        held_out = self.validation_drives()
+        held_out = self.drives.held_out()
         if not self.team.leads:
             return {}
         step, seconds = progress_of(self.student_folder / CHECKPOINT, "student", recipe.fit.steps)
@@ -162,48 +162,10 @@ class Run:
         """Where the teacher's checkpoint and log are."""
         return self.work / "teacher"
 
-    def drives(self) -> list[TrainingDrive]:
-        """The drives to learn from, made if they are not there."""
-        data = self.recipe.data
-        if not data.cache:
-            seeds = range(data.first_drive, data.first_drive + data.drives)
-            simulated: list[TrainingDrive] = [SimulatedDrive(data, seed) for seed in seeds]
-        else:
-            simulated = self._simulated("drives", data.drives, data.first_drive)
-        return simulated + self._recorded(data.sources)
-
-    def validation_drives(self) -> list[TrainingDrive]:
-        """The held-out drives, made if they are not there."""
-        data = self.recipe.data
-        recorded = self._recorded(data.held_out())
-        if recorded and not data.drives:
-            return recorded
-        return self._simulated("validation", data.validation_drives, VALIDATION_SEED) + recorded
-
-    def _simulated(self, folder: str, n: int, first_seed: int) -> list[TrainingDrive]:
-        path = self.work / folder
-        if self.team.local_rank == 0:
-            simulate_drives(self.recipe.data, path, n, first_seed)
-        self.team.wait()
-        made = simulate_drives(self.recipe.data, path, n, first_seed)
-        return [StoredDrive(drive) for drive in made]
-
-    def _recorded(self, sources: tuple[SourceRecipe, ...]) -> list[TrainingDrive]:
-        if not sources:
-            return []
-        if sources not in self._opened:
-            # One process of each machine cuts what must be cut; the others find it done.
-            for turn in (True, False):
-                if (self.team.local_rank == 0) == turn:
-                    found = recorded_drives(sources, self.recipe.data, self.work / "recorded")
-                self.team.wait()
-            self._opened[sources] = found
-        return self._opened[sources]
-
     def _logits(self, make: bool = True) -> LogitsFolder:
         recipe, folder = self.recipe, self.work / "logits"
         assert recipe.distil is not None
-        drives = self.drives()
+        drives = self.drives.to_learn_from()
         if recipe.distil.external is not None:
             external = self.work / recipe.distil.external
             return import_all(external, drives if make else [], folder, self.team)
