@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.geometry import invert
+from kdmos_ros.geometry import Matrix, invert
+from kdmos_ros.ground_alignment import Ground, align
 from kdmos_ros.history import PastScan, ScanHistory, at_lead
+from kdmos_ros.places import Mount
 from kdmos_ros.scan import Scan
 from kdmos_ros.shared_work import Threads
 from kdmos_ros.visibility import UNKNOWN, VisibilitySpec, look_up
 
 Float32 = npt.NDArray[np.float32]
-AtLag = tuple[int, PastScan]
-"""The index of a lag, and the scan that is nearest to it."""
+
+
+@dataclass(frozen=True)
+class AtLag:
+    """A scan to compare the newest one with.
+
+    Attributes:
+        lag: index of the lag that it is nearest to.
+        scan: the other scan.
+        now_from_then: (4, 4) float64 motion between the sensor frames.
+    """
+
+    lag: int
+    scan: PastScan
+    now_from_then: Matrix
 
 
 @dataclass(frozen=True)
@@ -32,40 +47,58 @@ class Seen:
     far: Float32
 
 
-def pasts_at(history: ScanHistory, stamp_ns: int, spec: VisibilitySpec) -> list[AtLag]:
-    """The past scans to compare with, each with the index of its lag."""
-    found = [history.at_lag(stamp_ns, lag_s) for lag_s in spec.lags_s]
-    return [(lag, past) for lag, past in enumerate(found) if past is not None]
+def pasts_at(history: ScanHistory, scan: Scan, spec: VisibilitySpec) -> list[AtLag]:
+    """The past scans to compare with."""
+    found = [history.at_lag(scan.stamp_ns, lag_s) for lag_s in spec.lags_s]
+    return [AtLag(i, past, _motion(scan, past)) for i, past in enumerate(found) if past is not None]
 
 
-def leads_at(later: Sequence[PastScan], stamp_ns: int, spec: VisibilitySpec) -> list[AtLag]:
-    """The later scans to compare with, each with the index of its lag after those of the past.
+def leads_at(later: Sequence[PastScan], scan: Scan, spec: VisibilitySpec) -> list[AtLag]:
+    """The later scans to compare with; their lags come after those of the past.
 
     Raises:
         ValueError: one of them is not later.
     """
-    if any(scan.stamp_ns <= stamp_ns for scan in later):
-        raise ValueError(f"later scans must be newer than {stamp_ns} ns")
-    found = [at_lead(later, stamp_ns, lead_s) for lead_s in spec.future_lags_s]
-    n_past = len(spec.lags_s)
-    return [(n_past + i, scan) for i, scan in enumerate(found) if scan is not None]
+    if any(other.stamp_ns <= scan.stamp_ns for other in later):
+        raise ValueError(f"later scans must be newer than {scan.stamp_ns} ns")
+    found = [at_lead(later, scan.stamp_ns, lead_s) for lead_s in spec.future_lags_s]
+    first = len(spec.lags_s)
+    return [
+        AtLag(first + i, other, _motion(scan, other))
+        for i, other in enumerate(found)
+        if other is not None
+    ]
+
+
+def on_ground(pasts: Sequence[AtLag], now: Ground, mount: Mount) -> list[AtLag]:
+    """The same with motions that put their ground onto that of the newest scan."""
+    return [
+        past
+        if past.scan.ground is None
+        else replace(past, now_from_then=align(past.now_from_then, past.scan.ground, now, mount))
+        for past in pasts
+    ]
+
+
+def _motion(scan: Scan, other: PastScan) -> Matrix:
+    return invert(scan.pose) @ other.pose
 
 
 def compare(
-    points: Float32, scan: Scan, others: Sequence[AtLag], spec: VisibilitySpec, threads: Threads
+    points: Float32, others: Sequence[AtLag], spec: VisibilitySpec, threads: Threads
 ) -> Seen:
     """Look the points (N, 3) of a scan up in the range images of others."""
     shape = (len(points), spec.n_lags)
     state = np.full(shape, UNKNOWN, np.uint8, order="F")
     near = np.zeros(shape, np.float32, order="F")
     far = np.zeros(shape, np.float32, order="F")
-    found = [(lag, at, (invert(at.pose) @ scan.pose).astype(np.float32)) for lag, at in others]
+    found = [(at.lag, at.scan.image, invert(at.now_from_then).astype(np.float32)) for at in others]
 
     def part(rows: slice) -> None:
-        for lag, other, other_from_now in found:
+        for lag, image, then_from_now in found:
             look_up(
-                other.image,
-                other_from_now,
+                image,
+                then_from_now,
                 points[rows],
                 spec.margin_m,
                 spec.margin_per_m,

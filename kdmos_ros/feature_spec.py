@@ -13,6 +13,8 @@ from kdmos_ros.height_residual import N_RESIDUALS
 from kdmos_ros.visibility import N_KNOWN_STATES, VisibilitySpec
 
 VISIBILITY_FEATURE = "visibility"
+# And the values that change nothing.
+_LATER_OPTIONS = {"height_residuals": False, "visibility_map": True, "ground_aligned": False}
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class FeatureSpec:
             now, for each slab and lag (see `vacated`).
         height_residuals: whether it has the height residuals of each lag (see `height_residual`).
         visibility_map: whether it has the shares of the see-through states.
+        ground_aligned: whether past scans are put onto the newest one's ground (see
+            `ground_alignment`) before they are compared with it.
     """
 
     point: tuple[str, ...] = ("d_rho", "d_phi", "d_z", "rho", "height", "visibility")
@@ -35,6 +39,7 @@ class FeatureSpec:
     vacated: bool = False
     height_residuals: bool = False
     visibility_map: bool = True
+    ground_aligned: bool = False
 
     def __post_init__(self) -> None:
         unknown = set(self.point) - set(GEOMETRIC_FEATURES) - {VISIBILITY_FEATURE}
@@ -80,7 +85,7 @@ def without_unused(content: dict[str, Any]) -> dict[str, Any]:
     for name in ("future_lags_s", "pool_rows"):
         if not features["visibility"][name]:
             del features["visibility"][name]
-    for name, unused in (("height_residuals", False), ("visibility_map", True)):
+    for name, unused in _LATER_OPTIONS.items():
         if features[name] == unused:
             del features[name]
     return content

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.comparisons import AtLag, Seen, compare, leads_at, pasts_at
+from kdmos_ros.comparisons import AtLag, Seen, compare, leads_at, on_ground, pasts_at
 from kdmos_ros.feature_kernels import motion_map, occupancy, point_columns
 from kdmos_ros.feature_spec import FeatureSpec, column_codes
 from kdmos_ros.geometry import invert
 from kdmos_ros.grid import PolarGrid
+from kdmos_ros.ground_alignment import take_ground
 from kdmos_ros.height_residual import N_RESIDUALS, cell_heights, height_residuals, level_again
 from kdmos_ros.history import PastScan, ScanHistory
 from kdmos_ros.places import Places, place
@@ -125,10 +126,15 @@ class FeatureExtractor:
             lambda: view.image if view else build_range_image(points, spec.pool_rows)
         )
         placed = self._threads.begin(lambda: place(points, self._mount, self.grid))
-        pasts = pasts_at(self._history, scan.stamp_ns, spec)
-        others = pasts + leads_at(later, scan.stamp_ns, spec)
-        seen = compare(points, scan, others, spec, self._threads)
-        newest = PastScan(scan.stamp_ns, scan.pose, image())
+        pasts = pasts_at(self._history, scan, spec)
+        leads = leads_at(later, scan, spec)
+        ground = None
+        if self.spec.ground_aligned:
+            ground = take_ground(points, placed(), self._mount)
+            pasts = on_ground(pasts, ground, self._mount)
+        others = pasts + leads
+        seen = compare(points, others, spec, self._threads)
+        newest = PastScan(scan.stamp_ns, scan.pose, image(), ground=ground)
         compared = time.perf_counter()
         velocity = self._mount[0] @ _velocity(scan, self._history.newest)
         frame = self._frame(placed(), scan.intensity, seen, velocity, len(others))
@@ -153,12 +159,12 @@ class FeatureExtractor:
         """Fill in its columns of the motion map; returns the newest scan with its voxels."""
         spec, n_slabs = self.spec.visibility, len(self._slabs) - 1
         first = self.spec.n_states
-        for lag, past in pasts:
-            assert past.voxels is not None
-            start = first + lag * n_slabs
+        for past in pasts:
+            assert past.scan.voxels is not None
+            start = first + past.lag * n_slabs
             vacated_share(
-                past.voxels,
-                (invert(newest.pose) @ past.pose).astype(np.float32),
+                past.scan.voxels,
+                past.now_from_then.astype(np.float32),
                 newest.image,
                 self.grid,
                 spec,
@@ -181,12 +187,12 @@ class FeatureExtractor:
         """Fill in its columns of the motion map; returns the newest scan with its points."""
         now = cell_heights(at.level, at.ground, self.grid)
         first = self.spec.n_states + self.spec.n_vacated
-        for lag, past in pasts:
-            assert past.points is not None
-            now_from_past = (invert(newest.pose) @ past.pose).astype(np.float32)
-            level = level_again(past.points, now_from_past, self._mount)
+        for past in pasts:
+            assert past.scan.points is not None
+            now_from_past = past.now_from_then.astype(np.float32)
+            level = level_again(past.scan.points, now_from_past, self._mount)
             then = cell_heights(level, at.ground, self.grid)
-            start = first + lag * N_RESIDUALS
+            start = first + past.lag * N_RESIDUALS
             height_residuals(now, then, frame.motion[:, start : start + N_RESIDUALS])
         return dataclasses.replace(newest, points=points.copy())
 

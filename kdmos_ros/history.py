@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.ground_alignment import Ground
 from kdmos_ros.range_image import RangeImage
 from kdmos_ros.vacated import Voxels
 
@@ -24,7 +25,8 @@ MAX_LOOKAHEAD = 7
 class PastScan:
     """A past scan: stamp (ns), T_odom_sensor (4, 4) float64, its range image and voxels.
 
-    And its points, (N, 3) float32 in its sensor frame, metres, where height residuals are used.
+    And its points, (N, 3) float32 in its sensor frame, metres, where height residuals are used, and
+    its ground, where scans are aligned by it.
     """
 
     stamp_ns: int
@@ -32,6 +34,7 @@ class PastScan:
     image: RangeImage
     voxels: Voxels | None = None
     points: npt.NDArray[np.float32] | None = None
+    ground: Ground | None = None
 
 
 class ScanHistory:

@@ -1,0 +1,145 @@
+"""Puts two scans onto the same ground: height, pitch and roll of the motion between them.
+
+Odometry is worst at these three, planar odometry has none of them, and they hurt most: roofs and
+bonnets are seen at so flat an angle that some centimetres or tenths of a degree make a parked car
+stand where free space was seen. Both scans see the same ground, so that the error shows in it: a
+plane is fitted to the difference of the two grounds, cell by cell, and taken out.
+
+Robust (Geman-McClure weights) and with a prior: where little ground is seen, poses stay as they
+are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from kdmos_ros.angles import PI, coarse_atan2
+from kdmos_ros.geometry import Matrix, invert, make_transform, quaternion_to_matrix
+from kdmos_ros.places import Mount, Places
+
+Float32 = npt.NDArray[np.float32]
+
+N_SECTORS, N_RINGS = 72, 16
+NEAREST_M, RING_M = 3.0, 1.5
+# Points that high or low above the local ground belong to it.
+THICKNESS_M = 0.2
+# Of so many points of a scan the ground is as well known as of all.
+N_POINTS = 12_000
+_MIN_POINTS, _MIN_CELLS = 3, 30
+# Cells that differ by more stand for something else; a median of more than the second is no ground.
+_FARTHEST_M, _ROUGHEST_M = 0.5, 0.1
+# A cell's height is no better known than that, and neighbours err alike.
+_FLOOR_M, _CORRELATED = 0.02, 8.0
+# What an odometry errs by, from one scan to another: metres, radians, radians.
+_PRIOR = (0.1, math.radians(0.7), math.radians(0.7))
+_MOST_M, _MOST_RAD = 0.5, math.radians(3.0)
+_ROUNDS = 5
+
+_NEAREST, _PER_RING = np.float32(NEAREST_M), np.float32(1 / RING_M)
+_PER_RADIAN = np.float32(N_SECTORS / (2 * math.pi))
+_RINGS = np.float32(N_RINGS)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The ground of a scan.
+
+    Attributes:
+        points: (G, 3) float32 points on it, sensor frame, metres.
+        cells: (N_SECTORS * N_RINGS, 4) float64: how many of them, and their mean, level frame.
+    """
+
+    points: Float32
+    cells: npt.NDArray[np.float64]
+
+
+def take_ground(points: Float32, at: Places, mount: Mount) -> Ground:
+    """The ground of a scan: points (N, 3) float32, sensor frame, and where they are."""
+    low = np.flatnonzero(np.abs(at.height) < np.float32(THICKNESS_M))
+    taken = points[low[:: max(1, len(low) // N_POINTS)]]
+    return Ground(taken, _cells(taken, *_level(np.eye(4), mount)))
+
+
+def align(now_from_past: Matrix, past: Ground, now: Ground, mount: Mount) -> Matrix:
+    """The motion (4, 4) between two sensor frames without its error of height, pitch and roll.
+
+    Args:
+        now_from_past: by odometry.
+        past, now: the grounds of the two scans.
+        mount: (3, 3) R_base_sensor and height of the sensor, as `to_level` takes them.
+    """
+    then = _cells(past.points, *_level(now_from_past, mount))
+    known = (then[:, 0] >= _MIN_POINTS) & (now.cells[:, 0] >= _MIN_POINTS)
+    known &= np.abs(then[:, 3] - now.cells[:, 3]) < _FARTHEST_M
+    if np.count_nonzero(known) < _MIN_CELLS:
+        return now_from_past
+    a, b = then[known], now.cells[known]
+    rise = _fit_plane(0.5 * (a[:, 1:3] + b[:, 1:3]), a[:, 3] - b[:, 3])
+    if rise is None or abs(rise[0]) > _MOST_M or max(abs(rise[1:])) > _MOST_RAD:
+        return now_from_past
+    base = make_transform(mount[0].astype(np.float64), [0.0, 0.0, float(mount[1])])
+    # The past ground is `rise` too high: it sinks, and turns about the level axes.
+    turn = quaternion_to_matrix([-rise[2] / 2, rise[1] / 2, 0.0, 1.0])
+    return invert(base) @ make_transform(turn, [0.0, 0.0, -rise[0]]) @ base @ now_from_past
+
+
+def _fit_plane(
+    places: npt.NDArray[np.float64], rise: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64] | None:
+    """(3,) height at the origin and slopes along x and y of rise (C,) at places (C, 2).
+
+    None where the rise scatters too much to be that of ground.
+    """
+    columns = np.column_stack([np.ones(len(places)), places])
+    prior = np.diag(1 / np.square(_PRIOR))
+    plane = np.array([np.median(rise), 0.0, 0.0])
+    for _ in range(_ROUNDS):
+        rest = rise - columns @ plane
+        scale = max(_scatter(rest), _FLOOR_M)
+        weight = 1 / np.square(1 + np.square(rest / (2 * scale))) / (scale**2 * _CORRELATED)
+        weighted = columns * weight[:, None]
+        plane = np.linalg.solve(weighted.T @ columns + prior, weighted.T @ rise)
+    return None if _scatter(rise - columns @ plane) > _ROUGHEST_M else plane
+
+
+def _scatter(rest: npt.NDArray[np.float64]) -> float:
+    """The standard deviation, from the median of the absolute values."""
+    return 1.4826 * float(np.median(np.abs(rest)))
+
+
+def _level(now_from_past: Matrix, mount: Mount) -> tuple[Float32, Float32]:
+    """Rotation (3, 3) and shift (3,) from the past sensor frame into the newest level frame."""
+    rotation = mount[0].astype(np.float64)
+    shift = rotation @ now_from_past[:3, 3] + [0.0, 0.0, float(mount[1])]
+    return (rotation @ now_from_past[:3, :3]).astype(np.float32), shift.astype(np.float32)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cells(points, rotation, shift):  # type: ignore[no-untyped-def]
+    """(cells, 4): count and mean x, y, z of the points (G, 3) in each cell after the motion."""
+    cells = np.zeros((N_SECTORS * N_RINGS, 4), np.float64)
+    for i in range(len(points)):
+        x = points[i, 0] * rotation[0, 0] + points[i, 1] * rotation[0, 1]
+        x += points[i, 2] * rotation[0, 2] + shift[0]
+        y = points[i, 0] * rotation[1, 0] + points[i, 1] * rotation[1, 1]
+        y += points[i, 2] * rotation[1, 2] + shift[1]
+        z = points[i, 0] * rotation[2, 0] + points[i, 1] * rotation[2, 1]
+        z += points[i, 2] * rotation[2, 2] + shift[2]
+        ring = (np.float32(math.sqrt(x * x + y * y)) - _NEAREST) * _PER_RING
+        if not (ring >= 0 and ring < _RINGS):
+            continue
+        sector = np.int32((coarse_atan2(y, x) + PI) * _PER_RADIAN) % N_SECTORS
+        cell = cells[sector * N_RINGS + np.int32(ring)]
+        cell[0] += 1
+        cell[1] += x
+        cell[2] += y
+        cell[3] += z
+    for c in range(len(cells)):
+        if cells[c, 0] > 0:
+            cells[c, 1:] /= cells[c, 0]
+    return cells
