@@ -23,6 +23,8 @@ class PoseError:
             independently of the others, so that two poses differ by sqrt(2) as much.
         drift_m, drift_deg: root mean square of what a random walk adds in one second.
         offset_ms: by which the odometry's stamps are late (negative: early).
+        planar: the odometry knows the plane of its first pose only, as that of wheels does: height,
+            roll and pitch are lost.
         seed: of the random numbers.
     """
 
@@ -31,6 +33,7 @@ class PoseError:
     drift_m: float = 0.0
     drift_deg: float = 0.0
     offset_ms: float = 0.0
+    planar: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -47,8 +50,11 @@ class PoseError:
         rng = np.random.default_rng(self.seed)
         sensor_T_base = invert(base_T_sensor)
         walk = np.zeros(6)
-        spoilt, last_ns = [], None
+        spoilt, last_ns, first = [], None, None
         for stamp_ns, pose in odometry:
+            if self.planar:
+                first = pose if first is None else first
+                pose = first @ _in_plane(invert(first) @ pose)
             # Drawn for all, so that rows of a table differ by the size of the error only.
             independent, step = rng.normal(size=(2, 6)) / math.sqrt(3)
             elapsed = (stamp_ns - last_ns) * 1e-9 if last_ns is not None else 0.0
@@ -67,3 +73,9 @@ def _motion(unit: npt.NDArray[np.float64], metres: float, degrees: float) -> Mat
     angle = float(np.linalg.norm(vector))
     axis = vector / angle if angle > 0 else vector
     return from_pose(unit[:3] * metres, [*(axis * math.sin(angle / 2)), math.cos(angle / 2)])
+
+
+def _in_plane(motion: Matrix) -> Matrix:
+    """Only x, y and yaw of a motion."""
+    yaw = math.atan2(motion[1, 0], motion[0, 0])
+    return from_pose([*motion[:2, 3], 0.0], [0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)])

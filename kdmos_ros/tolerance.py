@@ -28,6 +28,7 @@ def cases(seed: int) -> list[tuple[str, PoseError]]:
     rows += [(f"noise {100 * v:g} cm", PoseError(noise_m=v, seed=seed)) for v in NOISE_M]
     rows += [(f"noise {v:g}°", PoseError(noise_deg=v, seed=seed)) for v in NOISE_DEG]
     rows += [(f"drift {100 * v:g} cm in 1 s", PoseError(drift_m=v, seed=seed)) for v in DRIFT_M]
+    rows += [("no height, roll and pitch", PoseError(planar=True, seed=seed))]
     rows += [(f"stamps {v:g} ms late", PoseError(offset_ms=v, seed=seed)) for v in OFFSET_MS]
     return rows
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kdmos_ros.geometry import invert, make_transform
+from kdmos_ros.geometry import from_pose, invert, make_transform
 from kdmos_ros.pose_error import PoseError
 
 SECOND = 1_000_000_000
@@ -80,3 +80,18 @@ def test_the_seed_decides():
 def test_sizes_scale_the_same_errors():
     small, large = (sensor_errors(PoseError(noise_m=m))[:50, :3, 3] for m in (0.1, 0.2))
     np.testing.assert_allclose(2 * small, large, atol=1e-9)
+
+
+def test_planar_odometry_keeps_x_y_and_yaw_in_the_plane_of_the_first_pose():
+    tilt = from_pose([3, 4, 5], [0.05, -0.03, 0.2, 1])
+    up_and_round = from_pose([2.0, 1.0, 0.4], [0.02, 0.04, 0.1, 1])
+    (_, first), (_, planar) = PoseError(planar=True).apply(
+        [(0, tilt), (1, tilt @ up_and_round)], MOUNT
+    )
+    np.testing.assert_allclose(first, tilt, atol=1e-12)
+    motion = invert(tilt) @ planar
+    np.testing.assert_allclose(motion[:3, 3], [2, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(motion[2, :3], [0, 0, 1], atol=1e-12)
+    assert np.arctan2(motion[1, 0], motion[0, 0]) == pytest.approx(
+        np.arctan2(up_and_round[1, 0], up_and_round[0, 0])
+    )

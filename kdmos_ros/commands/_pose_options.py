@@ -53,6 +53,11 @@ def add_error_options(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="by which its stamps are late (with '=' before a negative number)",
     )
+    group.add_argument(
+        "--planar-odometry",
+        action="store_true",
+        help="without height, roll and pitch, as the odometry of wheels has it",
+    )
     group.add_argument("--seed", type=count, default=0, metavar="N", help="of the random errors")
 
 
@@ -109,5 +114,6 @@ def _error(args: argparse.Namespace) -> PoseError:
         drift_m=args.pose_drift_m,
         drift_deg=args.pose_drift_deg,
         offset_ms=args.stamp_offset_ms,
+        planar=args.planar_odometry,
         seed=args.seed,
     )
