@@ -8,6 +8,7 @@ from kdmos_ros.features import FeatureExtractor
 from kdmos_ros.geometry import from_pose, invert, make_transform
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.ground_alignment import Ground, align, take_ground
+from kdmos_ros.model import ModelSpec
 from kdmos_ros.places import place
 from kdmos_ros.scan import Scan
 from kdmos_ros.visibility import VisibilitySpec
@@ -130,3 +131,14 @@ def test_an_odometry_that_climbs_makes_nothing_look_new():
 
     assert seen_through(False) > 0.05
     assert seen_through(True) < 0.2 * seen_through(False)
+
+
+def test_a_model_says_so_only_if_it_is_aligned():
+    def spec(**options):
+        visibility = VisibilitySpec(pool_rows=options.pop("pool_rows", 0))
+        return ModelSpec("m", GRID, FeatureSpec(visibility=visibility, **options))
+
+    aligned = spec(ground_aligned=True, pool_rows=1)
+    assert ModelSpec.from_json(aligned.to_json(), "here") == aligned
+    plain = spec().to_json()
+    assert "ground_aligned" not in plain and "pool_rows" not in plain
