@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -70,14 +71,16 @@ def leads_at(later: Sequence[PastScan], scan: Scan, spec: VisibilitySpec) -> lis
     ]
 
 
-def on_ground(pasts: Sequence[AtLag], now: Ground, mount: Mount) -> list[AtLag]:
+def on_ground(pasts: Sequence[AtLag], now: Ground, mount: Mount, threads: Threads) -> list[AtLag]:
     """The same with motions that put their ground onto that of the newest scan."""
-    return [
-        past
-        if past.scan.ground is None
-        else replace(past, now_from_then=align(past.now_from_then, past.scan.ground, now, mount))
-        for past in pasts
-    ]
+
+    def aligned(past: AtLag) -> AtLag:
+        if past.scan.ground is None:
+            return past
+        motion = align(past.now_from_then, past.scan.ground, now, mount)
+        return replace(past, now_from_then=motion)
+
+    return [begun() for begun in [threads.begin(partial(aligned, past)) for past in pasts]]
 
 
 def _motion(scan: Scan, other: PastScan) -> Matrix:

@@ -131,7 +131,7 @@ class FeatureExtractor:
         ground = None
         if self.spec.ground_aligned:
             ground = take_ground(points, placed(), self._mount)
-            pasts = on_ground(pasts, ground, self._mount)
+            pasts = on_ground(pasts, ground, self._mount, self._threads)
         others = pasts + leads
         seen = compare(points, others, spec, self._threads)
         newest = PastScan(scan.stamp_ns, scan.pose, image(), ground=ground)

@@ -73,43 +73,13 @@ def align(now_from_past: Matrix, past: Ground, now: Ground, mount: Mount) -> Mat
         past, now: the grounds of the two scans.
         mount: (3, 3) R_base_sensor and height of the sensor, as `to_level` takes them.
     """
-    then = _cells(past.points, *_level(now_from_past, mount))
-    known = (then[:, 0] >= _MIN_POINTS) & (now.cells[:, 0] >= _MIN_POINTS)
-    known &= np.abs(then[:, 3] - now.cells[:, 3]) < _FARTHEST_M
-    if np.count_nonzero(known) < _MIN_CELLS:
-        return now_from_past
-    a, b = then[known], now.cells[known]
-    rise = _fit_plane(0.5 * (a[:, 1:3] + b[:, 1:3]), a[:, 3] - b[:, 3])
-    if rise is None or abs(rise[0]) > _MOST_M or max(abs(rise[1:])) > _MOST_RAD:
+    known, rise = _fit_plane(_cells(past.points, *_level(now_from_past, mount)), now.cells)
+    if not known or abs(rise[0]) > _MOST_M or max(abs(rise[1:])) > _MOST_RAD:
         return now_from_past
     base = make_transform(mount[0].astype(np.float64), [0.0, 0.0, float(mount[1])])
     # The past ground is `rise` too high: it sinks, and turns about the level axes.
     turn = quaternion_to_matrix([-rise[2] / 2, rise[1] / 2, 0.0, 1.0])
     return invert(base) @ make_transform(turn, [0.0, 0.0, -rise[0]]) @ base @ now_from_past
-
-
-def _fit_plane(
-    places: npt.NDArray[np.float64], rise: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64] | None:
-    """(3,) height at the origin and slopes along x and y of rise (C,) at places (C, 2).
-
-    None where the rise scatters too much to be that of ground.
-    """
-    columns = np.column_stack([np.ones(len(places)), places])
-    prior = np.diag(1 / np.square(_PRIOR))
-    plane = np.array([np.median(rise), 0.0, 0.0])
-    for _ in range(_ROUNDS):
-        rest = rise - columns @ plane
-        scale = max(_scatter(rest), _FLOOR_M)
-        weight = 1 / np.square(1 + np.square(rest / (2 * scale))) / (scale**2 * _CORRELATED)
-        weighted = columns * weight[:, None]
-        plane = np.linalg.solve(weighted.T @ columns + prior, weighted.T @ rise)
-    return None if _scatter(rise - columns @ plane) > _ROUGHEST_M else plane
-
-
-def _scatter(rest: npt.NDArray[np.float64]) -> float:
-    """The standard deviation, from the median of the absolute values."""
-    return 1.4826 * float(np.median(np.abs(rest)))
 
 
 def _level(now_from_past: Matrix, mount: Mount) -> tuple[Float32, Float32]:
@@ -143,3 +113,74 @@ def _cells(points, rotation, shift):  # type: ignore[no-untyped-def]
         if cells[c, 0] > 0:
             cells[c, 1:] /= cells[c, 0]
     return cells
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fit_plane(past, now):  # type: ignore[no-untyped-def]
+    """How much higher the past cells are: height at the origin, slopes along x and y.
+
+    Also whether enough of them tell, and agree.
+    """
+    places, rises = np.empty((len(now), 3)), np.empty(len(now))
+    n = 0
+    for c in range(len(now)):
+        higher = past[c, 3] - now[c, 3]
+        if min(past[c, 0], now[c, 0]) >= _MIN_POINTS and abs(higher) < _FARTHEST_M:
+            places[n, 0] = 1.0
+            places[n, 1:] = 0.5 * (past[c, 1:3] + now[c, 1:3])
+            rises[n] = higher
+            n += 1
+    plane = np.zeros(3)
+    if n < _MIN_CELLS:
+        return False, plane
+    place, rise = places[:n], rises[:n]
+    plane[0] = np.median(rise)
+    for _ in range(_ROUNDS):
+        rest = _rest(place, rise, plane)
+        scale = max(_scatter(rest), _FLOOR_M)
+        left, right = np.zeros((3, 3)), np.zeros(3)
+        for i in range(3):
+            left[i, i] = 1 / _PRIOR[i] ** 2
+        for c in range(n):
+            weight = 1 / (1 + (rest[c] / (2 * scale)) ** 2) ** 2 / (scale**2 * _CORRELATED)
+            for i in range(3):
+                right[i] += weight * place[c, i] * rise[c]
+                for j in range(3):
+                    left[i, j] += weight * place[c, i] * place[c, j]
+        plane = _solve(left, right)
+    return _scatter(_rest(place, rise, plane)) <= _ROUGHEST_M, plane
+
+
+@njit(nogil=True)
+def _rest(place, rise, plane):  # type: ignore[no-untyped-def]
+    rest = np.empty(len(rise))
+    for c in range(len(rise)):
+        rest[c] = rise[c] - plane[0] - plane[1] * place[c, 1] - plane[2] * place[c, 2]
+    return rest
+
+
+@njit(nogil=True)
+def _scatter(rest):  # type: ignore[no-untyped-def]
+    """The standard deviation, from the median of the absolute values."""
+    return 1.4826 * np.median(np.abs(rest))
+
+
+@njit(nogil=True)
+def _solve(left, right):  # type: ignore[no-untyped-def]
+    """x of left (3, 3) x = right (3,), by Cramer's rule: numba's own needs SciPy."""
+    solution = np.empty(3)
+    whole = _determinant(left)
+    for i in range(3):
+        replaced = left.copy()
+        replaced[:, i] = right
+        solution[i] = _determinant(replaced) / whole
+    return solution
+
+
+@njit(nogil=True)
+def _determinant(m):  # type: ignore[no-untyped-def]
+    return (
+        m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
+        - m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])
+        + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
+    )
