@@ -68,6 +68,10 @@ def take_ground(points: Float32, at: Places, mount: Mount) -> Ground:
 def align(now_from_past: Matrix, past: Ground, now: Ground, mount: Mount) -> Matrix:
     """The motion (4, 4) between two sensor frames without its error of height, pitch and roll.
 
+    It turns about the place on the base's plane below the sensor, as is right for an odometry whose
+    x and y are those of the base. One that errs by turns about the LiDAR is left with a shift of
+    the sensor's height times the angle, 1.5 cm for half a degree.
+
     Args:
         now_from_past: by odometry.
         past, now: the grounds of the two scans.

@@ -35,9 +35,10 @@ class VisibilitySpec:
         future_lags_s: how long after the scan the later ones come that are asked too, seconds;
             those that are not there yet are unknown.
         margin_m, margin_per_m: the past range must differ by margin_m + margin_per_m * range.
-        pool_rows: rows of the past range image to either side of a point's own that must agree. On
-            surfaces at a grazing angle, such as roofs, ranges leap from beam to beam, and the beam
-            that passed closely above a place does not show that it was free.
+        pool_rows: rows of a range image, of another scan's or, for `vacated`, the newest one's, to
+            either side of a point's own that must agree. On surfaces at a grazing angle, such as
+            roofs, ranges leap from beam to beam, and the beam that passed closely above a place
+            does not show that it was free.
     """
 
     lags_s: tuple[float, ...] = (0.2, 0.4, 0.8, 1.6)

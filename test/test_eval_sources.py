@@ -196,6 +196,7 @@ def test_one_sequence_folder(root, segmenter, tmp_path):
         (["--sensor", "vlp16"], "--sensor does not apply to a folder"),
         (["--sweep-distortion"], "--sweep-distortion does not apply to a folder"),
         (["--pose-noise-m", "0.1"], "errors of the poses apply to bags only"),
+        (["--planar-odometry"], "errors of the poses apply to bags only"),
         (["--pose-source", "kiss_icp"], "--pose-source and errors"),
         (["--dataset", "helimos"], "val.txt"),
         (["--zip"], "name their folder with --predictions DIR"),

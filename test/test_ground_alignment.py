@@ -1,10 +1,12 @@
 """Two scans of the same ground, with poses that are wrong."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from kdmos_ros.feature_spec import FeatureSpec
-from kdmos_ros.features import FeatureExtractor
+from kdmos_ros.features import FeatureExtractor, as_later
 from kdmos_ros.geometry import from_pose, invert, make_transform
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.ground_alignment import Ground, align, take_ground
@@ -131,6 +133,51 @@ def test_an_odometry_that_climbs_makes_nothing_look_new():
 
     assert seen_through(False) > 0.05
     assert seen_through(True) < 0.2 * seen_through(False)
+
+
+EVERYTHING = FeatureSpec(
+    visibility=VisibilitySpec(lags_s=(0.4, 0.8), future_lags_s=(0.4,), pool_rows=1),
+    vacated=True,
+    height_residuals=True,
+    ground_aligned=True,
+)
+
+
+def drive(climb, spec=EVERYTHING, num_threads=1):
+    """The last frame of a drive whose odometry climbs, metres a scan."""
+    extractor = FeatureExtractor(GRID, spec, BASE_T_SENSOR, num_threads)
+    scans = []
+    for i in range(4):
+        odometry = make_transform(np.eye(3), [0, 0, climb * i]) @ base_at(1.5 * i)
+        points = road(base_at(1.5 * i), i, n=60_000)
+        scans.append(Scan(points, None, i * 400_000_000, odometry @ BASE_T_SENSOR))
+    frames = [extractor.push(now) for now in scans[:2]]
+    frames.append(extractor.push(scans[2], later=[as_later(scans[3], spec.visibility)]))
+    return frames[-1]
+
+
+def test_threads_do_not_change_the_result():
+    one, three = drive(0.1), drive(0.1, num_threads=3)
+    np.testing.assert_array_equal(one.point, three.point)
+    np.testing.assert_array_equal(one.motion, three.motion)
+
+
+def test_the_motion_map_is_that_of_true_odometry():
+    """Vacated space is worked out with the aligned motion, too."""
+    past_only = dataclasses.replace(
+        EVERYTHING, visibility=dataclasses.replace(EVERYTHING.visibility, future_lags_s=(9.0,))
+    )
+
+    def columns_that_differ(spec):
+        true, climbing = drive(0.0, spec).motion, drive(0.12, spec).motion
+        occupied = (true != 0).any(axis=1) | (climbing != 0).any(axis=1)
+        return np.abs(true - climbing)[occupied].mean(axis=0)
+
+    raw = columns_that_differ(dataclasses.replace(past_only, ground_aligned=False))
+    aligned = columns_that_differ(past_only)
+    vacated = slice(past_only.n_states, past_only.n_states + past_only.n_vacated)
+    for part in (slice(0, past_only.n_states), vacated):
+        assert aligned[part].sum() < 0.4 * raw[part].sum(), part
 
 
 def test_a_model_says_so_only_if_it_is_aligned():

@@ -125,7 +125,9 @@ def test_eval_refuses_offsets_that_are_none(drive, capsys, bad):
     assert "expected a number" in failure(capsys, "eval", drive[0], f"--stamp-offset-ms={bad}")
 
 
-@pytest.mark.parametrize("option", ["--pose-noise-m=0.1", "--pose-source=kiss_icp"])
+@pytest.mark.parametrize(
+    "option", ["--pose-noise-m=0.1", "--planar-odometry", "--pose-source=kiss_icp"]
+)
 def test_eval_of_simulated_drives_has_poses_of_its_own(capsys, option):
     assert "bags only" in failure(capsys, "eval", "sim:1", option)
 

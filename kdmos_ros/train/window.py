@@ -2,7 +2,9 @@
 
 Aggregated points alone do not tell free space from space that nobody saw, which is what shows
 motion best (`kdmos_ros.visibility`). So each point also carries how it compares with every other
-scan of the window: "seen through" means that something came or left.
+scan of the window: "seen through" means that something came or left. Look-ups ask a point's own row
+only, and motions are those of the odometry, whatever the student's features are (`pool_rows`,
+`ground_aligned`).
 """
 
 from __future__ import annotations
