@@ -31,7 +31,7 @@ THICKNESS_M = 0.2
 # Of so many points of a scan the ground is as well known as of all.
 N_POINTS = 12_000
 _MIN_POINTS, _MIN_CELLS = 3, 30
-# Cells that differ by more stand for something else; a median of more than the second is no ground.
+# Cells that differ by more are of other things; differences that scatter by more are no ground's.
 _FARTHEST_M, _ROUGHEST_M = 0.5, 0.1
 # A cell's height is no better known than that, and neighbours err alike.
 _FLOOR_M, _CORRELATED = 0.02, 8.0
