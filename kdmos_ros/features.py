@@ -130,7 +130,7 @@ class FeatureExtractor:
         leads = leads_at(later, scan, spec)
         ground = None
         if self.spec.ground_aligned:
-            ground = take_ground(points, placed(), self._mount)
+            ground = take_ground(points, placed().height, self._mount)
             pasts = on_ground(pasts, ground, self._mount, self._threads)
         others = pasts + leads
         seen = compare(points, others, spec, self._threads)

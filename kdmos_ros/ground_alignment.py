@@ -20,7 +20,7 @@ from numba import njit
 
 from kdmos_ros.angles import PI, coarse_atan2
 from kdmos_ros.geometry import Matrix, invert, make_transform, quaternion_to_matrix
-from kdmos_ros.places import Mount, Places
+from kdmos_ros.places import Mount
 
 Float32 = npt.NDArray[np.float32]
 
@@ -58,9 +58,9 @@ class Ground:
     cells: npt.NDArray[np.float64]
 
 
-def take_ground(points: Float32, at: Places, mount: Mount) -> Ground:
-    """The ground of a scan: points (N, 3) float32, sensor frame, and where they are."""
-    low = np.flatnonzero(np.abs(at.height) < np.float32(THICKNESS_M))
+def take_ground(points: Float32, height: Float32, mount: Mount) -> Ground:
+    """The ground of a scan: points (N, 3) float32, sensor frame, at a height (N,) above it."""
+    low = np.flatnonzero(np.abs(height) < np.float32(THICKNESS_M))
     taken = points[low[:: max(1, len(low) // N_POINTS)]]
     return Ground(taken, _cells(taken, *_level(np.eye(4), mount)))
 

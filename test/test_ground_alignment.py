@@ -35,7 +35,7 @@ def road(base_pose, seed, n=30_000, farthest=30.0, lumps=0.0):
 
 
 def ground(points):
-    return take_ground(points, place(points, MOUNT, GRID), MOUNT)
+    return take_ground(points, place(points, MOUNT, GRID).height, MOUNT)
 
 
 def base_at(x, yaw=0.0):
@@ -143,7 +143,7 @@ def test_the_odometry_of_a_simulated_drive_gets_better():
     levelled = mount[:3, :3].astype(np.float32), np.float32(mount[2, 3])
     past, now = whole[0], whole[16]
     grounds = [
-        take_ground(points, place(points, levelled, GRID), levelled)
+        take_ground(points, place(points, levelled, GRID).height, levelled)
         for points in (past.scan.points, now.scan.points)
     ]
     true = invert(now.true_pose) @ past.true_pose

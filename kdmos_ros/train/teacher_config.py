@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kdmos_ros.errors import ModelError
 from kdmos_ros.labels import CLASS_NAMES
+from kdmos_ros.range_image import FILL_ROWS
 
 KERNELS = ("cube", "cross")
 
@@ -17,25 +18,38 @@ class WindowSpec:
     Attributes:
         lags_s: ages of past scans, seconds; negative ones are scans of the future. The teacher
             only makes logits for training, so it may know what the student cannot yet see.
+        look_lags_s: ages of more scans that points are compared with, without their own points
+            being in the window: they cost little.
         range_m: points farther than this from the sensor, horizontally, are left out.
-        margin_m, margin_per_m: of the see-through features, as in the student's.
+        margin_m, margin_per_m, pool_rows: of the see-through features, as in the student's
+            (`visibility.VisibilitySpec`).
+        ground_aligned: put all scans onto the ground of the labelled one, as the student's
+            features (`ground_alignment`).
     """
 
     lags_s: tuple[float, ...] = (0.2, 0.4, 0.8, 1.6)
     range_m: float = 52.0
     margin_m: float = 0.25
     margin_per_m: float = 0.012
+    look_lags_s: tuple[float, ...] = ()
+    pool_rows: int = 0
+    ground_aligned: bool = False
 
     def __post_init__(self) -> None:
-        if not self.lags_s or 0 in self.lags_s or len(set(self.lags_s)) != len(self.lags_s):
-            raise ValueError(f"window: lags_s must be different and not 0, got {self.lags_s}")
+        lags = self.lags_s + self.look_lags_s
+        if not self.lags_s or 0 in lags or len(set(lags)) != len(lags):
+            raise ValueError(
+                f"window: lags_s and look_lags_s must be different and not 0, got {lags}"
+            )
+        if not isinstance(self.pool_rows, int) or not 0 <= self.pool_rows <= FILL_ROWS:
+            raise ValueError(f"window: pool_rows must be 0..{FILL_ROWS}, got {self.pool_rows!r}")
         if not self.range_m > 0 or self.margin_m < 0 or self.margin_per_m < 0:
             raise ValueError("window: range_m must be above 0 and no margin negative")
 
     @property
     def n_features(self) -> int:
-        """Columns a point: rho, height, and near and far against each scan of the window."""
-        return 2 + 2 * (len(self.lags_s) + 1)
+        """Columns a point: rho, height, and near and far against each scan that is asked."""
+        return 2 + 2 * (1 + len(self.lags_s) + len(self.look_lags_s))
 
 
 @dataclass(frozen=True)

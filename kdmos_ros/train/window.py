@@ -2,9 +2,8 @@
 
 Aggregated points alone do not tell free space from space that nobody saw, which is what shows
 motion best (`kdmos_ros.visibility`). So each point also carries how it compares with every other
-scan of the window: "seen through" means that something came or left. Look-ups ask a point's own row
-only, and motions are those of the odometry, whatever the student's features are (`pool_rows`,
-`ground_aligned`).
+scan that is asked: "seen through" means that something came or left. Grounds are aligned and rows
+pooled by the code of the student's features.
 """
 
 from __future__ import annotations
@@ -17,10 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from kdmos_ros.geometry import invert, make_transform
+from kdmos_ros.geometry import Matrix, invert, make_transform
 from kdmos_ros.grid import to_level, to_polar
 from kdmos_ros.ground import height_above_ground
+from kdmos_ros.ground_alignment import Ground, align, take_ground
 from kdmos_ros.history import lag_tolerance_s
+from kdmos_ros.places import Mount
 from kdmos_ros.range_image import RangeImage, build_range_image
 from kdmos_ros.scan import Scan
 from kdmos_ros.train.augment import Step
@@ -95,19 +96,28 @@ class _Seen:
     points: Float32
     height: Float32
     image: RangeImage
+    ground: Ground | None
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A scan in a window, and where it stands: newest frame from its own."""
+
+    seen: _Seen
+    now_from_own: Matrix
 
 
 def window_samples(drive: LabelledDrive, spec: WindowSpec) -> Iterator[WindowSample]:
     """One sample for each scan of a drive, in time order."""
     rotation = drive.base_T_sensor[:3, :3].astype(np.float32)
-    mount_height = np.float32(drive.base_T_sensor[2, 3])
-    level_T_sensor = make_transform(rotation, [0, 0, mount_height])
-    seen = [_look_at(s.scan, rotation, mount_height, spec) for s in drive.scans]
+    mount = rotation, np.float32(drive.base_T_sensor[2, 3])
+    level_T_sensor = make_transform(rotation, [0, 0, mount[1]])
+    seen = [_look_at(s.scan, mount, spec) for s in drive.scans]
     for i, labelled in enumerate(drive.scans):
-        slots: list[_Seen | None] = [seen[i]]
-        slots += [_at_lag(seen, i, lag) for lag in spec.lags_s]
-        present = [s for s in slots if s is not None]
-        parts = [_part(s, slots, seen[i].scan, level_T_sensor, spec) for s in present]
+        found = [_at_lag(seen, i, lag) for lag in spec.lags_s + spec.look_lags_s]
+        slots = [other and _stand(other, seen[i], mount) for other in [seen[i], *found]]
+        given = [slot for slot in slots[: 1 + len(spec.lags_s)] if slot is not None]
+        parts = [_part(slot, slots, level_T_sensor, spec) for slot in given]
         index = seen[i].index
         yield WindowSample(
             points=np.concatenate([p for p, _, _ in parts]),
@@ -137,13 +147,27 @@ class WindowReader:
         return WindowBatch.of(samples)
 
 
-def _look_at(scan: Scan, rotation: Float32, mount_height: np.float32, spec: WindowSpec) -> _Seen:
+def _look_at(scan: Scan, mount: Mount, spec: WindowSpec) -> _Seen:
     points = np.ascontiguousarray(scan.points, np.float32)
-    level = to_level(points, rotation, mount_height)
+    level = to_level(points, *mount)
     rho, phi = to_polar(level)
     height = height_above_ground(level[:, 2], rho, phi)
     index = np.flatnonzero(rho <= spec.range_m)  # NaN, no return, is not
-    return _Seen(scan, index, points[index], height[index], build_range_image(points))
+    return _Seen(
+        scan,
+        index,
+        points[index],
+        height[index],
+        build_range_image(points, spec.pool_rows),
+        take_ground(points, height, mount) if spec.ground_aligned else None,
+    )
+
+
+def _stand(own: _Seen, now: _Seen, mount: Mount) -> _Slot:
+    motion = invert(now.scan.pose) @ own.scan.pose
+    if own is not now and own.ground is not None and now.ground is not None:
+        motion = align(motion, own.ground, now.ground, mount)
+    return _Slot(own, motion)
 
 
 def _at_lag(seen: list[_Seen], now: int, lag_s: float) -> _Seen | None:
@@ -159,27 +183,29 @@ def _at_lag(seen: list[_Seen], now: int, lag_s: float) -> _Seen | None:
 
 
 def _part(
-    own: _Seen,
-    slots: list[_Seen | None],
-    now: Scan,
-    level_T_sensor: npt.NDArray[np.float64],
+    own: _Slot,
+    slots: list[_Slot | None],
+    level_T_sensor: Matrix,
     spec: WindowSpec,
 ) -> tuple[Float32, Float32, Float32]:
-    """Points, times and features of one scan of a window."""
-    n = len(own.points)
-    to_level_now = level_T_sensor @ invert(now.pose) @ own.scan.pose
-    points = (own.points @ to_level_now[:3, :3].T + to_level_now[:3, 3]).astype(np.float32)
-    age = np.float32((now.stamp_ns - own.scan.stamp_ns) * 1e-9)
+    """Points, times and features of one scan of a window, whose first slot is the newest."""
+    assert slots[0] is not None
+    seen, now = own.seen, slots[0].seen
+    n = len(seen.points)
+    to_level_now = level_T_sensor @ own.now_from_own
+    points = (seen.points @ to_level_now[:3, :3].T + to_level_now[:3, 3]).astype(np.float32)
+    age = np.float32((now.scan.stamp_ns - seen.scan.stamp_ns) * 1e-9)
     features = np.zeros((n, spec.n_features), np.float32)
     features[:, 0] = np.hypot(points[:, 0], points[:, 1]) / np.float32(spec.range_m)
-    features[:, 1] = own.height
+    features[:, 1] = seen.height
     state = np.empty(n, np.uint8)
     near, far = np.empty(n, np.float32), np.empty(n, np.float32)
+    margins = spec.margin_m, spec.margin_per_m
     for k, other in enumerate(slots):
-        if other is None or other is own:
+        if other is None or other.seen is seen:
             continue
-        move = (invert(other.scan.pose) @ own.scan.pose).astype(np.float32)
-        look_up(other.image, move, own.points, spec.margin_m, spec.margin_per_m, state, near, far)
+        move = (invert(other.now_from_own) @ own.now_from_own).astype(np.float32)
+        look_up(other.seen.image, move, seen.points, *margins, state, near, far)
         features[:, 2 + 2 * k] = near
         features[:, 3 + 2 * k] = far
     return points, np.full(n, age, np.float32), features
