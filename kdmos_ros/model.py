@@ -42,6 +42,8 @@ class ModelSpec:
         name: the model's name, as in its folder.
         grid, features: the input definition.
         moving_threshold: probability from which a point is called moving.
+        connected_threshold: lower one, from which it is if it is connected with such a point (see
+            `hysteresis`); None: connections do not count.
         sensor_height_m: height assumed where the mount is not known.
         network: hyper-parameters of the student (see train.student); not needed to run it.
         training: how it was made: command, data, seed, steps; for the reader.
@@ -52,6 +54,7 @@ class ModelSpec:
     grid: PolarGrid = field(default_factory=PolarGrid)
     features: FeatureSpec = field(default_factory=FeatureSpec)
     moving_threshold: float = 0.5
+    connected_threshold: float | None = None
     sensor_height_m: float = 1.73
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -60,10 +63,17 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not 0 < self.moving_threshold < 1:
             raise ValueError(f"moving_threshold must be in (0, 1), got {self.moving_threshold}")
+        low = self.connected_threshold
+        if low is not None and not 0 < low <= self.moving_threshold:
+            raise ValueError(
+                f"connected_threshold must be above 0 and not above moving_threshold, got {low}"
+            )
 
     def to_json(self) -> str:
         """JSON text of the specification."""
         own = without_unused(dataclasses.asdict(self))
+        if self.connected_threshold is None:
+            del own["connected_threshold"]  # as in models before there was any
         content = {"format": FORMAT, "classes": list(CLASS_NAMES), **own}
         return json.dumps(content, indent=2) + "\n"
 

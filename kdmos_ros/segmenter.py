@@ -15,10 +15,13 @@ from kdmos_ros.engine import Engine
 from kdmos_ros.features import FeatureExtractor, FeatureFrame
 from kdmos_ros.geometry import make_transform
 from kdmos_ros.history import PastScan
+from kdmos_ros.hysteresis import evidence_of_motion
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.model import ModelSpec, find_model
 from kdmos_ros.scan import Scan
 
+Labels = npt.NDArray[np.uint8]
+Probability = npt.NDArray[np.float32]
 # The logit of MOVING in a scan without any other one to compare with: what can move may move or
 # not, and nothing tells which.
 NO_EVIDENCE = -np.inf
@@ -31,13 +34,14 @@ class Segmentation:
 
     Attributes:
         labels: (N,) uint8 of kdmos_ros.labels; UNLABELLED outside the grid and without a return.
-        moving_probability: (N,) float32 in 0..1; 0 where unlabelled.
+        moving_probability: (N,) float32 in 0..1; 0 where unlabelled. A point is MOVING from the
+            model's threshold on; also below it, if it is connected with one that is above.
         stamp_ns: the scan's stamp.
         timings_ms: milliseconds by stage, see STAGES.
     """
 
-    labels: npt.NDArray[np.uint8]
-    moving_probability: npt.NDArray[np.float32]
+    labels: Labels
+    moving_probability: Probability
     stamp_ns: int
     timings_ms: dict[str, float]
 
@@ -177,7 +181,17 @@ class Segmenter:
                 probability,
             )
             timings["gather"] = (time.perf_counter() - start) * 1e3
+        if len(frame.index):
+            start = time.perf_counter()
+            self._label_connected(frame, labels, probability[frame.index])
+            timings["gather"] += (time.perf_counter() - start) * 1e3
         return Segmentation(labels, probability, question.stamp_ns, timings)
+
+    def _label_connected(self, frame: FeatureFrame, labels: Labels, own: Probability) -> None:
+        """Calls MOVING, in labels (N,), what is connected with moving points; own: (P,)."""
+        low, high = self.spec.connected_threshold, np.float32(self.spec.moving_threshold)
+        moves = evidence_of_motion(own, frame.cell, self.spec.grid, low) >= high
+        labels[frame.index[moves]] = MOVING
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -66,6 +66,9 @@ def test_a_missing_or_changed_graph_names_itself(folder, name):
         {"grid": 7},
         {"features": {"point": ["rho"]}},
         {"moving_threshold": 1.5},
+        {"connected_threshold": 0},
+        {"connected_threshold": 0.9},
+        {"connected_threshold": "low"},
         {"unheard_of": 1},
     ],
 )
@@ -73,6 +76,12 @@ def test_a_specification_that_cannot_be_is_refused(folder, change):
     edit(folder, **change)
     with pytest.raises(ModelError, match=r"model\.json: not a usable model specification"):
         load_spec(folder)
+
+
+def test_a_connected_threshold_survives_json_and_is_not_written_without_one():
+    with_one = ModelSpec(name="x", moving_threshold=0.9, connected_threshold=0.25)
+    assert ModelSpec.from_json(with_one.to_json(), "here") == with_one
+    assert "connected" not in ModelSpec(name="x").to_json()
 
 
 def test_text_that_is_no_json_is_refused(folder):

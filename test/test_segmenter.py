@@ -1,10 +1,15 @@
 """The method as a whole on a tiny model: shapes, order, causality, and that nothing is guessed."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from kdmos_ros.engine import scatter_max
+from kdmos_ros.hysteresis import evidence_of_motion
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
+from kdmos_ros.model import ModelSpec
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmenter import STAGES, Segmenter, gather
 
@@ -60,6 +65,29 @@ def test_order_of_points_does_not_matter(segmenter, tiny_model, rng):
     b = other.push(scan(points[order], 1))
     assert a.moving_probability.any()
     np.testing.assert_allclose(a.moving_probability[order], b.moving_probability, atol=1e-5)
+
+
+def test_what_hangs_together_with_moving_points_moves_too(tiny_model, tmp_path, rng):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    spec = ModelSpec.from_json((folder / "model.json").read_text(), "tiny")
+    plain = Segmenter(folder, provider="cpu")
+    scans = [scan(street(rng), stamp) for stamp in (0.8, 1)]
+    result = [plain.push(s) for s in scans][1]
+    # Thresholds in the middle of what the untrained network gives.
+    low, high = np.quantile(result.moving_probability[result.labels != UNLABELLED], [0.3, 0.8])
+    spec = replace(spec, moving_threshold=float(high), connected_threshold=float(low))
+    (folder / "model.json").write_text(spec.to_json())
+    segmenter = Segmenter(folder, provider="cpu")
+    carried = [segmenter.push(s) for s in scans][1]
+    probability = carried.moving_probability
+    np.testing.assert_array_equal(probability, result.moving_probability)
+    inside = np.flatnonzero(carried.labels != UNLABELLED)
+    at = segmenter.ask(scan(scans[1].points, 1.2), (), None).frame  # the same cells
+    evidence = evidence_of_motion(probability[at.index], at.cell, spec.grid, float(low))
+    np.testing.assert_array_equal(carried.labels[at.index] == MOVING, evidence >= np.float32(high))
+    np.testing.assert_array_equal(np.sort(at.index), inside)
+    alone = (probability >= np.float32(high)).sum()
+    assert (carried.labels == MOVING).sum() > alone > 0
 
 
 def test_the_future_changes_nothing(segmenter, tiny_model, rng):

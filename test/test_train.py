@@ -125,7 +125,7 @@ def test_the_node_sees_what_training_saw(run):
             logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
         seen = segmenter.push(labelled.scan).moving_probability[sample.frame.index]
         if sample.frame.n_past:
-            np.testing.assert_allclose(seen, moving_probability(logits).numpy(), atol=1e-4)
+            np.testing.assert_allclose(seen, moving_probability(logits), atol=1e-4)
         else:
             assert not seen.any(), "without an earlier scan there is no evidence"
 
@@ -202,6 +202,8 @@ def test_the_quiet_threshold_is_the_lowest_that_is_quiet():
         "name: x\nfit: {speed: 3}",
         "name: x\nfit: {precision: half}",
         "name: x\nfit: {steps: 0}",
+        "name: x\nfit: {connected_threshold: 0}",
+        "name: x\nteacher: {fit: {connected_threshold: 0.2}}",
         "name: x\naugment: {mirror: 2}",
         "name: x\naugment: {drop_share: [0.3, 0.1]}",
         "name: x\naugment: {tilt_deg: -1}",

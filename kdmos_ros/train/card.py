@@ -135,6 +135,13 @@ def _validation(made: Mapping[str, Any]) -> str:
     share = figures["false_alarms_without_movers"]
     alarms = "-" if share is None else f"{100 * share:.3f} %"
     what = "Held-out drives" if recorded else f"{data['validation_drives']} simulated drives"
+    low = recipe["fit"].get("connected_threshold")
+    connected = (
+        f"\n\nPoints from {low:g} on move too where they hang together with moving ones "
+        "(`kdmos_ros/hysteresis.py`)."
+        if low is not None
+        else ""
+    )
     return f"""## Validation
 
 {what} that training never saw. The threshold was chosen here: the lowest at which at most
@@ -143,7 +150,7 @@ def _validation(made: Mapping[str, Any]) -> str:
 | threshold | moving IoU | precision | recall | called moving in drives without movers |
 |---|---|---|---|---|
 | {figures["threshold"]:g} | {figures["iou_moving"]:.3f} | {figures["precision"]:.3f} | \
-{figures["recall"]:.3f} | {alarms} |"""
+{figures["recall"]:.3f} | {alarms} |{connected}"""
 
 
 def _graphs(spec: ModelSpec) -> str:

@@ -18,12 +18,18 @@ from kdmos_ros.train.drives import TrainingDrive
 from kdmos_ros.train.student import Student
 from kdmos_ros.train.teacher import Teacher
 from kdmos_ros.train.teacher_config import WindowSpec
-from kdmos_ros.train.validate import NOTHING, curve_of, judged_samples
+from kdmos_ros.train.validate import (
+    NOTHING,
+    Evidence,
+    curve_of,
+    judged_samples,
+    moving_probability,
+)
 from kdmos_ros.train.window import WindowBatch, window_samples
 
 
 class _Tally:
-    """Adds up scans; logits (N, C), labels, kinds (N,) and horizontal ranges (N,) metres."""
+    """Adds up scans; evidence, labels, kinds (N,) and horizontal ranges (N,) metres."""
 
     def __init__(self) -> None:
         self.whole = NOTHING
@@ -32,18 +38,18 @@ class _Tally:
 
     def add(
         self,
-        logits: torch.Tensor,
+        evidence: Evidence,
         labels: npt.NDArray[np.uint8],
         kind: npt.NDArray[np.uint8],
         rho: npt.NDArray[np.float32],
     ) -> None:
-        self.whole += curve_of(logits, labels)
+        self.whole += curve_of(evidence, labels)
         band = np.digitize(rho, RANGE_EDGES_M) - 1
         for i, name in enumerate(self.ranges):
-            self.ranges[name] += curve_of(logits[band == i], labels[band == i])
+            self.ranges[name] += curve_of(evidence[band == i], labels[band == i])
         for number in np.unique(kind):
             rows = kind == number
-            self.kinds[kind_name(int(number))] += curve_of(logits[rows], labels[rows])
+            self.kinds[kind_name(int(number))] += curve_of(evidence[rows], labels[rows])
 
     def summary(self) -> dict[str, Any]:
         """All at the threshold of the best IoU of the whole."""
@@ -66,10 +72,10 @@ def student_figures(
     """
     tally = _Tally()
     for drive in drives:
-        for sample, logits in judged_samples(student, drive, grid, features):
+        for sample, probability in judged_samples(student, drive, grid, features):
             ring = sample.frame.cell // grid.n_phi
             rho = (grid.rho_min + grid.d_rho * (ring + 0.5)).astype(np.float32)
-            tally.add(logits.cpu(), sample.labels, sample.kind, rho)
+            tally.add(probability, sample.labels, sample.kind, rho)
     return tally.summary()
 
 
@@ -88,8 +94,9 @@ def teacher_figures(
     for drive in drives:
         for sample in window_samples(drive.load(), window):
             batch = WindowBatch.of([sample]).to(device)
-            logits = teacher(batch.points, batch.time, batch.features, batch.sample).cpu()
+            logits = teacher(batch.points, batch.time, batch.features, batch.sample)
             rho, phi = to_polar(sample.points[: len(sample.index)])
             rows = grid.cells(rho, phi) != OUTSIDE
-            tally.add(logits[rows], sample.labels[rows], sample.kind[rows], rho[rows])
+            probability = moving_probability(logits)[rows]
+            tally.add(probability, sample.labels[rows], sample.kind[rows], rho[rows])
     return tally.summary()

@@ -128,7 +128,7 @@ class Run:
         student = load_student(self.student_folder / CHECKPOINT, recipe.student_config())
         threshold, everything, quiet = choose_threshold(
             student.to(self.team.device), held_out, recipe.grid, recipe.features,
-            recipe.fit.false_alarms,
+            recipe.fit.false_alarms, recipe.fit.connected_threshold,
         )  # fmt: skip
         figures: dict[str, Any] = everything.summary(threshold)
         share = quiet.summary(threshold)["false_positive_share"] if quiet.other.any() else None
@@ -151,6 +151,7 @@ class Run:
             grid=recipe.grid,
             features=recipe.features,
             moving_threshold=threshold,
+            connected_threshold=recipe.fit.connected_threshold,
             training=training,
         )
         write_card(write_model(student.cpu(), spec, self.out), self.out)

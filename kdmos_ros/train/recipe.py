@@ -40,6 +40,8 @@ class FitRecipe:
         checkpoint_every: steps between two checkpoints.
         false_alarms: share of points that the shipped threshold may call moving on simulated
             drives without movers.
+        connected_threshold: probability from which a point moves if it is connected with one that
+            does (see `kdmos_ros.hysteresis`); None: connections do not count.
         precision: "32", or "bf16" or "fp16" for mixed precision on a GPU; CPUs always use 32.
         workers: processes that prepare samples, for each process that trains. Every number of
             them gives another, reproducible, order of the data.
@@ -62,6 +64,7 @@ class FitRecipe:
     ema: float = 0.998
     checkpoint_every: int = 250
     false_alarms: float = 0.0005
+    connected_threshold: float | None = None
     precision: str = "32"
     workers: int = 1
     mix: int = 48
@@ -76,6 +79,10 @@ class FitRecipe:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
+        if self.connected_threshold is not None and not 0 < self.connected_threshold < 1:
+            raise ValueError(
+                f"connected_threshold must be in (0, 1), got {self.connected_threshold!r}"
+            )
         if (self.start_student or self.start_features) and self.start_from is None:
             raise ValueError("start_from is missing; start_student and start_features describe it")
 
@@ -128,6 +135,8 @@ class TeacherRecipe:
     fit: FitRecipe = field(default_factory=FitRecipe)
 
     def __post_init__(self) -> None:
+        if self.fit.connected_threshold is not None:
+            raise ValueError("teacher: connected_threshold is of the student only")
         if self.fit.start_student or self.fit.start_features:
             raise ValueError("teacher: start_student and start_features are of the student only")
 

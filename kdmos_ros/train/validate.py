@@ -1,4 +1,4 @@
-"""Scores of a network on simulated drives, and the one threshold that ships with it."""
+"""Scores of a network on simulated drives, and the threshold that ships with it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ import torch
 
 from kdmos_ros.feature_spec import FeatureSpec
 from kdmos_ros.grid import PolarGrid
+from kdmos_ros.hysteresis import evidence_of_motion
 from kdmos_ros.labels import MOVING, UNLABELLED
 from kdmos_ros.segmenter import NO_EVIDENCE
 from kdmos_ros.train.drives import TrainingDrive
 from kdmos_ros.train.samples import Batch, Sample, drive_samples
 from kdmos_ros.train.student import Student
 
+Evidence = npt.NDArray[np.float32]
 N_BINS = 200
 
 
 @dataclass(frozen=True)
 class ThresholdCurve:
-    """Points by moving probability: (N_BINS,) int64 counts of moving and of other points."""
+    """Points by their evidence of motion: (N_BINS,) int64 counts of moving and of other points.
+
+    Evidence is the moving probability, or `hysteresis.evidence_of_motion` of it.
+    """
 
     moving: npt.NDArray[np.int64]
     other: npt.NDArray[np.int64]
@@ -75,16 +80,25 @@ class ThresholdCurve:
 NOTHING = ThresholdCurve(np.zeros(N_BINS, np.int64), np.zeros(N_BINS, np.int64))
 
 
-def moving_probability(logits: torch.Tensor) -> torch.Tensor:
+def moving_probability(logits: torch.Tensor) -> Evidence:
     """(P,) probability of MOVING against static and movable, as `segmenter.gather` has it."""
-    return torch.softmax(logits[:, UNLABELLED + 1 :], dim=1)[:, MOVING - 1]
+    probability = torch.softmax(logits[:, UNLABELLED + 1 :], dim=1)[:, MOVING - 1]
+    return probability.detach().float().cpu().numpy()
 
 
 @torch.no_grad()
 def judged_samples(
-    student: Student, drive: TrainingDrive, grid: PolarGrid, features: FeatureSpec
-) -> Iterator[tuple[Sample, torch.Tensor]]:
-    """Each scan of a drive, unaugmented, with the student's logits (P, C) as the node has them."""
+    student: Student,
+    drive: TrainingDrive,
+    grid: PolarGrid,
+    features: FeatureSpec,
+    connected: float | None = None,
+) -> Iterator[tuple[Sample, Evidence]]:
+    """Each scan of a drive, unaugmented, with the student's evidence (P,) as the node has it.
+
+    Args:
+        connected: the model's connected_threshold.
+    """
     student.eval()
     device = next(student.parameters()).device
     for sample in drive_samples(drive.load(), grid, features):
@@ -92,23 +106,27 @@ def judged_samples(
         logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
         if not sample.frame.n_past:
             logits[:, MOVING] = NO_EVIDENCE
-        yield sample, logits
+        own = moving_probability(logits)
+        yield sample, evidence_of_motion(own, sample.frame.cell, grid, connected)
 
 
 def threshold_curve(
-    student: Student, drive: TrainingDrive, grid: PolarGrid, features: FeatureSpec
+    student: Student,
+    drive: TrainingDrive,
+    grid: PolarGrid,
+    features: FeatureSpec,
+    connected: float | None = None,
 ) -> ThresholdCurve:
     """Run the student over a drive; points labelled UNLABELLED are left out."""
     curve = NOTHING
-    for sample, logits in judged_samples(student, drive, grid, features):
-        curve += curve_of(logits, sample.labels)
+    for sample, evidence in judged_samples(student, drive, grid, features, connected):
+        curve += curve_of(evidence, sample.labels)
     return curve
 
 
-def curve_of(logits: torch.Tensor, labels: npt.NDArray[np.uint8]) -> ThresholdCurve:
-    """Counts of the points (N, C), (N,) by moving probability; UNLABELLED ones are left out."""
-    bins = (moving_probability(logits).cpu().numpy() * N_BINS).astype(np.int64)
-    bins = np.minimum(bins, N_BINS - 1)
+def curve_of(evidence: Evidence, labels: npt.NDArray[np.uint8]) -> ThresholdCurve:
+    """Counts of the points (N,), (N,) by their evidence in 0..1; UNLABELLED ones are left out."""
+    bins = np.minimum((evidence * N_BINS).astype(np.int64), N_BINS - 1)
     is_moving = labels == MOVING
     is_other = ~is_moving & (labels != UNLABELLED)
     return ThresholdCurve(
@@ -123,25 +141,28 @@ def choose_threshold(
     grid: PolarGrid,
     features: FeatureSpec,
     false_alarms: float,
+    connected: float | None = None,
 ) -> tuple[float, ThresholdCurve, ThresholdCurve]:
     """The threshold that ships: quiet where nothing moves, see `ThresholdCurve.quiet_threshold`.
 
     The IoU over all drives is no good guide alone: it hardly changes over a wide range, and its
     optimum moves with the share of moving points, which is far higher in simulation than on a
-    road. Never less than the threshold of the best IoU.
+    road. Never less than the threshold of the best IoU, nor than `connected`.
 
     Args:
         drives: held out from training, with and without movers.
         false_alarms: share of points that may be called moving in drives without movers.
+        connected: the model's connected_threshold.
 
     Returns:
         The threshold, the curve over all drives, and that over drives without movers.
     """
     everything = quiet = NOTHING
     for drive in drives:
-        curve = threshold_curve(student, drive, grid, features)
+        curve = threshold_curve(student, drive, grid, features, connected)
         everything += curve
         if not curve.moving.any():
             quiet += curve
-    threshold = max(everything.best_threshold(), quiet.quiet_threshold(false_alarms))
+    quiet_enough = quiet.quiet_threshold(false_alarms)
+    threshold = max(everything.best_threshold(), quiet_enough, connected or 0.0)
     return threshold, everything, quiet
