@@ -71,16 +71,16 @@ def leads_at(later: Sequence[PastScan], scan: Scan, spec: VisibilitySpec) -> lis
     ]
 
 
-def on_ground(pasts: Sequence[AtLag], now: Ground, mount: Mount, threads: Threads) -> list[AtLag]:
+def on_ground(others: Sequence[AtLag], now: Ground, mount: Mount, threads: Threads) -> list[AtLag]:
     """The same with motions that put their ground onto that of the newest scan."""
 
-    def aligned(past: AtLag) -> AtLag:
-        if past.scan.ground is None:
-            return past
-        motion = align(past.now_from_then, past.scan.ground, now, mount)
-        return replace(past, now_from_then=motion)
+    def aligned(other: AtLag) -> AtLag:
+        if other.scan.ground is None:
+            return other
+        motion = align(other.now_from_then, other.scan.ground, now, mount)
+        return replace(other, now_from_then=motion)
 
-    return [begun() for begun in [threads.begin(partial(aligned, past)) for past in pasts]]
+    return [begun() for begun in [threads.begin(partial(aligned, other)) for other in others]]
 
 
 def _motion(scan: Scan, other: PastScan) -> Matrix:

@@ -29,15 +29,8 @@ from kdmos_ros.range_image import build_range_image
 from kdmos_ros.scan import Scan
 from kdmos_ros.shared_work import Threads
 from kdmos_ros.vacated import take_voxels, vacated_share
-from kdmos_ros.visibility import VisibilitySpec
 
 Float32 = npt.NDArray[np.float32]
-
-
-def as_later(scan: Scan, spec: VisibilitySpec) -> PastScan:
-    """A scan as the ones before it are compared with it."""
-    points = np.ascontiguousarray(scan.points, dtype=np.float32)
-    return PastScan(scan.stamp_ns, scan.pose, build_range_image(points, spec.pool_rows))
 
 
 @dataclass(frozen=True)
@@ -101,6 +94,16 @@ class FeatureExtractor:
         """Forget the past, as after a jump of the pose or of time."""
         self._history.clear()
 
+    def as_later(self, scan: Scan) -> PastScan:
+        """A scan as the ones before it are compared with it. The past stays as it is."""
+        points = np.ascontiguousarray(scan.points, dtype=np.float32)
+        ground = None
+        if self.spec.ground_aligned:
+            height = place(points, self._mount, self.grid).height
+            ground = take_ground(points, height, self._mount)
+        image = build_range_image(points, self.spec.visibility.pool_rows)
+        return PastScan(scan.stamp_ns, scan.pose, image, ground=ground)
+
     def push(
         self,
         scan: Scan,
@@ -112,8 +115,8 @@ class FeatureExtractor:
 
         Args:
             timings_ms: gets the stages residual and features, milliseconds.
-            later: scans after it, as far as they are known.
-            view: what `as_later` has made of this scan, to save making its range image again.
+            later: scans after it, as far as they are known, by `as_later`.
+            view: what that has made of this scan, to save making its range image again.
 
         Raises:
             ValueError: the stamp is not newer than the last one.
@@ -132,6 +135,7 @@ class FeatureExtractor:
         if self.spec.ground_aligned:
             ground = take_ground(points, placed().height, self._mount)
             pasts = on_ground(pasts, ground, self._mount, self._threads)
+            leads = on_ground(leads, ground, self._mount, self._threads)
         others = pasts + leads
         seen = compare(points, others, spec, self._threads)
         newest = PastScan(scan.stamp_ns, scan.pose, image(), ground=ground)

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.features import as_later
 from kdmos_ros.history import MAX_LOOKAHEAD, PastScan
 from kdmos_ros.model import ModelSpec
 from kdmos_ros.scan import Scan
@@ -28,6 +27,8 @@ class Segments(Protocol[Answer]):
 
     @property
     def spec(self) -> ModelSpec: ...
+
+    def as_later(self, scan: Scan) -> PastScan: ...
 
     def push(
         self, scan: Scan, later: Sequence[PastScan] = (), view: PastScan | None = None
@@ -105,7 +106,8 @@ class Lookahead(Generic[Answer]):
         self._mount = base_T_sensor
 
     def _view(self, scan: Scan) -> PastScan:
-        return as_later(scan, self._segmenter.spec.features.visibility)
+        self._apply(self._mount)
+        return self._segmenter.as_later(scan)
 
     def _answer(self) -> Answer:
         oldest = self._waiting.popleft()

@@ -135,13 +135,17 @@ class Segmenter:
             self.push(Scan(points, None, stamp, np.eye(4)))
         self.reset()
 
+    def as_later(self, scan: Scan) -> PastScan:
+        """A scan as those before it are compared with it; it is not pushed."""
+        return self._extractor.as_later(scan)
+
     def push(
         self, scan: Scan, later: Sequence[PastScan] = (), view: PastScan | None = None
     ) -> Segmentation:
         """Label the newest scan.
 
         Args:
-            later: scans after it, as far as they are known; see `features.as_later`.
+            later: scans after it, as far as they are known; see `as_later`.
             view: what that has made of this scan, if it has.
 
         Raises:

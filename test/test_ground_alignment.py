@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kdmos_ros.feature_columns import motion_columns
 from kdmos_ros.feature_spec import FeatureSpec
-from kdmos_ros.features import FeatureExtractor, as_later
+from kdmos_ros.features import FeatureExtractor
 from kdmos_ros.geometry import from_pose, invert, make_transform
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.ground_alignment import Ground, align, take_ground
@@ -175,7 +176,7 @@ def drive(climb, spec=EVERYTHING, num_threads=1):
         points = road(base_at(1.5 * i), i, n=60_000)
         scans.append(Scan(points, None, i * 400_000_000, odometry @ BASE_T_SENSOR))
     frames = [extractor.push(now) for now in scans[:2]]
-    frames.append(extractor.push(scans[2], later=[as_later(scans[3], spec.visibility)]))
+    frames.append(extractor.push(scans[2], later=[extractor.as_later(scans[3])]))
     return frames[-1]
 
 
@@ -186,21 +187,19 @@ def test_threads_do_not_change_the_result():
 
 
 def test_the_motion_map_is_that_of_true_odometry():
-    """Vacated space is worked out with the aligned motion, too."""
-    past_only = dataclasses.replace(
-        EVERYTHING, visibility=dataclasses.replace(EVERYTHING.visibility, future_lags_s=(9.0,))
-    )
+    """Later scans and vacated space are worked out with the aligned motion, too."""
 
     def columns_that_differ(spec):
         true, climbing = drive(0.0, spec).motion, drive(0.12, spec).motion
         occupied = (true != 0).any(axis=1) | (climbing != 0).any(axis=1)
         return np.abs(true - climbing)[occupied].mean(axis=0)
 
-    raw = columns_that_differ(dataclasses.replace(past_only, ground_aligned=False))
-    aligned = columns_that_differ(past_only)
-    vacated = slice(past_only.n_states, past_only.n_states + past_only.n_vacated)
-    for part in (slice(0, past_only.n_states), vacated):
-        assert aligned[part].sum() < 0.4 * raw[part].sum(), part
+    raw = columns_that_differ(dataclasses.replace(EVERYTHING, ground_aligned=False))
+    aligned = columns_that_differ(EVERYTHING)
+    names = motion_columns(EVERYTHING)
+    for kind in ("past 0.4 seen through", "later 0.4 seen through", "vacated"):
+        part = [kind in name for name in names]
+        assert any(part) and aligned[part].sum() < 0.4 * raw[part].sum(), kind
 
 
 def test_a_model_says_so_only_if_it_is_aligned():

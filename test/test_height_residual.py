@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kdmos_ros.feature_spec import FeatureSpec
-from kdmos_ros.features import FeatureExtractor, as_later
+from kdmos_ros.features import FeatureExtractor
 from kdmos_ros.geometry import invert, make_transform
 from kdmos_ros.grid import PolarGrid, to_polar
 from kdmos_ros.model import ModelSpec
@@ -232,7 +232,7 @@ def test_every_combination_can_be_chosen(change, n_motion):
 def test_later_scans_do_not_matter():
     fx, other = FeatureExtractor(GRID, ALONE, MOUNT), FeatureExtractor(GRID, ALONE, MOUNT)
     ahead = Scan(box(10, 9).astype(np.float32), None, 10**9, np.eye(4))
-    later = as_later(ahead, ALONE.visibility)
+    later = fx.as_later(ahead)
     for i in range(3):
         points = np.concatenate([ground(), box(10, 5 + i)]).astype(np.float32)
         scan = Scan(points, None, 200_000_000 * i, np.eye(4))

@@ -9,7 +9,7 @@ import pytest
 from kdmos_ros import features
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.feature_spec import FeatureSpec
-from kdmos_ros.features import FeatureExtractor, as_later
+from kdmos_ros.features import FeatureExtractor
 from kdmos_ros.geometry import make_transform
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.lookahead import Lookahead
@@ -97,7 +97,7 @@ def test_a_later_scan_sees_through_what_has_left():
     """The near wall stands only now: the later scan's rays pass where it was."""
     extractor = FeatureExtractor(GRID, BOTH, MOUNT)
     now = scan(0, np.concatenate([wall(20.0), wall(8.0, 500, seed=9)]))
-    later = as_later(scan(1, wall(20.0, 40_000, seed=1)), BOTH.visibility)
+    later = extractor.as_later(scan(1, wall(20.0, 40_000, seed=1)))
     frame = extractor.push(now, later=[later])
     far = frame.point[:, columns(BOTH).index("far later 0.2")]
     is_near = np.hypot(*now.points[frame.index, :2].T) < 10
@@ -111,7 +111,7 @@ def test_a_later_scan_sees_through_what_has_left():
 def test_what_comes_later_is_later():
     extractor = FeatureExtractor(GRID, BOTH, MOUNT)
     with pytest.raises(ValueError, match="later scans must be newer"):
-        extractor.push(scan(1, wall(20.0)), later=[as_later(scan(1, wall(20.0)), BOTH.visibility)])
+        extractor.push(scan(1, wall(20.0)), later=[extractor.as_later(scan(1, wall(20.0)))])
 
 
 def test_each_scan_is_answered_from_those_after_it(model):
@@ -124,7 +124,7 @@ def test_each_scan_is_answered_from_those_after_it(model):
         assert [a.stamp_ns for a in answers] == [s.stamp_ns for s in scans]
         direct = Segmenter(model, num_threads=1)
         for i, (one, answer) in enumerate(zip(scans, answers, strict=True)):
-            ahead = [as_later(s, BOTH.visibility) for s in scans[i + 1 : i + 1 + delay]]
+            ahead = [direct.as_later(s) for s in scans[i + 1 : i + 1 + delay]]
             expected = direct.push(one, ahead)
             np.testing.assert_array_equal(answer.moving_probability, expected.moving_probability)
             np.testing.assert_array_equal(answer.labels, expected.labels)
@@ -149,7 +149,8 @@ def test_the_delay_changes_the_answer(model):
     """Else the tests here would compare nothing."""
     scans = stream(3)
     at_once = Segmenter(model).push(scans[0])
-    later = Segmenter(model).push(scans[0], [as_later(s, BOTH.visibility) for s in scans[1:]])
+    other = Segmenter(model)
+    later = other.push(scans[0], [other.as_later(s) for s in scans[1:]])
     assert (at_once.moving_probability != later.moving_probability).any()
 
 
@@ -184,9 +185,10 @@ def test_the_mount_is_that_of_the_scan(model):
     waiting.push(scans[0])
     waiting.set_mount(high)
     answer = waiting.push(scans[1])
-    expected = Segmenter(model, num_threads=1, mount=MOUNT).push(
-        scans[0], [as_later(scans[1], BOTH.visibility)]
-    )
+    direct = Segmenter(model, num_threads=1, mount=high)
+    later = direct.as_later(scans[1])
+    direct.set_mount(MOUNT)
+    expected = direct.push(scans[0], [later])
     np.testing.assert_array_equal(answer.moving_probability, expected.moving_probability)
 
 
@@ -212,7 +214,7 @@ def test_promises_are_kept_in_order(model):
         if name == 4:
             direct.reset()
         last = 4 if name < 4 else 8
-        ahead = [as_later(s, BOTH.visibility) for s in scans[name + 1 : min(name + 3, last)]]
+        ahead = [direct.as_later(s) for s in scans[name + 1 : min(name + 3, last)]]
         expected = direct.push(scans[name], ahead)
         np.testing.assert_array_equal(answer.labels, expected.labels)
         assert answer.stamp_ns == scans[name].stamp_ns

@@ -133,6 +133,9 @@ class _Features:
     def spec(self) -> ModelSpec:
         return self._segmenter.spec
 
+    def as_later(self, scan: Scan) -> PastScan:
+        return self._segmenter.as_later(scan)
+
     def push(
         self, scan: Scan, later: Sequence[PastScan] = (), view: PastScan | None = None
     ) -> Question:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kdmos_ros.feature_spec import FeatureSpec
-from kdmos_ros.features import FeatureExtractor, FeatureFrame, as_later
+from kdmos_ros.features import FeatureExtractor, FeatureFrame
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.history import PastScan
 from kdmos_ros.train.augment import Step
@@ -98,7 +98,7 @@ def drive_samples(
         ahead = range(i + 1, min(i + 1 + labelled.later, len(drive.scans)))
         for j in ahead:
             if j not in views:
-                views[j] = as_later(drive.scans[j].scan, features.visibility)
+                views[j] = extractor.as_later(drive.scans[j].scan)
         frame = extractor.push(labelled.scan, later=[views[j] for j in ahead])
         rows = frame.index
         teacher = None if labelled.logits is None else labelled.logits[rows]
