@@ -133,6 +133,7 @@ class Run:
         figures: dict[str, Any] = everything.summary(threshold)
         share = quiet.summary(threshold)["false_positive_share"] if quiet.other.any() else None
         figures["false_alarms_without_movers"] = share
+        figures["highest_iou_moving"] = everything.iou(everything.best_threshold())
         training = {
             "command": self.command,
             "code": _code_version(),
