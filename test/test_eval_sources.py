@@ -366,3 +366,21 @@ def test_a_bag_and_a_folder_of_the_same_drive_score_alike(tiny_model, tmp_path):
     for name in ("tp", "fp", "fn", "tn"):
         assert folder[name] == pytest.approx(bag[name], rel=1e-3, abs=20), name
     assert folder["by_class"].keys() == bag["by_class"].keys()
+
+
+def test_drives_that_training_has_kept_are_scored(tiny_model, tmp_path, capsys):
+    pytest.importorskip("torch", reason="training keeps them")
+    from kdmos_ros.train.data_recipe import DataRecipe
+    from kdmos_ros.train.simulate import simulate_drives
+
+    data = DataRecipe(scans=3, dense_start=0, sensors={"vlp16": 1.0})
+    first, second = simulate_drives(data, tmp_path / "validation", 2, 7)
+    model = ["--model", tiny_model]
+    both = evaluate(tmp_path, tmp_path / "validation", *model)
+    alone = [evaluate(tmp_path, path, *model) for path in (first, second)]
+    assert both["scans"] == 6
+    for name in ("tp", "fp", "fn", "tn"):
+        assert both[name] == sum(report[name] for report in alone), name
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["eval", str(tmp_path / "empty"), "--model", str(tiny_model)]) != 0
+    assert "not a rosbag2" in capsys.readouterr().err

@@ -75,10 +75,12 @@ def is_bag(args: argparse.Namespace) -> bool:
     Raises:
         KdmosError: it is one, but options are given that bags do not have.
     """
-    from kdmos_ros.io.sources import SIMULATED, folder_kind
+    from kdmos_ros.io.sources import SIMULATED, drive_files, folder_kind
 
     where: Path = args.bag
     if args.dataset or str(where).startswith(SIMULATED) or folder_kind(where) is not None:
+        return False
+    if drive_files(where):
         return False
     _refuse(args, _OWN_OPTIONS, "a bag")
     if len(args.sequence) > 1:

@@ -67,7 +67,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="DATA",
         type=Path,
         help="bag directory, .mcap or .db3 file; folder in SemanticKITTI layout (a data set with"
-        " sequences/, HeLiMOS, or one sequence); sim:SEED or sim:FIRST-LAST for simulated drives",
+        " sequences/, HeLiMOS, or one sequence); sim:SEED or sim:FIRST-LAST for simulated drives;"
+        " drive_*.npz file, or folder of them, that training has kept",
     )
     parser.add_argument(
         "--labels",

@@ -167,10 +167,16 @@ def open_sources(
         return FOLDER_DATASETS[kind](path, splits, sequences, rate_hz)
     if kind == "sequence":
         return folder_sources.single(path, rate_hz)
-    drives = sorted(path.glob("drive_*.npz")) if path.is_dir() else [path]
-    if drives and drives[0].suffix == ".npz":
+    if drives := drive_files(path):
         return [CachedDriveSource(drive) for drive in drives]
     return [BagSource(path, labels, **options)]
+
+
+def drive_files(path: Path) -> list[Path]:
+    """Drives that training has kept: the file itself, or those in a folder; none elsewhere."""
+    if path.is_dir():
+        return sorted(path.glob("drive_*.npz"))
+    return [path] if path.suffix == ".npz" else []
 
 
 def folder_kind(path: Path) -> str | None:
