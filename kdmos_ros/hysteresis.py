@@ -5,9 +5,9 @@ its side, which also stands where the car was before. What may well move and han
 what surely does moves too. Hysteresis thresholding (Canny, PAMI 1986), with the cells of the
 bird's-eye view in place of pixels; of one scan alone, so that nothing lags behind.
 
-A sure point does not carry along the parked car that somebody walks past: where one object ends
-and another begins the probability leaps, and a tenth of all that hangs together must be sure. Else
-only the sure points themselves move.
+So that sure points do not carry along the parked car that they pass: where one object ends and
+another begins the probability leaps, and a tenth of all that hangs together must be sure, else only
+the sure points themselves move. Where the probability slopes from one to the other, they still do.
 """
 
 from __future__ import annotations
