@@ -185,7 +185,7 @@ class Segmenter:
                 probability,
             )
             timings["gather"] = (time.perf_counter() - start) * 1e3
-        if len(frame.index):
+        if len(frame.index) and self.spec.connected_threshold is not None:
             start = time.perf_counter()
             self._label_connected(frame, labels, probability[frame.index])
             timings["gather"] += (time.perf_counter() - start) * 1e3
