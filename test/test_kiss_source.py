@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 from clouds import make_cloud
-from test_pipeline import Recorder
+from pipeline_bench import Recorder
 
 from kdmos_ros.errors import KdmosError, PoseError
 from kdmos_ros.geometry import invert, make_transform

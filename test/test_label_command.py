@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 from drives import write_drive
+from label_bench import content
 from test_cli import failure
-from test_labelling import content
 
 from kdmos_ros import cli
 from kdmos_ros.labelling import many

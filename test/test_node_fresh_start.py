@@ -5,11 +5,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from node_bench import SECOND, node_bench
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 from test_fresh_start import FURTHER, N_SCANS, START, STEP, drive
-from test_node import bench, ros
 
 from kdmos_ros.cloud import PROBABILITY_FIELD, read_labels
 from kdmos_ros.cloud_layout import read_layout
@@ -17,10 +17,13 @@ from kdmos_ros.geometry import make_transform
 from kdmos_ros.ros.node import load_segmenter
 from kdmos_ros.ros.qos import profile
 
-__all__ = ["bench", "ros"]
-
-SECOND = 1_000_000_000
 NEXT = START + N_SCANS * STEP
+
+
+@pytest.fixture
+def bench():
+    with node_bench() as make:
+        yield make
 
 
 class Robot:

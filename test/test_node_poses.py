@@ -10,13 +10,17 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import tf_stand_in
 from clouds import make_cloud
+from node_bench import SECOND, START, STEP, node_bench, pose
 from test_kiss_source import Library, room
-from test_node import SECOND, START, STEP, bench, pose, ros
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.ros import kiss_source
 
-__all__ = ["bench", "ros"]
+
+@pytest.fixture
+def bench():
+    with node_bench() as make:
+        yield make
 
 
 def hall(step, n=3000):

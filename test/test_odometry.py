@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from clouds import make_cloud
-from test_pipeline import MOUNT, Logger, Recorder
+from pipeline_bench import MOUNT, Logger, Recorder
 
 from kdmos_ros.poses import PoseBuffer
 from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS

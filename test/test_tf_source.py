@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import tf_stand_in
 from clouds import make_cloud
-from test_pipeline import Logger, Recorder
+from pipeline_bench import Logger, Recorder
 
 from kdmos_ros.errors import KdmosError, PoseError
 from kdmos_ros.geometry import from_pose, invert, make_transform, transform
