@@ -21,7 +21,7 @@ from numba import njit
 from kdmos_ros.grid import PolarGrid
 
 # Cells so far apart, in depth and in azimuth, are still neighbours: a return may be missing.
-_REACH_M, _REACH_RAD = 0.4, math.radians(3.0)
+_REACH_M, _REACH_RAD = 0.4, math.radians(1.5)
 # From one neighbour to the next the probability changes by no more within an object.
 _LARGEST_STEP = np.float32(0.12)
 _SURE_SHARE = 0.1

@@ -13,7 +13,8 @@ from kdmos_ros.train import loop
 from kdmos_ros.train.distributed import join_team
 from kdmos_ros.train.drives import StoredDrive
 from kdmos_ros.train.fit import fit
-from kdmos_ros.train.recipe import FitRecipe, Recipe, TeacherRecipe
+from kdmos_ros.train.fit_recipe import FitRecipe
+from kdmos_ros.train.recipe import Recipe, TeacherRecipe
 from kdmos_ros.train.teacher_config import WindowSpec
 from kdmos_ros.train.teacher_stage import fit_teacher
 

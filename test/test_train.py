@@ -20,9 +20,10 @@ from kdmos_ros.segmenter import Segmenter  # noqa: E402
 from kdmos_ros.train.drive_file import load_drive  # noqa: E402
 from kdmos_ros.train.drives import StoredDrive  # noqa: E402
 from kdmos_ros.train.fit import fit  # noqa: E402
+from kdmos_ros.train.fit_recipe import FitRecipe  # noqa: E402
 from kdmos_ros.train.loop import learning_rate  # noqa: E402
 from kdmos_ros.train.pipeline import train  # noqa: E402
-from kdmos_ros.train.recipe import FitRecipe, load_recipe  # noqa: E402
+from kdmos_ros.train.recipe import load_recipe  # noqa: E402
 from kdmos_ros.train.samples import Batch, drive_samples  # noqa: E402
 from kdmos_ros.train.validate import ThresholdCurve, moving_probability  # noqa: E402
 from kdmos_ros.train.weights import load_student  # noqa: E402
@@ -217,6 +218,8 @@ def test_the_quiet_threshold_is_the_lowest_that_is_quiet():
         "name: x\nteacher: {network: {kernel: ball}}",
         "name: x\nteacher: {speed: 3}",
         "name: x\nteacher: {fit: {start_from: a.pt, start_student: {width: 0.5}}}",
+        "name: x\nteacher: {fit: {averaged_with: [a.pt]}}",
+        "name: x\nfit: {averaged_with: a.pt}",
         "name: x\nteacher: 3",
         "name: x\ndistil: [wdcd]",
     ],
@@ -245,6 +248,33 @@ def test_scans_of_a_simulated_drive_are_scans(run):
     assert all(isinstance(s.scan, Scan) and len(s.labels) == len(s.kind) for s in drive.scans)
     gaps = np.diff([s.scan.stamp_ns for s in drive.scans])
     np.testing.assert_allclose(gaps, 0.2e9, atol=1e6)
+
+
+def test_what_ships_can_be_the_mean_of_several(run, tmp_path):
+    recipe, work, model = run
+    plan = replace(recipe.fit, averaged_with=("../other.pt",))
+    averaged = replace(recipe, fit=plan, distil=None)
+    for name in ("drives", "validation"):
+        (tmp_path / name).symlink_to(work / name)
+    folder = tmp_path / "student"
+    folder.mkdir()
+    shutil.copy(work / "checkpoint.pt", folder)
+    with pytest.raises(KdmosError, match=r"other\.pt"):
+        train(averaged, "", tmp_path, tmp_path / "model", "export", student_name="student")
+    assert not (tmp_path / "model").exists()
+    first = load_student(work / "checkpoint.pt", recipe.student_config())
+    other = {k: v + 0.02 if v.is_floating_point() else v for k, v in first.state_dict().items()}
+    torch.save(other, tmp_path / "other.pt")
+    train(averaged, "", tmp_path, tmp_path / "model", "export", student_name="student")
+    shipped = load_student(folder / "weights.pt", recipe.student_config()).state_dict()
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(
+            shipped[name], value + 0.01 if value.is_floating_point() else value
+        )
+    assert load_spec(tmp_path / "model").sha256["bev.onnx"] != load_spec(model).sha256["bev.onnx"]
+    assert (
+        "mean of those trained here and `../other.pt`" in (tmp_path / "model/CARD.md").read_text()
+    )
 
 
 def test_a_run_can_start_from_the_weights_of_another(run, tmp_path):

@@ -306,8 +306,9 @@ def test_logits_of_another_program_for_a_folder(kitti, tmp_path):
     """XX_N.npy, as KDMOS's code names them, for scan N of sequence XX."""
     pytest.importorskip("torch", reason="training needs torch")
     from kdmos_ros.grid import PolarGrid
+    from kdmos_ros.train.fit_recipe import FitRecipe
     from kdmos_ros.train.pipeline import train
-    from kdmos_ros.train.recipe import DistilRecipe, FitRecipe, Recipe
+    from kdmos_ros.train.recipe import DistilRecipe, Recipe
 
     data = DataRecipe(drives=0, scans=2, sources=(SourceRecipe(str(kitti), sequences=("02",)),))
     recipe = Recipe(

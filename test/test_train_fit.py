@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 
 from kdmos_ros.train.distillation import DISTILLATION  # noqa: E402
 from kdmos_ros.train.fit import student_loss  # noqa: E402
+from kdmos_ros.train.fit_recipe import FitRecipe  # noqa: E402
 from kdmos_ros.train.losses import cross_entropy, lovasz_softmax  # noqa: E402
-from kdmos_ros.train.recipe import DistilRecipe, FitRecipe  # noqa: E402
+from kdmos_ros.train.recipe import DistilRecipe  # noqa: E402
 from kdmos_ros.train.record import Record  # noqa: E402
 from kdmos_ros.train.samples import Batch  # noqa: E402
 from kdmos_ros.train.student import Student  # noqa: E402

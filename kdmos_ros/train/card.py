@@ -79,6 +79,7 @@ def _facts(spec: ModelSpec, folder: Path) -> str:
         "seed": recipe["seed"],
         "steps": f"{fit['steps']}, {fit['batch_size']} scans each",
         "started from": f"`{fit['start_from']}`" if fit.get("start_from") else "",
+        "weights": _mean(fit.get("averaged_with", ())),
         "teacher": _teacher(recipe),
         "machine": f"{made['cpu_cores']} CPU cores, {made['device']}; {made['minutes']:g} minutes",
         "parameters": f"{made['parameters']:,}",
@@ -92,6 +93,11 @@ def _facts(spec: ModelSpec, folder: Path) -> str:
     }
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
     return f"# {spec.name}\n\nFinds moving points in LiDAR scans.\n\n| | |\n|---|---|\n{lines}"
+
+
+def _mean(others: Sequence[str]) -> str:
+    names = ", ".join(f"`{name}`" for name in others)
+    return f"mean of those trained here and {names}" if others else ""
 
 
 def _lags(seconds: Sequence[float]) -> str:

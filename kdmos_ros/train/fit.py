@@ -12,11 +12,12 @@ from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.distillation import DISTILLATION
 from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.drives import TrainingDrive
+from kdmos_ros.train.fit_recipe import FitRecipe
 from kdmos_ros.train.growth import extended, widened
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.loop import run_steps
 from kdmos_ros.train.losses import cross_entropy, lovasz_softmax
-from kdmos_ros.train.recipe import DistilRecipe, FitRecipe, Recipe
+from kdmos_ros.train.recipe import DistilRecipe, Recipe
 from kdmos_ros.train.samples import Batch, StudentReader
 from kdmos_ros.train.stream import DriveStream
 from kdmos_ros.train.student import Student

@@ -19,7 +19,7 @@ from kdmos_ros.train.checkpoint import (
     save_checkpoint,
 )
 from kdmos_ros.train.distributed import Team
-from kdmos_ros.train.recipe import FitRecipe
+from kdmos_ros.train.fit_recipe import FitRecipe
 from kdmos_ros.train.record import Record, Silent
 from kdmos_ros.train.stream import DriveStream, loader
 

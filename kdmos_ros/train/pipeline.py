@@ -29,12 +29,13 @@ from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.package import write_model
 from kdmos_ros.train.recipe import Recipe
 from kdmos_ros.train.run_drives import RunDrives
-from kdmos_ros.train.student import count_macs, count_parameters
+from kdmos_ros.train.student import Student, count_macs, count_parameters
 from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits
 from kdmos_ros.train.validate import choose_threshold
-from kdmos_ros.train.weights import load_student, load_teacher, progress_of
+from kdmos_ros.train.weights import load_teacher, mean_student, progress_of, starting_point
 
 _MACS_POINTS = 100_000  # a scan of an HDL-64E
+WEIGHTS = "weights.pt"
 STAGES = ("simulate", "teacher", "logits", "student", "export")
 
 
@@ -125,7 +126,7 @@ class Run:
         if not self.team.leads:
             return {}
         step, seconds = progress_of(self.student_folder / CHECKPOINT, "student", recipe.fit.steps)
-        student = load_student(self.student_folder / CHECKPOINT, recipe.student_config())
+        student = self._shipped()
         threshold, everything, quiet = choose_threshold(
             student.to(self.team.device), held_out, recipe.grid, recipe.features,
             recipe.fit.false_alarms, recipe.fit.connected_threshold,
@@ -158,6 +159,15 @@ class Run:
         write_card(write_model(student.cpu(), spec, self.out), self.out)
         print(json.dumps(figures))
         return figures
+
+    def _shipped(self) -> Student:
+        """The student that ships; its weights are left in the student's folder, too."""
+        folder = self.student_folder
+        others = [starting_point(folder, name) for name in self.recipe.fit.averaged_with]
+        student = mean_student([folder / CHECKPOINT, *others], self.recipe.student_config())
+        with new_file(folder / WEIGHTS) as part:
+            torch.save(student.state_dict(), part)
+        return student
 
     @property
     def teacher_folder(self) -> Path:

@@ -17,74 +17,12 @@ from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.train.augment import AugmentRecipe
 from kdmos_ros.train.config import StudentConfig, small_config
 from kdmos_ros.train.data_recipe import DataRecipe
+from kdmos_ros.train.fit_recipe import FitRecipe
 from kdmos_ros.train.overrides import applied
 from kdmos_ros.train.teacher_config import TeacherConfig, WindowSpec
 from kdmos_ros.visibility import VisibilitySpec
 
-PRECISIONS = ("32", "bf16", "fp16")
 DISTIL_LOSSES = ("wdcd", "dkd", "kl")
-
-
-@dataclass(frozen=True)
-class FitRecipe:
-    """How the student is fitted.
-
-    Attributes:
-        steps, batch_size: optimiser steps and scans a step.
-        learning_rate, weight_decay, warm_up_steps: AdamW.
-        cycles: cosines of equal length that the rate goes through, each from the top again (warm
-            restarts, Loshchilov and Hutter, ICLR 2017).
-        class_weights: of the cross-entropy, one a class; the first is ignored.
-        lovasz: weight of the Lovasz-softmax term.
-        ema: decay of the averaged weights, which are the ones that ship.
-        checkpoint_every: steps between two checkpoints.
-        false_alarms: share of points that the shipped threshold may call moving on simulated
-            drives without movers.
-        connected_threshold: probability from which a point moves if it is connected with one that
-            does (see `kdmos_ros.hysteresis`); None: connections do not count.
-        precision: "32", or "bf16" or "fp16" for mixed precision on a GPU; CPUs always use 32.
-        workers: processes that prepare samples, for each process that trains. Every number of
-            them gives another, reproducible, order of the data.
-        mix: samples held back to mix the drives, for each of them.
-        start_from: checkpoint of an earlier run, relative to the work folder, whose averaged
-            weights to start from; None: from random ones.
-        start_student: settings of the student there that differ from the recipe's: a narrower
-            one is widened to the recipe's shape (see `growth`).
-        start_features: features of the student there, if the recipe has more; None: the recipe's.
-    """
-
-    steps: int = 4000
-    batch_size: int = 2
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warm_up_steps: int = 100
-    cycles: int = 1
-    class_weights: tuple[float, ...] = (0.0, 1.0, 3.0, 6.0)
-    lovasz: float = 1.0
-    ema: float = 0.998
-    checkpoint_every: int = 250
-    false_alarms: float = 0.0005
-    connected_threshold: float | None = None
-    precision: str = "32"
-    workers: int = 1
-    mix: int = 48
-    start_from: str | None = None
-    start_student: dict[str, Any] = field(default_factory=dict)
-    start_features: FeatureSpec | None = None
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
-        for name in ("steps", "batch_size", "cycles", "checkpoint_every", "workers", "mix"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
-        if self.connected_threshold is not None and not 0 < self.connected_threshold < 1:
-            raise ValueError(
-                f"connected_threshold must be in (0, 1), got {self.connected_threshold!r}"
-            )
-        if (self.start_student or self.start_features) and self.start_from is None:
-            raise ValueError("start_from is missing; start_student and start_features describe it")
 
 
 @dataclass(frozen=True)
@@ -137,8 +75,9 @@ class TeacherRecipe:
     def __post_init__(self) -> None:
         if self.fit.connected_threshold is not None:
             raise ValueError("teacher: connected_threshold is of the student only")
-        if self.fit.start_student or self.fit.start_features:
-            raise ValueError("teacher: start_student and start_features are of the student only")
+        for name in ("start_student", "start_features", "averaged_with"):
+            if getattr(self.fit, name):
+                raise ValueError(f"teacher: {name} is of the student only")
 
     def config(self) -> TeacherConfig:
         """Its shape: its own settings, and the number of features that the window gives."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,32 @@ def load_student(path: Path, config: StudentConfig) -> Student:
     student = Student(config)
     _fill(student, path, "student")
     return student.eval()
+
+
+def mean_student(paths: Sequence[Path], config: StudentConfig) -> Student:
+    """A student whose weights are the mean of those of several files (Wortsman et al., ICML 2022).
+
+    Students that learned on from one another, on other data, err differently; their mean errs less
+    than each. It is for such near ones only: means of the statistics of batch normalisations, too,
+    would not fit weights that have little in common.
+
+    Args:
+        paths: files as for `load_student`, one or more.
+        config: the shape that all of them have.
+
+    Raises:
+        ModelError: as `load_student`.
+    """
+    students = [load_student(path, config) for path in paths]
+    states = [student.state_dict() for student in students]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0)
+        if value.is_floating_point()
+        else value
+        for name, value in states[0].items()
+    }
+    students[0].load_state_dict(mean)
+    return students[0]
 
 
 def load_teacher(path: Path, config: TeacherConfig) -> Teacher:
