@@ -220,6 +220,7 @@ def test_the_quiet_threshold_is_the_lowest_that_is_quiet():
         "name: x\nteacher: {fit: {start_from: a.pt, start_student: {width: 0.5}}}",
         "name: x\nteacher: {fit: {averaged_with: [a.pt]}}",
         "name: x\nfit: {averaged_with: a.pt}",
+        "name: x\nfit: {averaged_with: [3]}",
         "name: x\nteacher: 3",
         "name: x\ndistil: [wdcd]",
     ],

@@ -74,5 +74,6 @@ class FitRecipe:
             )
         if (self.start_student or self.start_features) and self.start_from is None:
             raise ValueError("start_from is missing; start_student and start_features describe it")
-        if isinstance(self.averaged_with, str):
-            raise ValueError("averaged_with must be a list of checkpoints")
+        others = self.averaged_with
+        if not isinstance(others, tuple) or not all(isinstance(name, str) for name in others):
+            raise ValueError(f"averaged_with must be a list of paths, got {others!r}")
