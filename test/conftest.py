@@ -65,3 +65,13 @@ def other_tiny_model(tmp_path_factory) -> Path:
     from tiny import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("models") / "other", seed=1)
+
+
+@pytest.fixture(scope="session")
+def lookahead_model(tmp_path_factory) -> Path:
+    """As tiny_model, but knows later scans; its labels mean nothing, but depend on them."""
+    pytest.importorskip("torch", reason="making a model needs torch")
+    from later_scans import BOTH
+    from tiny import make_tiny_model
+
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "lookahead", features=BOTH)

@@ -18,21 +18,9 @@ from kdmos_ros.segmenter import Segmenter
 from kdmos_ros.visibility import VisibilitySpec
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """Knows later scans; its labels mean nothing, but depend on them."""
-    pytest.importorskip("torch", reason="making a model needs torch")
-    from tiny import make_tiny_model
-
-    return make_tiny_model(tmp_path_factory.mktemp("model"), features=BOTH)
-
-
-@pytest.fixture(scope="module")
-def blind_model(tmp_path_factory):
-    pytest.importorskip("torch", reason="making a model needs torch")
-    from tiny import make_tiny_model
-
-    return make_tiny_model(tmp_path_factory.mktemp("blind"))
+@pytest.fixture
+def model(lookahead_model):
+    return lookahead_model
 
 
 def test_the_past_looks_the_same_to_both():
@@ -147,15 +135,15 @@ def test_the_mount_is_that_of_the_scan(model):
     np.testing.assert_array_equal(answer.moving_probability, expected.moving_probability)
 
 
-def test_a_model_without_later_scans_refuses(blind_model):
-    segmenter = Segmenter(blind_model)
+def test_a_model_without_later_scans_refuses(tiny_model):
+    segmenter = Segmenter(tiny_model)
     with pytest.raises(KdmosError, match="model tiny was trained without later scans"):
         Lookahead(segmenter, 1)
     with pytest.raises(ValueError, match=r"lookahead must be 0\.\.7 scans, got 8"):
         Lookahead(segmenter, 8)
     scans = stream(2)
     at_once = Lookahead(segmenter, 0)
-    expected = [Segmenter(blind_model).push(s) for s in scans[:1]]
+    expected = [Segmenter(tiny_model).push(s) for s in scans[:1]]
     np.testing.assert_array_equal(at_once.push(scans[0]).labels, expected[0].labels)
 
 

@@ -4,28 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from later_scans import BOTH
 
 from kdmos_ros.lookahead import Lookahead
 from kdmos_ros.promises import Promised
 from kdmos_ros.segmenter import Segmenter
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """Knows later scans; its labels mean nothing, but depend on them."""
-    pytest.importorskip("torch", reason="making a model needs torch")
-    from tiny import make_tiny_model
-
-    return make_tiny_model(tmp_path_factory.mktemp("model"), features=BOTH)
-
-
-@pytest.fixture(scope="module")
-def blind_model(tmp_path_factory):
-    pytest.importorskip("torch", reason="making a model needs torch")
-    from tiny import make_tiny_model
-
-    return make_tiny_model(tmp_path_factory.mktemp("blind"))
+@pytest.fixture
+def model(lookahead_model):
+    return lookahead_model
 
 
 def test_bags_are_labelled_as_they_are_evaluated_also_after_a_stop(model, tmp_path, capsys):
@@ -77,14 +64,14 @@ def test_bags_are_labelled_as_they_are_evaluated_also_after_a_stop(model, tmp_pa
     assert {f.name: f.read_bytes() for f in plain.iterdir()} != files, "it makes a difference"
 
 
-def test_label_files_of_models_that_cannot_look_ahead(blind_model, tmp_path, capsys):
+def test_label_files_of_models_that_cannot_look_ahead(tiny_model, tmp_path, capsys):
     pytest.importorskip("rosbags", reason="rosbags is not installed")
     from drives import write_drive
 
     from kdmos_ros.cli import main
 
     bag = write_drive(tmp_path / "bag", 3)
-    arguments = ["label", str(bag), "--model", str(blind_model)]
+    arguments = ["label", str(bag), "--model", str(tiny_model)]
     assert main([*arguments, "--lookahead", "1"]) != 0
     assert "trained without later scans" in capsys.readouterr().err
     with pytest.raises(SystemExit):

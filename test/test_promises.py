@@ -2,20 +2,16 @@
 
 import numpy as np
 import pytest
-from later_scans import BOTH, Fails, stream
+from later_scans import Fails, stream
 
 from kdmos_ros.lookahead import Lookahead
 from kdmos_ros.promises import Promised
 from kdmos_ros.segmenter import Segmenter
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """Knows later scans; its labels mean nothing, but depend on them."""
-    pytest.importorskip("torch", reason="making a model needs torch")
-    from tiny import make_tiny_model
-
-    return make_tiny_model(tmp_path_factory.mktemp("model"), features=BOTH)
+@pytest.fixture
+def model(lookahead_model):
+    return lookahead_model
 
 
 def test_promises_are_kept_in_order(model):

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,59 +187,6 @@ def test_the_quiet_threshold_is_the_lowest_that_is_quiet():
     assert ThresholdCurve(other, other).quiet_threshold(0) == 199 / 200, "the highest there is"
     both = curve + curve
     assert both.other.sum() == 2 * curve.other.sum()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "- a list",
-        "name: [",
-        "seed: 1",
-        "name: x\nunknown: 1",
-        "name: x\ngrid: {n_rho: -1}",
-        "name: x\nfeatures: {point: [colour]}",
-        "name: x\nstudent: {width: 0.5, halo: 3}",
-        "name: x\nfit: {speed: 3}",
-        "name: x\nfit: {precision: half}",
-        "name: x\nfit: {steps: 0}",
-        "name: x\nfit: {connected_threshold: 0}",
-        "name: x\nteacher: {fit: {connected_threshold: 0.2}}",
-        "name: x\naugment: {mirror: 2}",
-        "name: x\naugment: {drop_share: [0.3, 0.1]}",
-        "name: x\naugment: {tilt_deg: -1}",
-        "name: x\naugment: {shift_m: [1, 1]}",
-        "name: x\ndistil: {loss: wdcd}",
-        "name: x\nteacher: {}\ndistil: {loss: mse}",
-        "name: x\nteacher: {}\ndistil: {weight: 0}",
-        "name: x\nteacher: {}\ndistil: {class_weights: [1, 2]}",
-        "name: x\nteacher: {}\ndistil: {loss: kl, class_weights: [0, 1, 1, 1]}",
-        "name: x\nteacher: {window: {lags_s: [0]}}",
-        "name: x\nteacher: {network: {kernel: ball}}",
-        "name: x\nteacher: {speed: 3}",
-        "name: x\nteacher: {fit: {start_from: a.pt, start_student: {width: 0.5}}}",
-        "name: x\nteacher: {fit: {averaged_with: [a.pt]}}",
-        "name: x\nfit: {averaged_with: a.pt}",
-        "name: x\nfit: {averaged_with: [3]}",
-        "name: x\nteacher: 3",
-        "name: x\ndistil: [wdcd]",
-    ],
-)
-def test_a_recipe_that_cannot_be_names_its_file(tmp_path, text):
-    path = tmp_path / "bad.yaml"
-    path.write_text(text)
-    with pytest.raises(KdmosError, match=r"bad\.yaml: not a usable recipe"):
-        load_recipe(path)
-
-
-def test_a_missing_recipe_names_itself(tmp_path):
-    with pytest.raises(KdmosError, match=r"none\.yaml: cannot read"):
-        load_recipe(tmp_path / "none.yaml")
-
-
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.stem)
-def test_the_recipes_in_the_package_are_usable(path: Path):
-    recipe = load_recipe(path)
-    assert recipe.student_config().n_rho == recipe.grid.n_rho
 
 
 def test_scans_of_a_simulated_drive_are_scans(run):

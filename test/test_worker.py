@@ -3,6 +3,7 @@ import threading
 
 import numpy as np
 import pytest
+from pipeline_bench import Logger
 
 from kdmos_ros.promises import Promise
 from kdmos_ros.ros.pipeline import DroppedScan, Labelled
@@ -10,16 +11,6 @@ from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
 from kdmos_ros.ros.worker import Job, Worker
 from kdmos_ros.scan import Scan
-
-
-class Logger:
-    def __init__(self):
-        self.lines = []
-
-    def warning(self, text):
-        self.lines.append(text)
-
-    error = warning
 
 
 class Bench:
