@@ -11,8 +11,9 @@ set -eu
 
 oldest=10 # supported minor versions of Python 3
 newest=13
-demo_mb=1500
-test_mb=8000 # PyTorch's CUDA libraries unpack to several gigabytes
+demo_mb=2000 # half of it the simulated drive and its output
+test_mb=2800 # with PyTorch's build for CPUs
+cuda_mb=8000 # with its CUDA libraries; which build it is depends on where pip looks
 
 cd "$(dirname "$0")/.."
 venv=.venv
@@ -86,6 +87,9 @@ check_disk() {
     free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1024) }')
     [ "$free" -ge "$needed" ] || die "the disk is too full: the set-up needs $needed MB here," \
         "$free MB are free (KDMOS_SKIP_DISK_CHECK=1 tries anyway)"
+    if [ "$needed" = $test_mb ] && [ "$free" -lt $cuda_mb ]; then
+        say "warning: $free MB are free here; PyTorch with CUDA libraries would need $cuda_mb MB"
+    fi
 }
 
 make_venv() {

@@ -47,11 +47,16 @@ def fake_program(folder: Path, name: str, script: str) -> Path:
     return program
 
 
-def set_up(checkout: Path, **variables: str) -> str:
+def python_without_venv(folder: Path) -> Path:
+    script = 'case "$2" in *ensurepip*) exit 1 ;; esac; echo 12'
+    return fake_program(folder, "python_bare", script)
+
+
+def set_up(checkout: Path, what: str = "demo", **variables: str) -> str:
     """Run the set-up, which must fail and leave no stamp; returns what it says."""
     environment = {k: v for k, v in os.environ.items() if k != "ROS_DISTRO"}
     result = subprocess.run(
-        ["sh", "scripts/setup_venv.sh", "demo"],
+        ["sh", "scripts/setup_venv.sh", what],
         cwd=checkout,
         env={**environment, "KDMOS_SKIP_DISK_CHECK": "1", **variables},
         capture_output=True,
@@ -60,7 +65,7 @@ def set_up(checkout: Path, **variables: str) -> str:
     )
     assert result.returncode != 0
     assert list(checkout.glob(".venv/ready-*")) == []
-    return result.stderr.splitlines()[-1]
+    return result.stderr
 
 
 def test_set_up_refuses_an_old_python(checkout):
@@ -76,18 +81,32 @@ def test_set_up_names_a_missing_python(checkout):
 
 
 def test_set_up_names_the_missing_venv_module(checkout):
-    script = 'case "$2" in *ensurepip*) exit 1 ;; esac; echo 12'
-    bare = fake_program(checkout, "python_bare", script)
+    bare = python_without_venv(checkout)
     assert "sudo apt install python3.12-venv" in set_up(checkout, PYTHON=str(bare))
 
 
-def test_set_up_stops_before_a_full_disk(checkout):
-    fake_program(checkout, "bin/df", "echo header; echo none 1 1 102400 1 /")
+def with_free_disk(checkout: Path, free_mb: int) -> dict[str, str]:
+    """Variables for a set-up that is told so by df."""
+    fake_program(checkout, "bin/df", f"echo header; echo none 1 1 {free_mb * 1024} 1 /")
     path = f"{checkout / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    message = set_up(checkout, PYTHON=sys.executable, PATH=path, KDMOS_SKIP_DISK_CHECK="")
+    return {"PATH": path, "KDMOS_SKIP_DISK_CHECK": ""}
+
+
+@pytest.mark.parametrize(("what", "free_mb"), [("demo", 100), ("test", 2500)])
+def test_set_up_stops_before_a_full_disk(checkout, what, free_mb):
+    disk = with_free_disk(checkout, free_mb)
+    message = set_up(checkout, what, PYTHON=sys.executable, **disk)
     assert "the disk is too full" in message
-    assert "100 MB are free" in message
+    assert f"{free_mb} MB are free" in message
     assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize(("free_mb", "warned"), [(3000, True), (9000, False)])
+def test_a_disk_too_small_for_cuda_alone_is_a_warning(checkout, free_mb, warned):
+    bare = python_without_venv(checkout)
+    message = set_up(checkout, "test", PYTHON=str(bare), **with_free_disk(checkout, free_mb))
+    assert ("CUDA libraries would need" in message) == warned
+    assert "venv module is missing" in message  # it went on
 
 
 @pytest.mark.parametrize(
