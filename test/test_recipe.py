@@ -44,6 +44,7 @@ RECIPES = share_dir() / "config" / "train"
         "name: x\nteacher: {fit: {start_from: a.pt, start_student: {width: 0.5}}}",
         "name: x\nteacher: {fit: {averaged_with: [a.pt]}}",
         "name: x\nfit: {averaged_with: a.pt}",
+        "name: x\nfit: {averaged_with: [a.pt], start_from: b.pt, start_student: {width: 0.5}}",
         "name: x\nfit: {averaged_with: [3]}",
         "name: x\nteacher: 3",
         "name: x\ndistil: [wdcd]",

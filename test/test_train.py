@@ -18,6 +18,7 @@ from kdmos_ros.scan import Scan  # noqa: E402
 from kdmos_ros.segmenter import Segmenter  # noqa: E402
 from kdmos_ros.train.drive_file import load_drive  # noqa: E402
 from kdmos_ros.train.drives import StoredDrive  # noqa: E402
+from kdmos_ros.train.earlier import earlier_student  # noqa: E402
 from kdmos_ros.train.fit import fit  # noqa: E402
 from kdmos_ros.train.fit_recipe import FitRecipe  # noqa: E402
 from kdmos_ros.train.loop import learning_rate  # noqa: E402
@@ -222,6 +223,27 @@ def test_what_ships_can_be_the_mean_of_several(run, tmp_path):
     assert (
         "mean of those trained here and `../other.pt`" in (tmp_path / "model/CARD.md").read_text()
     )
+
+
+def test_what_a_mean_lacks_in_features_it_is_given(run, tmp_path):
+    recipe, work, _ = run
+    more = replace(recipe.features, height_residuals=True)
+    plan = replace(
+        recipe.fit, steps=1, learning_rate=1e-9, weight_decay=0.0, start_from="../first.pt",
+        start_features=recipe.features, averaged_with=("../first.pt",),
+    )  # fmt: skip
+    shutil.copy(work / "checkpoint.pt", tmp_path / "first.pt")
+    for name in ("drives", "validation"):
+        (tmp_path / name).symlink_to(work / name)
+    recipe = replace(recipe, fit=plan, features=more, distil=None)
+    for stage in ("student", "export"):
+        train(recipe, "", tmp_path, tmp_path / "model", stage, student_name="student")
+    shipped = load_student(tmp_path / "student/weights.pt", recipe.student_config())
+    first = earlier_student(tmp_path / "student", "../first.pt", recipe)
+    assert first.config == recipe.student_config()
+    for a, b in zip(shipped.parameters(), first.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert load_spec(tmp_path / "model").features == more
 
 
 def test_a_run_can_start_from_the_weights_of_another(run, tmp_path):

@@ -12,8 +12,9 @@ from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.distillation import DISTILLATION
 from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.drives import TrainingDrive
+from kdmos_ros.train.earlier import earlier_student
 from kdmos_ros.train.fit_recipe import FitRecipe
-from kdmos_ros.train.growth import extended, widened
+from kdmos_ros.train.growth import widened
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.loop import run_steps
 from kdmos_ros.train.losses import cross_entropy, lovasz_softmax
@@ -21,7 +22,6 @@ from kdmos_ros.train.recipe import DistilRecipe, Recipe
 from kdmos_ros.train.samples import Batch, StudentReader
 from kdmos_ros.train.stream import DriveStream
 from kdmos_ros.train.student import Student
-from kdmos_ros.train.weights import load_student, starting_point
 
 __all__ = ["CHECKPOINT", "fit", "segmentation_terms", "student_loss"]
 
@@ -69,13 +69,11 @@ def fit(
 
 
 def _untrained(recipe: Recipe, folder: Path) -> Student:
-    config, before = recipe.student_config(), recipe.start_config()
+    config = recipe.student_config()
     # What goes on takes its weights from its own checkpoint; where it began may be gone.
     if recipe.fit.start_from is None or (folder / CHECKPOINT).exists():
         return Student(config)
-    student = load_student(starting_point(folder, recipe.fit.start_from), before)
-    if recipe.fit.start_features is not None:
-        student = extended(student, recipe.fit.start_features, recipe.features)
+    student = earlier_student(folder, recipe.fit.start_from, recipe)
     return student if student.config == config else widened(student, config)
 
 

@@ -35,7 +35,8 @@ class FitRecipe:
             weights to start from; None: from random ones.
         start_student: settings of the student there that differ from the recipe's: a narrower
             one is widened to the recipe's shape (see `growth`).
-        start_features: features of the student there, if the recipe has more; None: the recipe's.
+        start_features: features of the student there, and of those in averaged_with, if the recipe
+            has more; None: the recipe's.
         averaged_with: checkpoints of other runs, relative to the work folder, such as the one that
             this began from: what ships is the mean of their weights and this run's
             (`weights.mean_student`).
@@ -75,5 +76,7 @@ class FitRecipe:
         if (self.start_student or self.start_features) and self.start_from is None:
             raise ValueError("start_from is missing; start_student and start_features describe it")
         others = self.averaged_with
+        if others and self.start_student:
+            raise ValueError("averaged_with is for students of one shape: not with start_student")
         if not isinstance(others, tuple) or not all(isinstance(name, str) for name in others):
             raise ValueError(f"averaged_with must be a list of paths, got {others!r}")

@@ -23,6 +23,7 @@ from kdmos_ros.model import ModelSpec
 from kdmos_ros.train.card import write_card
 from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.distributed import Team
+from kdmos_ros.train.earlier import earlier_student
 from kdmos_ros.train.figures import teacher_figures
 from kdmos_ros.train.fit import fit
 from kdmos_ros.train.logits import LogitsFolder
@@ -32,7 +33,7 @@ from kdmos_ros.train.run_drives import RunDrives
 from kdmos_ros.train.student import Student, count_macs, count_parameters
 from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits
 from kdmos_ros.train.validate import choose_threshold
-from kdmos_ros.train.weights import load_teacher, mean_student, progress_of, starting_point
+from kdmos_ros.train.weights import load_student, load_teacher, mean_student, progress_of
 
 _MACS_POINTS = 100_000  # a scan of an HDL-64E
 WEIGHTS = "weights.pt"
@@ -163,8 +164,10 @@ class Run:
     def _shipped(self) -> Student:
         """The student that ships; its weights are left in the student's folder, too."""
         folder = self.student_folder
-        others = [starting_point(folder, name) for name in self.recipe.fit.averaged_with]
-        student = mean_student([folder / CHECKPOINT, *others], self.recipe.student_config())
+        own = load_student(folder / CHECKPOINT, self.recipe.student_config())
+        others = self.recipe.fit.averaged_with
+        earlier = [earlier_student(folder, name, self.recipe) for name in others]
+        student = mean_student([own, *earlier])
         with new_file(folder / WEIGHTS) as part:
             torch.save(student.state_dict(), part)
         return student

@@ -35,21 +35,16 @@ def load_student(path: Path, config: StudentConfig) -> Student:
     return student.eval()
 
 
-def mean_student(paths: Sequence[Path], config: StudentConfig) -> Student:
-    """A student whose weights are the mean of those of several files (Wortsman et al., ICML 2022).
+def mean_student(students: Sequence[Student]) -> Student:
+    """A student whose weights are the mean of those of several (Wortsman et al., ICML 2022).
 
     Students that learned on from one another, on other data, err differently; their mean errs less
     than each. It is for such near ones only: means of the statistics of batch normalisations, too,
     would not fit weights that have little in common.
 
     Args:
-        paths: files as for `load_student`, one or more.
-        config: the shape that all of them have.
-
-    Raises:
-        ModelError: as `load_student`.
+        students: one or more of the same shape; not changed.
     """
-    students = [load_student(path, config) for path in paths]
     states = [student.state_dict() for student in students]
     mean = {
         name: torch.stack([state[name] for state in states]).mean(0)
@@ -57,8 +52,9 @@ def mean_student(paths: Sequence[Path], config: StudentConfig) -> Student:
         else value
         for name, value in states[0].items()
     }
-    students[0].load_state_dict(mean)
-    return students[0]
+    student = Student(students[0].config)
+    student.load_state_dict(mean)
+    return student.eval()
 
 
 def load_teacher(path: Path, config: TeacherConfig) -> Teacher:
