@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,13 @@ from kdmos_ros.feature_spec import FeatureSpec, column_codes
 from kdmos_ros.geometry import invert
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.ground_alignment import take_ground
-from kdmos_ros.height_residual import N_RESIDUALS, cell_heights, height_residuals, level_again
+from kdmos_ros.height_residual import (
+    N_RESIDUALS,
+    CellHeights,
+    cell_heights,
+    height_residuals,
+    past_heights,
+)
 from kdmos_ros.history import PastScan, ScanHistory
 from kdmos_ros.places import Places, place
 from kdmos_ros.range_image import build_range_image
@@ -31,6 +38,8 @@ from kdmos_ros.shared_work import Threads
 from kdmos_ros.vacated import take_voxels, vacated_share
 
 Float32 = npt.NDArray[np.float32]
+HeightsAtLag = tuple[int, Callable[[], CellHeights]]
+"""Index of a lag, and what waits for the cells' heights then."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,7 @@ class FeatureExtractor:
             pasts = on_ground(pasts, ground, self._mount, self._threads)
             leads = on_ground(leads, ground, self._mount, self._threads)
         others = pasts + leads
+        heights = self._begin_heights(pasts, placed()) if self.spec.height_residuals else []
         seen = compare(points, others, spec, self._threads)
         newest = PastScan(scan.stamp_ns, scan.pose, image(), ground=ground)
         compared = time.perf_counter()
@@ -145,7 +155,7 @@ class FeatureExtractor:
         if self.spec.vacated:
             newest = self._with_vacated(newest, pasts, frame, points, placed().height)
         if self.spec.height_residuals:
-            newest = self._with_heights(newest, pasts, frame, points, placed())
+            newest = self._with_heights(newest, heights, frame, points, placed())
         self._history.add(newest)
         if timings_ms is not None:
             timings_ms["residual"] = (compared - start) * 1e3
@@ -180,24 +190,30 @@ class FeatureExtractor:
         )
         return dataclasses.replace(newest, voxels=voxels)
 
+    def _begin_heights(self, pasts: Sequence[AtLag], at: Places) -> list[HeightsAtLag]:
+        """Start to lay the past scans into the cells of the newest one."""
+
+        def lay(past: AtLag) -> CellHeights:
+            points = past.scan.points
+            assert points is not None
+            return past_heights(points, past.now_from_then, self._mount, at.ground, self.grid)
+
+        return [(past.lag, self._threads.begin(partial(lay, past))) for past in pasts]
+
     def _with_heights(
         self,
         newest: PastScan,
-        pasts: Sequence[AtLag],
+        pasts: Sequence[HeightsAtLag],
         frame: FeatureFrame,
         points: Float32,
         at: Places,
     ) -> PastScan:
         """Fill in its columns of the motion map; returns the newest scan with its points."""
-        now = cell_heights(at.level, at.ground, self.grid)
+        now = cell_heights(at.cell, at.level[:, 2], at.z, self.grid)
         first = self.spec.n_states + self.spec.n_vacated
-        for past in pasts:
-            assert past.scan.points is not None
-            now_from_past = past.now_from_then.astype(np.float32)
-            level = level_again(past.scan.points, now_from_past, self._mount)
-            then = cell_heights(level, at.ground, self.grid)
-            start = first + past.lag * N_RESIDUALS
-            height_residuals(now, then, frame.motion[:, start : start + N_RESIDUALS])
+        for lag, laid in pasts:
+            start = first + lag * N_RESIDUALS
+            height_residuals(now, laid(), frame.motion[:, start : start + N_RESIDUALS])
         return dataclasses.replace(newest, points=points.copy())
 
     def _frame(

@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from kdmos_ros.geometry import Matrix
 from kdmos_ros.grid import OUTSIDE, PolarGrid, to_level, to_polar
 from kdmos_ros.ground import height_above
-from kdmos_ros.places import grid_z
+from kdmos_ros.places import Mount, grid_z
 
 Float32 = npt.NDArray[np.float32]
 
@@ -49,39 +50,38 @@ class CellHeights:
     seen: npt.NDArray[np.bool_]
 
 
-def level_again(
-    points: Float32,
-    now_from_past: npt.NDArray[np.float32],
-    mount: tuple[Float32, np.float32],
-) -> Float32:
-    """Points (N, 3) of a past scan in the newest level frame.
+def cell_heights(
+    cell: npt.NDArray[np.int32], level_z: Float32, z: Float32, grid: PolarGrid
+) -> CellHeights:
+    """Spans of a scan's cells; points beyond the grid's range of z are left out.
 
     Args:
-        points: (N, 3) float32 sensor frame; rows without a return give NaN.
-        now_from_past: (4, 4) float32 between the sensor frames.
-        mount: (3, 3) R_base_sensor and height of the sensor, as `to_level` takes them.
+        cell: (N,) int32 of the newest level frame, or OUTSIDE.
+        level_z: (N,) float32 height in that frame; z: the same as the grid counts it.
     """
-    rotation, height = mount
-    shift = rotation @ now_from_past[:3, 3]
-    level: Float32 = to_level(points, rotation @ now_from_past[:3, :3], height + shift[2])
-    level[:, :2] += shift[:2]
-    return level
-
-
-def cell_heights(level: Float32, ground: Float32, grid: PolarGrid) -> CellHeights:
-    """Lay a scan into cells; points beyond the grid's range of z are left out.
-
-    Args:
-        level: (N, 3) float32 newest level frame; NaN rows are left out.
-        ground: ground map of the newest scan.
-    """
-    rho, phi = to_polar(level)
-    z = grid_z(level, height_above(ground, level[:, 2], rho, phi), grid)
-    inside = (z >= np.float32(grid.z_min)) & (z <= np.float32(grid.z_max))
-    cell = np.where(inside, grid.cells(rho, phi), np.int32(OUTSIDE))
-    span = _spans(cell, level[:, 2], grid.n_cells)
+    span = _spans(cell, level_z, z, np.float32(grid.z_min), np.float32(grid.z_max), grid.n_cells)
     rings = (span > 0).reshape(grid.n_rho, grid.n_phi)
     return CellHeights(span, np.logical_or.accumulate(rings[::-1], axis=0)[::-1].reshape(-1))
+
+
+def past_heights(
+    points: Float32, now_from_past: Matrix, mount: Mount, ground: Float32, grid: PolarGrid
+) -> CellHeights:
+    """Lay a past scan into the cells of the newest level frame.
+
+    Args:
+        points: (N, 3) float32 sensor frame; rows without a return are left out.
+        now_from_past: (4, 4) between the sensor frames.
+        ground: ground map of the newest scan.
+    """
+    rotation, height = mount
+    turn, shift = np.split(now_from_past[:3].astype(np.float32), [3], axis=1)
+    shift = rotation @ shift[:, 0]
+    level: Float32 = to_level(points, rotation @ turn, height + shift[2])
+    level[:, :2] += shift[:2]
+    rho, phi = to_polar(level)
+    z = grid_z(level, height_above(ground, level[:, 2], rho, phi), grid)
+    return cell_heights(grid.cells(rho, phi), level[:, 2], z, grid)
 
 
 def height_residuals(now: CellHeights, past: CellHeights, out: Float32) -> None:
@@ -93,14 +93,14 @@ def height_residuals(now: CellHeights, past: CellHeights, out: Float32) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _spans(cell, z, n_cells):  # type: ignore[no-untyped-def]
+def _spans(cell, level_z, z, z_min, z_max, n_cells):  # type: ignore[no-untyped-def]
     low = np.full(n_cells, _INFINITY, np.float32)
     high = np.full(n_cells, -_INFINITY, np.float32)
     for i in range(len(cell)):
         c = cell[i]
-        if c != OUTSIDE:
-            low[c] = min(low[c], z[i])
-            high[c] = max(high[c], z[i])
+        if c != OUTSIDE and z[i] >= z_min and z[i] <= z_max:
+            low[c] = min(low[c], level_z[i])
+            high[c] = max(high[c], level_z[i])
     for c in range(n_cells):
         high[c] = max(high[c] - low[c], _ZERO)
     return high
