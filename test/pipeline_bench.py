@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from clouds import make_cloud
+from loggers import Logger
 
 from kdmos_ros.errors import CloudError
 from kdmos_ros.geometry import from_pose, make_transform
@@ -38,16 +39,6 @@ class Recorder:
     def set_mount(self, mount):
         self.calls.append("set_mount")
         self.mount = mount
-
-
-class Logger:
-    def __init__(self):
-        self.lines = []
-
-    def warning(self, text):
-        self.lines.append(text)
-
-    error = warning
 
 
 class Bench:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from loggers import Logger
 
 from kdmos_ros.cloud import append_label, subset
 from kdmos_ros.cloud_layout import Field
@@ -106,7 +107,7 @@ def test_labelled_cloud_byte_for_byte(name, segmenter):
     pipeline = Pipeline(
         segmenter, BufferedPoses(poses, "base_link"),
         FixedExtrinsics(make_transform(np.eye(3), [0, 0, 1.5])),
-        {"pose_timeout": 0.0, **CLOUD_OPTIONS}, Statistics(), ThrottledLog(SilentLog()),
+        {"pose_timeout": 0.0, **CLOUD_OPTIONS}, Statistics(), ThrottledLog(Logger()),
     )  # fmt: skip
     result = pipeline.process(message, STAMP_NS, "lidar")
     labels, probability = result.labels, result.moving_probability
@@ -130,10 +131,3 @@ def test_labelled_cloud_byte_for_byte(name, segmenter):
     ]
     rows = packed_rows(name)
     assert subset(message, labels > 0).data.tobytes() == rows[0] + rows[3]
-
-
-class SilentLog:
-    def warning(self, text):
-        pass
-
-    error = warning

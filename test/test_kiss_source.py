@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from clouds import make_cloud
+from loggers import Logger
 from pipeline_bench import Recorder
 
 from kdmos_ros.errors import KdmosError, PoseError
@@ -19,14 +20,6 @@ from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
 
 STEP = 100_000_000
-
-
-class Logger:
-    def __init__(self):
-        self.lines = []
-
-    def warning(self, text):
-        self.lines.append(text)
 
 
 class Library:

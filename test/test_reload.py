@@ -1,19 +1,10 @@
 import threading
 
 import pytest
+from loggers import Logger
 
 from kdmos_ros.errors import ModelError
 from kdmos_ros.ros.reload import Reloader
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def info(self, text):
-        self.lines.append(text)
-
-    error = info
 
 
 class Bench:
@@ -21,7 +12,7 @@ class Bench:
         self.parameters = {"model": "a", "provider": "cpu", "precision": "auto",
                            "provider_options": "",
                            "num_threads": 0, "lookahead": 0, "other": 1}  # fmt: skip
-        self.loaded, self.used, self.log = [], [], Log()
+        self.loaded, self.used, self.log = [], [], Logger()
         self.gate, self.problem = threading.Event(), None
         self.gate.set()
         self.reloader = Reloader(

@@ -1,17 +1,7 @@
 import pytest
+from loggers import Logger
 
 from kdmos_ros.ros import throttle
-
-
-class Logger:
-    def __init__(self):
-        self.lines = []
-
-    def warning(self, text):
-        self.lines.append(("warning", text))
-
-    def error(self, text):
-        self.lines.append(("error", text))
 
 
 @pytest.fixture
@@ -30,7 +20,7 @@ def test_a_storm_becomes_one_line_that_says_how_many_were_left_out(clock):
         log.error("short_data", "cloud is short")
     clock.now += 5
     log.error("short_data", "cloud is short")
-    assert logger.lines == [
+    assert logger.entries == [
         ("error", "cloud is short"),
         ("error", "cloud is short (99 more like this before)"),
     ]
@@ -41,4 +31,4 @@ def test_one_kind_does_not_hide_another(clock):
     log = throttle.ThrottledLog(logger, period_s=5)
     log.error("a", "first")
     log.warning("b", "second")
-    assert logger.lines == [("error", "first"), ("warning", "second")]
+    assert logger.entries == [("error", "first"), ("warning", "second")]
