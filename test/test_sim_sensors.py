@@ -59,6 +59,13 @@ def test_the_rosette_never_looks_twice_along_the_same_rays():
     assert len(cells[0] & cells[1]) < 0.3 * len(cells[0])
 
 
+def test_a_forward_looking_rosette_sees_nothing_else():
+    directions = make_rays(SENSORS["avia"], np.random.default_rng(0), NO_ERROR["avia"]).directions
+    azimuth = np.rad2deg(np.arctan2(directions[:, 1], directions[:, 0]))
+    assert azimuth.min() == pytest.approx(-35.2, abs=0.1)
+    assert azimuth.max() == pytest.approx(35.2, abs=0.1)
+
+
 def test_blind_zones_hide_only_steep_beams():
     sensor = SENSORS["hdl64e"]
     zones = [draw_blind_zone(sensor, np.random.default_rng(s)) for s in range(40)]

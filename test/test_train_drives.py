@@ -168,6 +168,20 @@ def test_a_later_round_learns_from_new_drives(tmp_path):
     assert [drive.name for drive in drives(cache=False)] == ["drive_0000000", "drive_0000001"]
 
 
+def test_held_out_drives_can_have_sensors_of_their_own(tmp_path):
+    pytest.importorskip("torch", reason="training needs torch")
+    from kdmos_ros.train.distributed import Team
+    from kdmos_ros.train.run_drives import RunDrives
+
+    def sensors(**entries):
+        data = DataRecipe(drives=1, validation_drives=1, scans=1, sensors={"vlp16": 1}, **entries)
+        run = RunDrives(data, tmp_path / str(len(entries)), Team())
+        return [drive.load().sensor for drive in run.to_learn_from() + run.held_out()]
+
+    assert sensors() == ["vlp16", "vlp16"]
+    assert sensors(validation_sensors={"hdl32e": 1.0}) == ["vlp16", "hdl32e"]
+
+
 @pytest.mark.parametrize("first", [-1, VALIDATION_SEED - 1, 0.5, "7"])
 def test_seeds_that_cannot_be(first):
     """The last one to learn from is below the first one to validate on."""

@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--sensor",
         default="hdl64e",
-        help="hdl64e, hdl32e, vlp16, os1_64, os1_128, pandar40 or mid360 (default: hdl64e)",
+        help="hdl64e, hdl32e, vlp16, os1_64, os1_128, pandar40, mid360 or avia (default: hdl64e)",
     )
     parser.add_argument(
         "--duration", type=float, default=20.0, metavar="S", help="seconds (default: 20)"

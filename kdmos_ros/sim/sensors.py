@@ -1,8 +1,8 @@
 """LiDAR models: where a sensor's rays point and when each is fired.
 
 Beam tables follow the makers' manuals (Velodyne HDL-64E S2, HDL-32E, VLP-16; Ouster OS1 gen 1;
-a 40-beam table as in the Hesai Pandar40). The non-repetitive sensor is a stand-in with the field
-of view and point rate of a Livox Mid-360, not its true prism pattern.
+a 40-beam table as in the Hesai Pandar40). The non-repetitive sensors are stand-ins with the fields
+of view and point rates of a Livox Mid-360 and Avia, not their true prism patterns.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Sensor:
     Attributes:
         elevations_deg: beam elevations, ascending; empty for a non-repetitive sensor, whose field
             of view is then `field_deg`.
+        width_deg, horizon: of such a one, too: how much of the turn it sees, ahead; and how much
+            denser its points are below than above (1: not at all).
         columns: firings a turn (spinning), or points a scan (non-repetitive).
         rate_hz: usual scan rate.
         sweep_s: time from a scan's first to its last point.
@@ -46,6 +48,8 @@ class Sensor:
     mount: tuple[float, float] = (1.5, 2.3)
     mount_usual: float | None = None
     field_deg: tuple[float, float] = (0.0, 0.0)
+    width_deg: float = 360.0
+    horizon: float = 1.3
 
     @property
     def beams(self) -> int:
@@ -71,6 +75,8 @@ SENSORS: dict[str, Sensor] = {
                has_intensity=False, mount=(1.6, 2.4)),
         Sensor("mid360", (), 20000, max_range=60.0, range_noise=0.02, sensitivity=0.6,
                min_range=0.3, mount=(0.4, 1.6), field_deg=(-7.0, 52.0)),
+        Sensor("avia", (), 24000, max_range=150.0, range_noise=0.02, mount=(1.0, 2.2),
+               field_deg=(-38.6, 38.6), width_deg=70.4, horizon=1.0),
     )
 }  # fmt: skip
 
@@ -144,10 +150,11 @@ def _rosette(sensor: Sensor, rng: np.random.Generator) -> Rays:
     index = np.arange(n)
     # Incommensurate turns in azimuth and sweeps in elevation never come back to the same place.
     azimuth = 2 * np.pi * np.mod(rng.random() + index * 0.0053931, 1.0) - np.pi
+    azimuth *= sensor.width_deg / 360
     swing = np.abs(2 * np.mod(rng.random() + index * 0.0218837, 1.0) - 1)
     low, high = np.deg2rad(sensor.field_deg)
-    # More points near the horizon than above, as in the real pattern.
-    elevation = low + (high - low) * swing**1.3
+    # More points near the horizon than above, as in the Mid-360's real pattern.
+    elevation = low + (high - low) * swing**sensor.horizon
     step = 2 * np.pi / bins
     bin_of = np.clip(np.floor((azimuth + np.pi) / step), 0, bins - 1).astype(np.int64)
     order = np.lexsort((elevation, bin_of))

@@ -64,6 +64,7 @@ class DataRecipe:
         dense_start: of simulated drives: so many scans after the first come at half that spacing,
             so that starting up at twice the rate is learned too.
         sensors: of simulated drives: name in kdmos_ros.sim to its share.
+        validation_sensors: of those held out, so that they can stay what they are; None: the same.
         cache: simulated drives are kept on disk; false: made anew whenever they are read.
         sources: recorded drives to learn from beside the simulated ones.
         validation: recorded drives held out; none: the published counterparts of the sources'
@@ -77,6 +78,7 @@ class DataRecipe:
     spacing_s: float = 0.2
     dense_start: int = 0
     sensors: dict[str, float] = field(default_factory=lambda: {"hdl64e": 1.0})
+    validation_sensors: dict[str, float] | None = None
     cache: bool = True
     sources: tuple[SourceRecipe, ...] = ()
     validation: tuple[SourceRecipe, ...] = ()
@@ -96,6 +98,10 @@ class DataRecipe:
         """From the entries of a recipe's file."""
         named = {k: _sources(values[k]) for k in ("sources", "validation") if k in values}
         return DataRecipe(**{**values, **named})
+
+    def to_validate(self) -> DataRecipe:
+        """The same with the sensors of the simulated drives that are held out."""
+        return dataclasses.replace(self, sensors=self.validation_sensors or self.sensors)
 
     def only(self, paths: list[str]) -> DataRecipe:
         """The same with these sources instead of all others and of simulated drives."""

@@ -30,7 +30,7 @@ class RunDrives:
             seeds = range(data.first_drive, data.first_drive + data.drives)
             simulated: list[TrainingDrive] = [SimulatedDrive(data, seed) for seed in seeds]
         else:
-            simulated = self._simulated("drives", data.drives, data.first_drive)
+            simulated = self._simulated("drives", data, data.drives, data.first_drive)
         return simulated + self._recorded(data.sources)
 
     def held_out(self) -> list[TrainingDrive]:
@@ -39,14 +39,17 @@ class RunDrives:
         recorded = self._recorded(data.held_out())
         if recorded and not data.drives:
             return recorded
-        return self._simulated("validation", data.validation_drives, VALIDATION_SEED) + recorded
+        shared = data.to_validate(), data.validation_drives, VALIDATION_SEED
+        return self._simulated("validation", *shared) + recorded
 
-    def _simulated(self, folder: str, n: int, first_seed: int) -> list[TrainingDrive]:
+    def _simulated(
+        self, folder: str, data: DataRecipe, n: int, first_seed: int
+    ) -> list[TrainingDrive]:
         path = self._work / folder
         if self._team.local_rank == 0:
-            simulate_drives(self._data, path, n, first_seed)
+            simulate_drives(data, path, n, first_seed)
         self._team.wait()
-        made = simulate_drives(self._data, path, n, first_seed)
+        made = simulate_drives(data, path, n, first_seed)
         return [StoredDrive(drive) for drive in made]
 
     def _recorded(self, sources: tuple[SourceRecipe, ...]) -> list[TrainingDrive]:
