@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from eval_bench import ForwardSegmenter, write_data_set
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -75,3 +76,17 @@ def lookahead_model(tmp_path_factory) -> Path:
     from tiny import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("models") / "lookahead", features=BOTH)
+
+
+@pytest.fixture
+def mos_root(tmp_path):
+    """A data set in the benchmark's layout: `eval_bench.points` and `eval_bench.truth`."""
+    return write_data_set(tmp_path / "kitti")
+
+
+@pytest.fixture
+def forward_segmenter(monkeypatch):
+    """Stands in for the model of `kdmos eval`."""
+    forward = ForwardSegmenter()
+    monkeypatch.setattr("kdmos_ros.commands.eval.make_segmenter", lambda args: forward)
+    return forward

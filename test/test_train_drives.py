@@ -10,7 +10,7 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.semantickitti_writer import new_sequence
 from kdmos_ros.labels import UNLABELLED, to_semantickitti
 from kdmos_ros.resources import share_dir
-from kdmos_ros.train.data_recipe import VALIDATION_SEED, DataRecipe, SourceRecipe
+from kdmos_ros.train.data_recipe import DataRecipe, SourceRecipe
 from kdmos_ros.train.drives import cut, recorded_drives
 
 DATA = DataRecipe(scans=3, spacing_s=0.2)
@@ -133,96 +133,6 @@ def test_drive_files_and_simulated_seeds(tmp_path):
     assert labelled.speed is not None and simulated.load().base_T_sensor[2, 3] > 0.3
 
 
-def test_a_drive_made_anew_is_the_stored_one(tmp_path):
-    from kdmos_ros.train.simulate import SimulatedDrive, simulate_drives
-
-    data = DataRecipe(scans=2, sensors={"vlp16": 1.0})
-    drive = SimulatedDrive(data, 5)
-    content = drive.load()
-    (path,) = simulate_drives(data, tmp_path, 1, 5)
-    (stored,) = opened(tmp_path, SourceRecipe(str(path)))
-    assert stored.name.endswith(drive.name)
-    for a, b, most in zip(content.scans, stored.load().scans, drive.sizes(), strict=True):
-        assert len(a.labels) <= most and a.name == b.name
-        np.testing.assert_array_equal(a.labels, b.labels)
-        np.testing.assert_allclose(a.scan.points, b.scan.points, atol=0.0021)
-        np.testing.assert_allclose(a.speed, b.speed, atol=0.1251)
-
-
-def test_a_later_round_learns_from_new_drives(tmp_path):
-    pytest.importorskip("torch", reason="training needs torch")
-    from kdmos_ros.train.distributed import Team
-    from kdmos_ros.train.run_drives import RunDrives
-
-    def drives(**entries):
-        data = DataRecipe(drives=2, scans=1, sensors={"vlp16": 1.0}, **entries)
-        return RunDrives(data, tmp_path, Team()).to_learn_from()
-
-    kept, anew = drives(first_drive=3), drives(first_drive=3, cache=False)
-    assert [drive.name for drive in kept] == ["drive_0000003", "drive_0000004"]
-    assert [drive.name for drive in anew] == ["drive_0000003", "drive_0000004"]
-    for a, b in zip(kept, anew, strict=True):
-        (stored,), (made,) = a.load().scans, b.load().scans
-        np.testing.assert_array_equal(stored.labels, made.labels)
-        np.testing.assert_allclose(stored.scan.points, made.scan.points, atol=0.0021)
-    assert [drive.name for drive in drives(cache=False)] == ["drive_0000000", "drive_0000001"]
-
-
-def test_held_out_drives_can_have_sensors_of_their_own(tmp_path):
-    pytest.importorskip("torch", reason="training needs torch")
-    from kdmos_ros.train.distributed import Team
-    from kdmos_ros.train.run_drives import RunDrives
-
-    def sensors(**entries):
-        data = DataRecipe(drives=1, validation_drives=1, scans=1, sensors={"vlp16": 1}, **entries)
-        run = RunDrives(data, tmp_path / str(len(entries)), Team())
-        return [drive.load().sensor for drive in run.to_learn_from() + run.held_out()]
-
-    assert sensors() == ["vlp16", "vlp16"]
-    assert sensors(validation_sensors={"hdl32e": 1.0}) == ["vlp16", "hdl32e"]
-
-
-@pytest.mark.parametrize("first", [-1, VALIDATION_SEED - 1, 0.5, "7"])
-def test_seeds_that_cannot_be(first):
-    """The last one to learn from is below the first one to validate on."""
-    with pytest.raises(ValueError, match="data: first_drive"):
-        DataRecipe(drives=2, first_drive=first)
-
-
-def test_the_last_seeds_to_learn_from():
-    assert DataRecipe(drives=2, first_drive=VALIDATION_SEED - 2).first_drive > 0
-
-
-def test_drives_made_anew_keep_logits_and_a_late_start(tmp_path):
-    pytest.importorskip("torch", reason="training needs torch")
-    from kdmos_ros.feature_spec import FeatureSpec
-    from kdmos_ros.grid import PolarGrid
-    from kdmos_ros.train.augment import AugmentRecipe
-    from kdmos_ros.train.logits import LogitsFolder
-    from kdmos_ros.train.samples import StudentReader
-    from kdmos_ros.train.simulate import SimulatedDrive
-    from kdmos_ros.train.stream import DriveStream
-
-    data = DataRecipe(scans=2, sensors={"vlp16": 1.0})
-    drives = [SimulatedDrive(data, seed) for seed in range(2)]
-    logits = LogitsFolder(tmp_path, "test")
-    for drive in drives:
-        content = drive.load()
-        rows = [np.ones((len(s.labels), 4), np.float32) for s in content.scans]
-        logits.write(content, drive.name, rows)
-    reader = StudentReader(PolarGrid(n_rho=48, n_phi=40, n_z=12), FeatureSpec(), logits)
-
-    def batches(start, n):
-        augment = AugmentRecipe(drop=1.0, pose_noise_m=0.1)
-        stream = iter(DriveStream(drives, reader, 1, 3, augment=augment, start=start, mix=2))
-        return [next(stream) for _ in range(n)]
-
-    for a, b in zip(batches(0, 5)[3:], batches(3, 2), strict=True):
-        np.testing.assert_array_equal(a.point, b.point)
-        np.testing.assert_array_equal(a.labels, b.labels)
-        assert (a.teacher == 1).all()
-
-
 def test_what_cannot_be_learned_from_is_named(kitti, tmp_path):
     with pytest.raises(KdmosError, match="two drives are called kitti-08-000000"):
         opened(tmp_path, *[SourceRecipe(str(kitti), sequences=("08",))] * 2)
@@ -270,9 +180,6 @@ def test_sources_of_a_recipe():
         SourceRecipe("a"), SourceRecipe("b", sequences=("00", "01"), weight=0.5)
     )  # fmt: skip
     assert data.drives == 2 and data.only(["c"]).sources == (SourceRecipe("c"),)
-
-
-# --- in training --------------------------------------------------------------------------------
 
 
 class Weighted:
