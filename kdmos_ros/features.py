@@ -26,8 +26,8 @@ from kdmos_ros.ground_alignment import take_ground
 from kdmos_ros.height_residual import (
     N_RESIDUALS,
     CellHeights,
-    cell_heights,
     height_residuals,
+    newest_heights,
     past_heights,
 )
 from kdmos_ros.history import PastScan, ScanHistory
@@ -209,7 +209,7 @@ class FeatureExtractor:
         at: Places,
     ) -> PastScan:
         """Fill in its columns of the motion map; returns the newest scan with its points."""
-        now = cell_heights(at.cell, at.level[:, 2], at.z, self.grid)
+        now = newest_heights(at, self.grid)
         first = self.spec.n_states + self.spec.n_vacated
         for lag, laid in pasts:
             start = first + lag * N_RESIDUALS

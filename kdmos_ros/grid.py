@@ -18,6 +18,9 @@ from kdmos_ros.angles import PI, fine_atan2
 
 OUTSIDE = -1
 
+Plane = tuple[np.float32, np.float32, int, np.float32, int]
+"""rho_min and depth of a ring, metres; rings; width of a sector, radians; sectors."""
+
 _ZERO, _INFINITY, _NAN = np.float32(0), np.float32(np.inf), np.float32(np.nan)
 
 
@@ -78,8 +81,18 @@ class PolarGrid:
         self, rho: npt.NDArray[np.float32], phi: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.int32]:
         """Cell index (N,) int32 of points at rho (N,) metres and phi (N,) radians, or OUTSIDE."""
-        sizes = np.array([self.rho_min, self.d_rho, self.d_phi], np.float32)
-        return _cells(rho, phi, sizes[0], sizes[1], self.n_rho, sizes[2], self.n_phi)
+        return cells_of(rho, phi, self.plane)
+
+    @property
+    def above_ground(self) -> bool:
+        """Whether z is height above the local ground, not that in the level frame."""
+        return self.z_reference == "ground"
+
+    @property
+    def plane(self) -> Plane:
+        """Its rings and sectors, for compiled code."""
+        rho_min, d_rho, d_phi = np.array([self.rho_min, self.d_rho, self.d_phi], np.float32)
+        return rho_min, d_rho, self.n_rho, d_phi, self.n_phi
 
     def z_bins(self, height: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
         """Height bin (N,) int32 of heights (N,) metres; the end bins are open."""
@@ -90,7 +103,9 @@ class PolarGrid:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cells(rho, phi, rho_min, d_rho, n_rho, d_phi, n_phi):  # type: ignore[no-untyped-def]
+def cells_of(rho, phi, plane):  # type: ignore[no-untyped-def]
+    """`PolarGrid.cells` of a grid's `plane`."""
+    rho_min, d_rho, n_rho, d_phi, n_phi = plane
     cells = np.empty(len(rho), np.int32)
     rings = np.float32(n_rho)
     for i in range(len(rho)):

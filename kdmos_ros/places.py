@@ -48,4 +48,4 @@ def place(points: Float32, mount: Mount, grid: PolarGrid) -> Places:
 
 def grid_z(level: Float32, height: Float32, grid: PolarGrid) -> Float32:
     """(N,) z as the grid counts it, of points (N, 3) in the level frame and their height (N,)."""
-    return height if grid.z_reference == "ground" else level[:, 2]
+    return height if grid.above_ground else level[:, 2]
