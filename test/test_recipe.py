@@ -66,3 +66,11 @@ def test_a_missing_recipe_names_itself(tmp_path):
 def test_the_recipes_in_the_package_are_usable(path: Path):
     recipe = load_recipe(path)
     assert recipe.student_config().n_rho == recipe.grid.n_rho
+
+
+def test_features_of_the_start_are_written_as_those_of_a_model(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: x\nfit: {start_from: a.pt, start_features: {vacated: true}}")
+    written = load_recipe(path).to_dict()
+    assert "pool_rows" not in written["fit"]["start_features"]["visibility"]
+    assert written["fit"]["start_features"]["vacated"] is True

@@ -122,7 +122,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the model's specification."""
-        return without_unused(dataclasses.asdict(self))
+        content = without_unused(dataclasses.asdict(self))
+        if content["fit"]["start_features"] is not None:
+            without_unused({"features": content["fit"]["start_features"]})
+        return content
 
 
 def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
