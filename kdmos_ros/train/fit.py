@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +13,8 @@ from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.distillation import DISTILLATION
 from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.drives import TrainingDrive
-from kdmos_ros.train.earlier import earlier_student
+from kdmos_ros.train.earlier import first_student
 from kdmos_ros.train.fit_recipe import FitRecipe
-from kdmos_ros.train.growth import widened
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.loop import run_steps
 from kdmos_ros.train.losses import cross_entropy, lovasz_softmax
@@ -22,6 +22,9 @@ from kdmos_ros.train.recipe import DistilRecipe, Recipe
 from kdmos_ros.train.samples import Batch, StudentReader
 from kdmos_ros.train.stream import DriveStream
 from kdmos_ros.train.student import Student
+
+# Of the first drives; what a model's normalisations see in them is theirs from then on.
+_SCANS_TO_MEASURE = 200
 
 __all__ = ["CHECKPOINT", "fit", "segmentation_terms", "student_loss"]
 
@@ -54,9 +57,15 @@ def fit(
             lookahead=bool(recipe.features.visibility.future_lags_s),
         )  # fmt: skip
 
+    if (folder / CHECKPOINT).exists():
+        # What goes on takes its weights from its own checkpoint; where it began may be gone.
+        untrained = Student(config)
+    else:
+        first = itertools.islice(stream(0), -(-_SCANS_TO_MEASURE // recipe.fit.batch_size))
+        untrained = first_student(folder, recipe, first, keep=team.leads)
     student = run_steps(
         "student",
-        _untrained(recipe, folder),
+        untrained,
         lambda model, batch: student_loss(model, batch, recipe.fit, recipe.distil),
         stream,
         recipe.fit,
@@ -66,15 +75,6 @@ def fit(
     )
     assert isinstance(student, Student)
     return student
-
-
-def _untrained(recipe: Recipe, folder: Path) -> Student:
-    config = recipe.student_config()
-    # What goes on takes its weights from its own checkpoint; where it began may be gone.
-    if recipe.fit.start_from is None or (folder / CHECKPOINT).exists():
-        return Student(config)
-    student = earlier_student(folder, recipe.fit.start_from, recipe)
-    return student if student.config == config else widened(student, config)
 
 
 def segmentation_terms(logits: Tensor, labels: Tensor, plan: FitRecipe) -> dict[str, Tensor]:

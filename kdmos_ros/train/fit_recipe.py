@@ -31,15 +31,16 @@ class FitRecipe:
         workers: processes that prepare samples, for each process that trains. Every number of
             them gives another, reproducible, order of the data.
         mix: samples held back to mix the drives, for each of them.
-        start_from: checkpoint of an earlier run, relative to the work folder, whose averaged
-            weights to start from; None: from random ones.
-        start_student: settings of the student there that differ from the recipe's: a narrower
-            one is widened to the recipe's shape (see `growth`).
+        start_from: what to start from: a checkpoint of an earlier run (`*.pt`, relative to the
+            work folder), by its averaged weights, or a model: its folder, or the name of a shipped
+            one; None: random weights.
+        start_student: settings of the student in that checkpoint that differ from the recipe's: a
+            narrower one is widened to the recipe's shape (see `growth`). A model tells its own.
         start_features: features of the student there, and of those in averaged_with, if the recipe
-            has more; None: the recipe's.
+            has more; None: the recipe's. A model tells its own.
         averaged_with: checkpoints of other runs, relative to the work folder, such as the one that
-            this began from: what ships is the mean of their weights and this run's
-            (`weights.mean_student`).
+            this began from ("start.pt" if that was a model): what ships is the mean of their
+            weights and this run's (`weights.mean_student`).
     """
 
     steps: int = 4000
@@ -75,8 +76,15 @@ class FitRecipe:
             )
         if (self.start_student or self.start_features) and self.start_from is None:
             raise ValueError("start_from is missing; start_student and start_features describe it")
+        if (self.start_student or self.start_features) and self.starts_from_model:
+            raise ValueError("start_student and start_features are for checkpoints, not for models")
         others = self.averaged_with
         if others and self.start_student:
             raise ValueError("averaged_with is for students of one shape: not with start_student")
         if not isinstance(others, tuple) or not all(isinstance(name, str) for name in others):
             raise ValueError(f"averaged_with must be a list of paths, got {others!r}")
+
+    @property
+    def starts_from_model(self) -> bool:
+        """Whether start_from names a model, not a checkpoint."""
+        return self.start_from is not None and not self.start_from.endswith(".pt")

@@ -78,6 +78,8 @@ class TeacherRecipe:
         for name in ("start_student", "start_features", "averaged_with"):
             if getattr(self.fit, name):
                 raise ValueError(f"teacher: {name} is of the student only")
+        if self.fit.starts_from_model:
+            raise ValueError("teacher: start_from must be a checkpoint (*.pt)")
 
     def config(self) -> TeacherConfig:
         """Its shape: its own settings, and the number of features that the window gives."""
