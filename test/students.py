@@ -14,6 +14,20 @@ def tiny(**settings):
     return small_config(5, 2, **values)
 
 
+# One of each kind of layer that the export knows.
+EXPORTABLE = {
+    "deployed": tiny(),
+    "dysample": tiny(upsample=("dysample",) * 4),
+    "transposed": tiny(upsample=("transposed",) * 4, activation="leaky_relu", input_norm=True),
+    "each layer": tiny(padding="each_layer", halo=0, n_rho=18, n_phi=22, conv_bias=True),
+    "lean": tiny(gate_pool=4, motion_stem=8),
+    "lean, each layer": tiny(
+        gate_pool=2, motion_stem=4, conv_bias=True, padding="each_layer", halo=0, n_phi=22
+    ),
+    "plain": tiny(attention=False, n_classes=2, halo=0, n_phi=32, upsample=("bilinear",) * 4),
+}
+
+
 def inputs(config, n_points=50, batch=1, seed=0):
     """Random (features, cell, z bin, motion map) for Student.forward."""
     g = torch.Generator().manual_seed(seed)

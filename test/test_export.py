@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 import onnxruntime as ort  # noqa: E402
-from students import calibrated, inputs, tiny  # noqa: E402
+from students import EXPORTABLE, calibrated, inputs, tiny  # noqa: E402
 
 from kdmos_ros import cli, model  # noqa: E402
 from kdmos_ros.errors import ModelError  # noqa: E402
@@ -20,18 +20,6 @@ from kdmos_ros.train.export import OPSET, export_student  # noqa: E402
 from kdmos_ros.train.package import write_model  # noqa: E402
 from kdmos_ros.train.student import Student, reference_config  # noqa: E402
 from kdmos_ros.train.weights import load_student  # noqa: E402
-
-CONFIGS = {
-    "deployed": tiny(),
-    "dysample": tiny(upsample=("dysample",) * 4),
-    "transposed": tiny(upsample=("transposed",) * 4, activation="leaky_relu", input_norm=True),
-    "each layer": tiny(padding="each_layer", halo=0, n_rho=18, n_phi=22, conv_bias=True),
-    "lean": tiny(gate_pool=4, motion_stem=8),
-    "lean, each layer": tiny(
-        gate_pool=2, motion_stem=4, conv_bias=True, padding="each_layer", halo=0, n_phi=22
-    ),
-    "plain": tiny(attention=False, n_classes=2, halo=0, n_phi=32, upsample=("bilinear",) * 4),
-}
 
 
 def run(path, **feeds):
@@ -59,7 +47,7 @@ def test_a_bottleneck_after_the_maximum_is_refused(tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+@pytest.mark.parametrize("config", EXPORTABLE.values(), ids=EXPORTABLE.keys())
 def test_onnx_equals_torch(config, tmp_path):
     student = calibrated(config)
     encoder, bev = export_student(student, tmp_path)
@@ -72,7 +60,7 @@ def test_onnx_equals_torch(config, tmp_path):
         np.testing.assert_allclose(actual, expected.numpy(), rtol=0, atol=1e-4 * scale)
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+@pytest.mark.parametrize("config", EXPORTABLE.values(), ids=EXPORTABLE.keys())
 def test_graphs_hold_only_portable_operators(config, tmp_path):
     for path in export_student(Student(config), tmp_path):
         graph = onnx.load(str(path))

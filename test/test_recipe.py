@@ -43,6 +43,8 @@ RECIPES = share_dir() / "config" / "train"
         "name: x\nteacher: {speed: 3}",
         "name: x\nteacher: {fit: {start_from: a.pt, start_student: {width: 0.5}}}",
         "name: x\nteacher: {fit: {averaged_with: [a.pt]}}",
+        "name: x\nteacher: {fit: {start_from: kdmos_s}}",
+        "name: x\nfit: {start_from: kdmos_s, start_student: {width: 0.5}}",
         "name: x\nfit: {averaged_with: a.pt}",
         "name: x\nfit: {averaged_with: [a.pt], start_from: b.pt, start_student: {width: 0.5}}",
         "name: x\nfit: {averaged_with: [3]}",

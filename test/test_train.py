@@ -18,7 +18,7 @@ from kdmos_ros.scan import Scan  # noqa: E402
 from kdmos_ros.segmenter import Segmenter  # noqa: E402
 from kdmos_ros.train.drive_file import load_drive  # noqa: E402
 from kdmos_ros.train.drives import StoredDrive  # noqa: E402
-from kdmos_ros.train.earlier import earlier_student  # noqa: E402
+from kdmos_ros.train.earlier import START, earlier_student  # noqa: E402
 from kdmos_ros.train.fit import fit  # noqa: E402
 from kdmos_ros.train.fit_recipe import FitRecipe  # noqa: E402
 from kdmos_ros.train.loop import learning_rate  # noqa: E402
@@ -267,3 +267,27 @@ def test_a_run_can_start_from_the_weights_of_another(run, tmp_path):
     plan = replace(plan, start_from="missing.pt")
     with pytest.raises(KdmosError, match=r"missing\.pt"):
         fit(replace(recipe, fit=plan, distil=None), drives, tmp_path / "other")
+
+
+def test_a_run_can_start_from_a_model(run, tmp_path):
+    recipe, work, model = run
+    drives = [StoredDrive(path) for path in sorted((work / "drives").glob("*.npz"))]
+    plan = replace(recipe.fit, steps=1, learning_rate=1e-9, weight_decay=0.0)
+    plan = replace(plan, start_from=str(model))
+    more = replace(recipe.features, height_residuals=True)
+    new = replace(recipe, fit=plan, features=more, distil=None)
+    fit(new, drives, tmp_path / "next")
+    began = load_student(tmp_path / "next" / START, new.student_config())
+    first = load_student(work / "checkpoint.pt", recipe.student_config())
+    with torch.no_grad():
+        for features, student in ((recipe.features, first), (more, began)):
+            sample = list(drive_samples(drives[0].load(), recipe.grid, features))[1]
+            batch = Batch.of([sample])
+            said = moving_probability(student(batch.point, batch.cell, batch.z_bin, batch.motion))
+            expected = said if student is first else expected
+    np.testing.assert_allclose(said, expected, atol=1e-4)
+    assert said.std() > 0.01
+    moved = {name: value.abs().max() for name, value in began.named_buffers() if "mean" in name}
+    assert min(moved.values()) > 0, "measured, not as read"
+    with pytest.raises(KdmosError, match="no model 'nowhere'"):
+        fit(replace(new, fit=replace(plan, start_from="nowhere")), drives, tmp_path / "other")

@@ -136,6 +136,9 @@ def _weights(path: Path) -> Iterator[tuple[str, Tensor]]:
 
     graph = onnx.load(str(path)).graph
     values = {entry.name: _tensor(onnx.numpy_helper.to_array(entry)) for entry in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in values:  # one of several that are equal
+            values[node.output[0]] = values[node.input[0]]
     yield from values.items()
     # Added after a product, the bias of a gate's spatial attention is no longer the convolution's
     # own there, and has lost its name.
@@ -145,7 +148,7 @@ def _weights(path: Path) -> Iterator[tuple[str, Tensor]]:
             added = readers[readers[node.output[0]].output[0]]
             for name in added.input:
                 if name in values:
-                    yield node.input[1].replace("weight", "bias"), values[name]
+                    yield node.input[1].removesuffix("weight") + "bias", values[name]
 
 
 def _tensor(values: Any) -> Tensor:
