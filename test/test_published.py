@@ -15,6 +15,7 @@ from kdmos_ros.grid import PolarGrid  # noqa: E402
 from kdmos_ros.model import SPEC_FILE, ModelSpec, save_spec  # noqa: E402
 from kdmos_ros.resources import share_dir  # noqa: E402
 from kdmos_ros.train import published  # noqa: E402
+from kdmos_ros.train.blocks import ConvUnit  # noqa: E402
 from kdmos_ros.train.package import write_model  # noqa: E402
 from kdmos_ros.train.published import published_student  # noqa: E402
 from kdmos_ros.train.samples import Batch  # noqa: E402
@@ -29,6 +30,10 @@ def model_of(config, folder):
     student = calibrated(config)
     write_model(student, dataclasses.replace(spec, grid=grid), folder)
     return student
+
+
+def units(student):
+    return [module for module in student.modules() if isinstance(module, ConvUnit)]
 
 
 def batch_of(config, **settings):
@@ -58,7 +63,9 @@ def test_calibrated_it_is_the_same_function_also_while_it_learns(name, tmp_path)
     batches = [batch_of(student.config, n_points=n, seed=n) for n in (300, 500)]
     back = published.calibrated(published_student(tmp_path / "m"), batches)
     for batch in batches:
-        torch.testing.assert_close(logits(back, batch), logits(student, batch), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            logits(back, batch), logits(student, batch), rtol=1e-3, atol=1e-3
+        )
 
     def change(student):
         """How far training mode, which normalises by the batch, is from evaluation mode."""
@@ -69,6 +76,16 @@ def test_calibrated_it_is_the_same_function_also_while_it_learns(name, tmp_path)
     one = published.calibrated(published_student(tmp_path / "m"), batches[1:])
     assert change(one) < 1e-2, "measured on this very batch"
     assert change(raw) > 0.2, "and that is what the measuring is for"
+
+
+def test_weights_are_as_large_as_trained_ones(tmp_path):
+    """Small ones, as they are in graphs, would be written over by the first steps of training."""
+    student = model_of(tiny(), tmp_path / "m")
+    back = published_student(tmp_path / "m")
+    for unit in units(back):
+        assert unit[0].conv.weight.flatten(1).norm(dim=1).min() > 1.99
+    smallest = [u[0].conv.weight.flatten(1).norm(dim=1).min() for u in units(student)]
+    assert min(smallest) < 1, "which not all of them were"
 
 
 def test_a_shipped_model_can_be_read_back():

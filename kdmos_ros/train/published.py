@@ -22,6 +22,11 @@ from kdmos_ros.train.package import student_config
 from kdmos_ros.train.samples import Batch
 from kdmos_ros.train.student import Student
 
+# A normalisation takes back whatever its layer's weights are multiplied by. Folded ones are small,
+# 0.1 a row in deep layers, and an optimiser whose steps do not depend on the size of weights, as
+# Adam's, writes something else over them within some tens of steps; those of long training are not.
+_ROW_NORM = 2.0
+
 _Norm = nn.modules.batchnorm._BatchNorm
 
 
@@ -46,9 +51,13 @@ def published_student(folder: Path) -> Student:
             state[f"{name}.running_mean"] = torch.zeros_like(module.bias)
             state[f"{name}.running_var"] = torch.full_like(module.bias, 1 - module.eps)
     for graph_name, layer, norm in _folded(student):
-        bias = f"{layer}.bias" if f"{layer}.bias" in state else f"{norm}.bias"
-        for source, target in (("weight", f"{layer}.weight"), ("bias", bias)):
-            values[target] = values.pop(f"{graph_name}.{source}", None)
+        weight, bias = (values.pop(f"{graph_name}.{part}", None) for part in ("weight", "bias"))
+        if weight is not None and bias is not None:
+            larger = _enlargement(weight)
+            values[f"{layer}.weight"] = weight * larger.view(-1, *(1 for _ in weight.shape[1:]))
+            values[f"{norm}.weight"] = 1 / larger
+            own = f"{layer}.bias" in state
+            values[f"{layer if own else norm}.bias"] = bias * larger if own else bias
     for name, value in state.items():
         learned = values.get(name, value if _is_statistic(name, student) else None)
         if learned is None or learned.numel() != value.numel():
@@ -56,6 +65,12 @@ def published_student(folder: Path) -> Student:
         state[name] = learned.reshape(value.shape)
     student.load_state_dict(state)
     return student.eval()
+
+
+def _enlargement(weight: Tensor) -> Tensor:
+    """(outputs,) factors of at least 1 that bring the rows of weights to _ROW_NORM."""
+    norm = weight.flatten(1).norm(dim=1)
+    return torch.where(norm > 0, (_ROW_NORM / norm).clamp(min=1), 1)
 
 
 @torch.no_grad()
