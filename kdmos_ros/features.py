@@ -3,43 +3,32 @@
 Per point: offsets to its cell, polar coordinates, height above the local ground, and the
 see-through residuals against past scans, and against later ones (see `lookahead`) if the model
 takes them. Per cell (the motion branch): for each height slab and lag, which share of the points
-was seen through, matched or hidden. Height residuals (see `height_residual`) beside or instead.
+was seen through, matched or hidden. What compares whole cells (`cell_residuals`) beside or instead.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.comparisons import AtLag, Seen, compare, leads_at, on_ground, pasts_at
+from kdmos_ros.cell_residuals import CellResiduals
+from kdmos_ros.comparisons import Seen, compare, leads_at, on_ground, pasts_at
 from kdmos_ros.feature_kernels import motion_map, occupancy, point_columns
 from kdmos_ros.feature_spec import FeatureSpec, column_codes
 from kdmos_ros.geometry import invert
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.ground_alignment import take_ground
-from kdmos_ros.height_residual import (
-    N_RESIDUALS,
-    CellHeights,
-    height_residuals,
-    newest_heights,
-    past_heights,
-)
 from kdmos_ros.history import PastScan, ScanHistory
 from kdmos_ros.places import Places, place
 from kdmos_ros.range_image import build_range_image
 from kdmos_ros.scan import Scan
 from kdmos_ros.shared_work import Threads
-from kdmos_ros.vacated import take_voxels, vacated_share
 
 Float32 = npt.NDArray[np.float32]
-HeightsAtLag = tuple[int, Callable[[], CellHeights]]
-"""Index of a lag, and what waits for the cells' heights then."""
 
 
 @dataclass(frozen=True)
@@ -146,75 +135,18 @@ class FeatureExtractor:
             pasts = on_ground(pasts, ground, self._mount, self._threads)
             leads = on_ground(leads, ground, self._mount, self._threads)
         others = pasts + leads
-        heights = self._begin_heights(pasts, placed()) if self.spec.height_residuals else []
+        at = placed()
+        cells = CellResiduals(points, at, pasts, self.grid, self.spec, self._mount, self._threads)
         seen = compare(points, others, spec, self._threads)
         newest = PastScan(scan.stamp_ns, scan.pose, image(), ground=ground)
         compared = time.perf_counter()
         velocity = self._mount[0] @ _velocity(scan, self._history.newest)
-        frame = self._frame(placed(), scan.intensity, seen, velocity, len(others))
-        if self.spec.vacated:
-            newest = self._with_vacated(newest, pasts, frame, points, placed().height)
-        if self.spec.height_residuals:
-            newest = self._with_heights(newest, heights, frame, points, placed())
-        self._history.add(newest)
+        frame = self._frame(at, scan.intensity, seen, velocity, len(others))
+        self._history.add(cells.fill(frame.motion, newest, frame.index, frame.cell))
         if timings_ms is not None:
             timings_ms["residual"] = (compared - start) * 1e3
             timings_ms["features"] = (time.perf_counter() - compared) * 1e3
         return frame
-
-    def _with_vacated(
-        self,
-        newest: PastScan,
-        pasts: Sequence[AtLag],
-        frame: FeatureFrame,
-        points: Float32,
-        height: Float32,
-    ) -> PastScan:
-        """Fill in its columns of the motion map; returns the newest scan with its voxels."""
-        spec, n_slabs = self.spec.visibility, len(self._slabs) - 1
-        first = self.spec.n_states
-        for past in pasts:
-            assert past.scan.voxels is not None
-            start = first + past.lag * n_slabs
-            vacated_share(
-                past.scan.voxels,
-                past.now_from_then.astype(np.float32),
-                newest.image,
-                self.grid,
-                spec,
-                self._mount,
-                frame.motion[:, start : start + n_slabs],
-            )
-        voxels = take_voxels(
-            points, frame.index, frame.cell, height, self._slabs, self.grid.n_cells
-        )
-        return dataclasses.replace(newest, voxels=voxels)
-
-    def _begin_heights(self, pasts: Sequence[AtLag], at: Places) -> list[HeightsAtLag]:
-        """Start to lay the past scans into the cells of the newest one."""
-
-        def lay(past: AtLag) -> CellHeights:
-            points = past.scan.points
-            assert points is not None
-            return past_heights(points, past.now_from_then, self._mount, at.ground, self.grid)
-
-        return [(past.lag, self._threads.begin(partial(lay, past))) for past in pasts]
-
-    def _with_heights(
-        self,
-        newest: PastScan,
-        pasts: Sequence[HeightsAtLag],
-        frame: FeatureFrame,
-        points: Float32,
-        at: Places,
-    ) -> PastScan:
-        """Fill in its columns of the motion map; returns the newest scan with its points."""
-        now = newest_heights(at, self.grid)
-        first = self.spec.n_states + self.spec.n_vacated
-        for lag, laid in pasts:
-            start = first + lag * N_RESIDUALS
-            height_residuals(now, laid(), frame.motion[:, start : start + N_RESIDUALS])
-        return dataclasses.replace(newest, points=points.copy())
 
     def _frame(
         self,

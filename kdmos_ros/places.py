@@ -42,10 +42,5 @@ def place(points: Float32, mount: Mount, grid: PolarGrid) -> Places:
     rho, phi = to_polar(level)
     ground = ground_map(level[:, 2], rho, phi)
     height: Float32 = height_above(ground, level[:, 2], rho, phi)
-    z = grid_z(level, height, grid)
+    z = height if grid.above_ground else level[:, 2]
     return Places(level, rho, phi, ground, height, z, grid.cells(rho, phi), grid.z_bins(z))
-
-
-def grid_z(level: Float32, height: Float32, grid: PolarGrid) -> Float32:
-    """(N,) z as the grid counts it, of points (N, 3) in the level frame and their height (N,)."""
-    return height if grid.above_ground else level[:, 2]
