@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.model import find_model, load_spec
 from kdmos_ros.resources import share_dir
 
 pytest.importorskip("torch", reason="training needs torch")
 
+from kdmos_ros.train.package import student_config
 from kdmos_ros.train.recipe import load_recipe
 
 RECIPES = share_dir() / "config" / "train"
@@ -76,3 +78,10 @@ def test_features_of_the_start_are_written_as_those_of_a_model(tmp_path):
     written = load_recipe(path).to_dict()
     assert "pool_rows" not in written["fit"]["start_features"]["visibility"]
     assert written["fit"]["start_features"]["vacated"] is True
+
+
+def test_the_recipe_to_tune_a_shipped_model_has_its_shape():
+    recipe = load_recipe(RECIPES / "finetune.yaml")
+    model = load_spec(find_model(recipe.fit.start_from))
+    assert (recipe.grid, recipe.features) == (model.grid, model.features)
+    assert recipe.student_config() == student_config(model)
