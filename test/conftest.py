@@ -90,3 +90,14 @@ def forward_segmenter(monkeypatch):
     forward = ForwardSegmenter()
     monkeypatch.setattr("kdmos_ros.commands.eval.make_segmenter", lambda args: forward)
     return forward
+
+
+@pytest.fixture(params=["stand_in", "tf2_ros"])
+def tf_library(request, monkeypatch):
+    """The real tf2_ros where it is installed, and a stand-in with its rules."""
+    if request.param == "stand_in":
+        import tf_stand_in
+
+        tf_stand_in.install(monkeypatch)
+    else:
+        pytest.importorskip("tf2_ros", reason="tf2_ros is not installed")

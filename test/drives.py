@@ -53,6 +53,15 @@ def write_drive(path: Path, n_scans: int = 5, n_points: int = 50, **options) -> 
     return path
 
 
+def drive_topics(n: int = 3) -> dict:
+    """What `write_bag` makes such a drive of."""
+    return {
+        "/points": (POINT_CLOUD, [(stamp(i), cloud(i)) for i in range(n)]),
+        "/odom": (ODOMETRY, [(stamp(i), odometry(i)) for i in range(n)]),
+        "/tf_static": (TF, [(START_NS, transform_message(0, "base_link", "lidar", MOUNT))]),
+    }
+
+
 def write_bag(
     path: Path,
     topics: dict[str, tuple[str, list]],

@@ -1,4 +1,4 @@
-"""KISS-ICP as a source of poses; most of it with a stand-in for the library."""
+"""KISS-ICP as a source of poses, with a stand-in for the library (see test_kiss_library.py)."""
 
 import sys
 
@@ -251,56 +251,3 @@ def test_pipeline_deskews_by_what_the_registration_says(first):
     for scan in segmenter.scans[1:]:
         x = scan.points[:, 0]
         np.testing.assert_allclose(x, 30.0 if first == 0 else 29.0, atol=1e-3)
-
-
-# -- the library itself --------------------------------------------------------------------------
-
-
-def room(pose, n=4000, seed=0):
-    """Points on the walls and the floor of a hall, in the frame of a sensor at a pose."""
-    rng = np.random.default_rng(seed)
-    walls = rng.uniform([-20, -15, -1.7], [20, 15, 3], (n, 3))
-    axis = rng.integers(0, 3, n)
-    side = np.where(rng.random(n) < 0.5, -1, 1)
-    walls[axis == 0, 0] = 20 * side[axis == 0]
-    walls[axis == 1, 1] = 15 * side[axis == 1]
-    walls[axis == 2, 2] = -1.7
-    back = invert(pose)
-    return (walls @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
-
-
-def test_the_library_follows_a_drive_through_a_hall():
-    pytest.importorskip("kiss_icp", reason="kiss-icp is not installed")
-    buffer = PoseBuffer(max_gap_s=2.0, max_jump_m=1.0)
-    source = KissSource(buffer, "base_link", load_kiss_icp(1), ThrottledLog(Logger()))
-    for i in range(12):
-        truth = make_transform(np.eye(3), [0.3 * i, 0.05 * i, 0])
-        points = np.concatenate([room(truth, seed=i), np.full((50, 3), np.nan, np.float32)])
-        source.observe(StampedCloud(i * STEP, "lidar", points))
-    pose, generation = source.wait(11 * STEP, 0)
-    assert generation == buffer.generation == 0
-    np.testing.assert_allclose(pose[:3, 3], truth[:3, 3], atol=0.1)
-    assert source.failed == source.restarts == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["kitti_0048"])
-def test_the_library_on_real_scans(real_data, name):
-    pytest.importorskip("kiss_icp", reason="kiss-icp is not installed")
-    pytest.importorskip("rosbags", reason="reads a bag")
-    from kdmos_ros.cloud import decode
-    from kdmos_ros.io.bags import BagReader
-
-    truth = np.loadtxt(real_data / name / "poses.txt").reshape(-1, 3, 4)
-    buffer = PoseBuffer(max_gap_s=2.0, max_jump_m=1.0)
-    source = KissSource(buffer, "base_link", load_kiss_icp(1), ThrottledLog(Logger()))
-    stamps = []
-    with BagReader(real_data / name / "bag") as bag:
-        for stamp, message in bag.clouds():
-            source.observe(StampedCloud(stamp, "velodyne", decode(message).points))
-            stamps.append(stamp)
-    assert buffer.generation == 0
-    found = np.stack([buffer.at(stamp) for stamp in stamps])
-    true_way = truth[-1][:, 3] - truth[0][:, 3]
-    way = found[-1][:3, 3] - found[0][:3, 3]
-    assert np.linalg.norm(way) == pytest.approx(np.linalg.norm(true_way), abs=0.3)
