@@ -2,30 +2,16 @@
 
 import numpy as np
 import pytest
+from kiss_bench import STEP, room
 from loggers import Logger
 
-from kdmos_ros.geometry import invert, make_transform
+from kdmos_ros.geometry import make_transform
 from kdmos_ros.poses import PoseBuffer
 from kdmos_ros.ros.kiss_source import KissSource, load_kiss_icp
 from kdmos_ros.ros.pose_source import StampedCloud
 from kdmos_ros.ros.throttle import ThrottledLog
 
 pytest.importorskip("kiss_icp", reason="kiss-icp is not installed")
-
-STEP = 100_000_000
-
-
-def room(pose, n=4000, seed=0):
-    """Points on the walls and the floor of a hall, in the frame of a sensor at a pose."""
-    rng = np.random.default_rng(seed)
-    walls = rng.uniform([-20, -15, -1.7], [20, 15, 3], (n, 3))
-    axis = rng.integers(0, 3, n)
-    side = np.where(rng.random(n) < 0.5, -1, 1)
-    walls[axis == 0, 0] = 20 * side[axis == 0]
-    walls[axis == 1, 1] = 15 * side[axis == 1]
-    walls[axis == 2, 2] = -1.7
-    back = invert(pose)
-    return (walls @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
 
 
 def test_the_library_follows_a_drive_through_a_hall():

@@ -5,83 +5,16 @@ import sys
 import numpy as np
 import pytest
 from clouds import make_cloud
-from loggers import Logger
+from kiss_bench import STEP, Bench, cloud
 from pipeline_bench import Recorder
 
-from kdmos_ros.errors import KdmosError, PoseError
-from kdmos_ros.geometry import invert, make_transform
-from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.errors import KdmosError
 from kdmos_ros.ros.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.ros.extrinsics import FixedExtrinsics
-from kdmos_ros.ros.kiss_source import KissSource, load_kiss_icp
+from kdmos_ros.ros.kiss_source import load_kiss_icp
 from kdmos_ros.ros.pipeline import DroppedScan, Pipeline
-from kdmos_ros.ros.pose_source import StampedCloud
 from kdmos_ros.ros.statistics import Statistics
 from kdmos_ros.ros.throttle import ThrottledLog
-
-STEP = 100_000_000
-
-
-class Library:
-    """Stands in for KissICP: goes 1 m a cloud, or what `script` says."""
-
-    made = 0
-
-    def __init__(self, script):
-        Library.made += 1
-        self.last_pose = np.eye(4)
-        self.last_delta = np.eye(4)
-        self.script = script
-        self.position = 0.0
-        self.seen = []
-        self.guesses, self.deltas = [], []
-
-    def register_frame(self, points, times):
-        assert points.dtype == np.float64 and np.isfinite(points).all()
-        assert len(times) in (0, len(points))
-        self.seen.append((points, times))
-        guess = self.last_pose @ self.last_delta
-        self.guesses.append(guess[0, 3])
-        self.deltas.append(self.last_delta[0, 3])
-        x = self.script.pop(0) if self.script else 1.0
-        if isinstance(x, Exception):
-            raise x
-        if len(self.seen) == 1:
-            return
-        self.position += x
-        new = make_transform(np.eye(3), [self.position, 0, 0])
-        self.last_delta = invert(self.last_pose) @ new
-        self.last_pose = new
-
-
-class Bench:
-    def __init__(self, *script):
-        self.script = list(script)
-        self.logger = Logger()
-        buffer = PoseBuffer(max_seconds=5.0, max_gap_s=2.0, max_jump_m=1.0, name="KISS-ICP")
-        self.source = KissSource(
-            buffer, "base_link", lambda: Library(self.script), ThrottledLog(self.logger, 0)
-        )
-
-    @property
-    def library(self):
-        return self.source._odometry
-
-    def see(self, step, points=None, seconds=None):
-        """x of the pose of a cloud, and its generation."""
-        points = cloud() if points is None else points
-        self.source.observe(StampedCloud(round(step * STEP), "lidar", points, seconds))
-        pose, generation = self.source.wait(round(step * STEP), 10.0)
-        return pytest.approx(pose[0, 3]), generation
-
-    def reason(self, *arguments):
-        with pytest.raises(PoseError) as caught:
-            self.see(*arguments)
-        return caught.value.reason
-
-
-def cloud(n=500):
-    return np.random.default_rng(0).uniform(5, 30, (n, 3)).astype(np.float32)
 
 
 def test_missing_library_is_told_with_the_remedy(monkeypatch):

@@ -10,8 +10,8 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import tf_stand_in
 from clouds import make_cloud
+from kiss_bench import Library, room
 from node_bench import SECOND, START, STEP, node_bench, pose
-from test_kiss_source import Library, room
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.ros import kiss_source

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 from drives import MOUNT, cloud, stamp, write_bag
+from kiss_bench import Library
 from test_cli import ForwardSegmenter, drive, failure
-from test_kiss_source import Library
 
 from kdmos_ros import cli
 from kdmos_ros.bag_evaluation import Report
