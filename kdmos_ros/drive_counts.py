@@ -17,7 +17,8 @@ DENSITY_EDGES_M = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0)
 RANGE_EDGES_M = (2.0, 10.0, 20.0, 35.0, 50.0)
 HEIGHT_EDGES_M = (-0.1, 0.1, 0.4, 1.2, 3.5, 8.0)
 STATES = {"unknown": UNKNOWN, "seen through": SEEN_THROUGH, "matched": MATCHED, "hidden": HIDDEN}
-SPEC = VisibilitySpec()
+# As the shipped models look things up.
+SPEC = VisibilitySpec(pool_rows=1)
 # Ground spread: heights within this of the estimated ground, in steps of a centimetre.
 GROUND_M, STEP_M = 0.3, 0.01
 # Shadows: sectors of one degree, rings of a metre.

@@ -1,8 +1,9 @@
 """What a drive looks like to the model: density, ground, shadows and see-through residuals.
 
-Computed by the node's own code (levelling, ground, visibility), so that simulated and real drives
-can be compared in the quantities that the model sees. Labels are used for one thing only, and only
-where there are any: points of moving objects are left out.
+Computed by the node's own code (levelling, ground, alignment, visibility), so that simulated and
+real drives can be compared in the quantities that the model sees; the figures about the ground of
+then alone are of poses as they came. Labels are used for one thing only, and only where there are
+any: points of moving objects are left out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.comparisons import Seen, compare, on_ground, pasts_at
 from kdmos_ros.drive_counts import (
     CELL_LAG,
     CELL_POINTS,
@@ -32,11 +34,14 @@ from kdmos_ros.drive_counts import (
 from kdmos_ros.geometry import invert, make_transform
 from kdmos_ros.grid import to_level, to_polar
 from kdmos_ros.ground import ground_map, height_above
+from kdmos_ros.ground_alignment import take_ground
 from kdmos_ros.history import PastScan, ScanHistory
 from kdmos_ros.io.samples import LabelledScan, Source
 from kdmos_ros.labels import MOVING
+from kdmos_ros.places import Mount
 from kdmos_ros.range_image import build_range_image
-from kdmos_ros.visibility import MATCHED, SEEN_THROUGH, UNKNOWN, look_up
+from kdmos_ros.shared_work import Threads
+from kdmos_ros.visibility import MATCHED, SEEN_THROUGH, UNKNOWN
 
 _DEFAULT_HEIGHT_M = 1.73
 # More scans than any history holds, up to 40 Hz.
@@ -52,18 +57,18 @@ def drive_statistics(source: Source, every: int = 1, limit: int | None = None) -
         every: count one scan in so many; all are in the history.
         limit: first scans only.
     """
-    mount = source.base_T_sensor
-    if mount is None:
-        mount = make_transform(np.eye(3), [0, 0, _DEFAULT_HEIGHT_M])
-    history, counts = ScanHistory(max(SPEC.lags_s)), Counts()
+    base_T_sensor = source.base_T_sensor
+    if base_T_sensor is None:
+        base_T_sensor = make_transform(np.eye(3), [0, 0, _DEFAULT_HEIGHT_M])
+    mount = base_T_sensor[:3, :3].astype(np.float32), np.float32(base_T_sensor[2, 3])
+    history, counts, threads = ScanHistory(max(SPEC.lags_s)), Counts(), Threads(1)
     grounds: dict[int, Float32] = {}
     for index, sample in enumerate(islice(source, limit)):
         view = _View(sample, mount)
         if index % every == 0:
-            _count(counts, view, history, grounds)
-        scan = sample.scan
-        history.add(PastScan(scan.stamp_ns, scan.pose, build_range_image(scan.points)))
-        grounds[scan.stamp_ns] = view.ground
+            _count(counts, view, history, grounds, threads)
+        history.add(view.as_past())
+        grounds[sample.scan.stamp_ns] = view.ground
         while len(grounds) > _MAX_PAST:
             del grounds[next(iter(grounds))]
     return curves(counts)
@@ -73,29 +78,40 @@ class _View:
     """A scan without its moving points, on the ground: rho, phi, height (N,) of points (N, 3).
 
     Attributes:
-        ground: the ground map; mount: (4, 4) T_base_sensor.
+        ground: the ground map.
+        aligned_by: the ground of the whole scan, as poses are aligned by it.
     """
 
-    def __init__(self, sample: LabelledScan, mount: Float64) -> None:
+    def __init__(self, sample: LabelledScan, mount: Mount) -> None:
         self.scan, self.mount = sample.scan, mount
         level = self.to_level(sample.scan.points)
         rho, phi = to_polar(level)
         self.ground = ground_map(level[:, 2], rho, phi)
+        height = height_above(self.ground, level[:, 2], rho, phi)
+        self.aligned_by = take_ground(sample.scan.points, height, mount)
         keep = np.isfinite(rho) & (sample.labels != MOVING)
         self.points = np.ascontiguousarray(sample.scan.points[keep])
-        self.rho, self.phi = rho[keep], phi[keep]
-        self.height = height_above(self.ground, level[keep, 2], self.rho, self.phi)
+        self.rho, self.phi, self.height = rho[keep], phi[keep], height[keep]
 
     def to_level(self, points: Float32) -> Float32:
         """Level-frame points (N, 3)."""
-        levelled: Float32 = to_level(
-            points, self.mount[:3, :3].astype(np.float32), np.float32(self.mount[2, 3])
-        )
+        levelled: Float32 = to_level(points, *self.mount)
         return levelled
 
+    def as_past(self) -> PastScan:
+        """What later scans are compared with."""
+        image = build_range_image(self.scan.points, SPEC.pool_rows)
+        return PastScan(self.scan.stamp_ns, self.scan.pose, image, ground=self.aligned_by)
 
-def _count(counts: Counts, view: _View, history: ScanHistory, grounds: dict[int, Float32]) -> None:
-    rho, phi, height, points = view.rho, view.phi, view.height, view.points
+
+def _count(
+    counts: Counts,
+    view: _View,
+    history: ScanHistory,
+    grounds: dict[int, Float32],
+    threads: Threads,
+) -> None:
+    rho, phi, height = view.rho, view.phi, view.height
     counts.scans += 1
     counts.density += np.bincount(
         np.digitize(rho, DENSITY_EDGES_M) - 1, minlength=len(DENSITY_EDGES_M)
@@ -108,29 +124,32 @@ def _count(counts: Counts, view: _View, history: ScanHistory, grounds: dict[int,
     slab = np.digitize(height, HEIGHT_EDGES_M) - 1
     inside = (band >= 0) & (band < len(RANGE_EDGES_M) - 1)
     inside &= (slab >= 0) & (slab < len(HEIGHT_EDGES_M) - 1)
-    for lag, lag_s in enumerate(SPEC.lags_s):
-        past = history.at_lag(view.scan.stamp_ns, lag_s)
-        if past is None:
-            continue
-        state = np.empty(len(points), np.uint8)
-        near, far = np.empty(len(points), np.float32), np.empty(len(points), np.float32)
-        move = invert(past.pose) @ view.scan.pose
-        look_up(
-            past.image,
-            move.astype(np.float32),
-            points,
-            SPEC.margin_m,
-            SPEC.margin_per_m,
-            state,
-            near,
-            far,
-        )
-        np.add.at(counts.states[lag], (band[inside], slab[inside], state[inside]), 1)
-        matched = state == MATCHED
-        counts.offset[lag] += (matched.sum(), np.square(near[matched]).sum())
-        _count_ground_then(counts.ground_then[lag], view, move, grounds[past.stamp_ns])
-        if lag == CELL_LAG:
-            _count_cells(counts, state, rho, phi, band, inside & (slab >= 2))
+    pasts = pasts_at(history, view.scan, SPEC)
+    for past in pasts:
+        then_from_now = invert(past.now_from_then)
+        ground = grounds[past.scan.stamp_ns]
+        _count_ground_then(counts.ground_then[past.lag], view, then_from_now, ground)
+    aligned = on_ground(pasts, view.aligned_by, view.mount, threads)
+    seen = compare(view.points, aligned, SPEC, threads)
+    for past in pasts:
+        _count_residuals(counts, past.lag, seen, (band, slab), inside)
+        if past.lag == CELL_LAG:
+            _count_cells(counts, seen.state[:, past.lag], rho, phi, band, inside & (slab >= 2))
+
+
+def _count_residuals(
+    counts: Counts,
+    lag: int,
+    seen: Seen,
+    band_slab: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
+    inside: npt.NDArray[np.bool_],
+) -> None:
+    """States of the points by bands of range and height; range differences of the matched."""
+    band, slab = band_slab
+    state = seen.state[:, lag]
+    np.add.at(counts.states[lag], (band[inside], slab[inside], state[inside]), 1)
+    matched = state == MATCHED
+    counts.offset[lag] += (matched.sum(), np.square(seen.near[matched, lag]).sum())
 
 
 def _count_ground_then(sums: Float64, view: _View, then_from_now: Float64, ground: Float32) -> None:

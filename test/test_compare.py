@@ -89,6 +89,12 @@ def test_pitch_of_the_odometry_shows_by_lag():
     np.testing.assert_allclose(pitching[:3], [0.2, 0.4, 0.8], rtol=0.15)
 
 
+def test_residuals_do_not_show_what_the_ground_takes_out():
+    title = "seen through 0.8 s ago, by height"
+    still, pitching = (curve(drive_statistics(s), title).values for s in (FlatGround(), Pitching()))
+    np.testing.assert_allclose(pitching, still, atol=0.002)
+
+
 def test_moving_points_are_left_out():
     curves = drive_statistics(FlatGround(wall_until=9, label=MOVING))
     assert np.isnan(curve(curves, "seen through 0.2 s ago, above 0.4 m").values[1])
