@@ -38,7 +38,7 @@ from kdmos_ros.ground_alignment import take_ground
 from kdmos_ros.history import PastScan, ScanHistory
 from kdmos_ros.io.samples import LabelledScan, Source
 from kdmos_ros.labels import MOVING
-from kdmos_ros.places import Mount
+from kdmos_ros.places import Mount, level_mount
 from kdmos_ros.range_image import build_range_image
 from kdmos_ros.shared_work import Threads
 from kdmos_ros.visibility import MATCHED, SEEN_THROUGH, UNKNOWN
@@ -60,7 +60,7 @@ def drive_statistics(source: Source, every: int = 1, limit: int | None = None) -
     base_T_sensor = source.base_T_sensor
     if base_T_sensor is None:
         base_T_sensor = make_transform(np.eye(3), [0, 0, _DEFAULT_HEIGHT_M])
-    mount = base_T_sensor[:3, :3].astype(np.float32), np.float32(base_T_sensor[2, 3])
+    mount = level_mount(base_T_sensor)
     history, counts, threads = ScanHistory(max(SPEC.lags_s)), Counts(), Threads(1)
     grounds: dict[int, Float32] = {}
     for index, sample in enumerate(islice(source, limit)):

@@ -23,7 +23,7 @@ from kdmos_ros.geometry import invert
 from kdmos_ros.grid import PolarGrid
 from kdmos_ros.ground_alignment import take_ground
 from kdmos_ros.history import PastScan, ScanHistory
-from kdmos_ros.places import Places, place
+from kdmos_ros.places import Places, level_mount, place
 from kdmos_ros.range_image import build_range_image
 from kdmos_ros.scan import Scan
 from kdmos_ros.shared_work import Threads
@@ -86,7 +86,7 @@ class FeatureExtractor:
 
     def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
         """Change the mount (4, 4) T_base_sensor. The history is in sensor frames, so it stays."""
-        self._mount = base_T_sensor[:3, :3].astype(np.float32), np.float32(base_T_sensor[2, 3])
+        self._mount = level_mount(base_T_sensor)
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the pose or of time."""

@@ -15,6 +15,11 @@ Mount = tuple[Float32, np.float32]
 """(3, 3) R_base_sensor, and the sensor's height above the base's z = 0 plane, metres."""
 
 
+def level_mount(base_T_sensor: npt.NDArray[np.float64]) -> Mount:
+    """What the level frame takes of a mount, (4, 4) T_base_sensor."""
+    return base_T_sensor[:3, :3].astype(np.float32), np.float32(base_T_sensor[2, 3])
+
+
 @dataclass(frozen=True)
 class Places:
     """Where the N points of a scan are, float32 and metres; NaN for those without a return.

@@ -21,7 +21,7 @@ from kdmos_ros.grid import to_level, to_polar
 from kdmos_ros.ground import height_above_ground
 from kdmos_ros.ground_alignment import Ground, align, take_ground
 from kdmos_ros.history import lag_tolerance_s
-from kdmos_ros.places import Mount
+from kdmos_ros.places import Mount, level_mount
 from kdmos_ros.range_image import RangeImage, build_range_image
 from kdmos_ros.scan import Scan
 from kdmos_ros.train.augment import Step
@@ -109,9 +109,8 @@ class _Slot:
 
 def window_samples(drive: LabelledDrive, spec: WindowSpec) -> Iterator[WindowSample]:
     """One sample for each scan of a drive, in time order."""
-    rotation = drive.base_T_sensor[:3, :3].astype(np.float32)
-    mount = rotation, np.float32(drive.base_T_sensor[2, 3])
-    level_T_sensor = make_transform(rotation, [0, 0, mount[1]])
+    mount = level_mount(drive.base_T_sensor)
+    level_T_sensor = make_transform(mount[0], [0, 0, mount[1]])
     seen = [_look_at(s.scan, mount, spec) for s in drive.scans]
     for i, labelled in enumerate(drive.scans):
         found = [_at_lag(seen, i, lag) for lag in spec.lags_s + spec.look_lags_s]
