@@ -70,6 +70,9 @@ def test_a_missing_recipe_names_itself(tmp_path):
 def test_the_recipes_in_the_package_are_usable(path: Path):
     recipe = load_recipe(path)
     assert recipe.student_config().n_rho == recipe.grid.n_rho
+    if recipe.fit.start_from:
+        assert recipe.fit.starts_from_model, "nobody else has another run's checkpoints"
+        assert (find_model(recipe.fit.start_from) / "bev.onnx").is_file()
 
 
 def test_features_of_the_start_are_written_as_those_of_a_model(tmp_path):
