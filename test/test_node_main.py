@@ -49,3 +49,8 @@ def test_other_failures_of_ros_are_not_hidden(publishing, monkeypatch):
     monkeypatch.setattr(rclpy, "spin", spin)
     with pytest.raises(rclpy_implementation.RCLError, match="no memory"):
         module.main([])
+
+
+def test_wrong_ros_arguments_are_not_hidden(publishing):
+    with pytest.raises(rclpy_implementation.RCLError, match="ros-args|parameter|rule"):
+        module.main(["mos_node", "--ros-args", "-p", "no_value"])

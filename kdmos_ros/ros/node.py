@@ -218,8 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except rclpy_implementation.RCLError:
-        # A signal ends the context at any moment, also while a callback publishes.
-        if rclpy.ok():
+        # A signal ends the context at any moment, also while a callback publishes. Without a node
+        # there was none yet: the arguments are wrong.
+        if node is None or rclpy.ok():
             raise
     except KdmosError as error:
         print(f"mos_node: error: {' '.join(str(error).split())}", file=sys.stderr)
