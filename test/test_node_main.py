@@ -52,5 +52,5 @@ def test_other_failures_of_ros_are_not_hidden(publishing, monkeypatch):
 
 
 def test_wrong_ros_arguments_are_not_hidden(publishing):
-    with pytest.raises(rclpy_implementation.RCLError, match="ros-args|parameter|rule"):
+    with pytest.raises(rclpy_implementation.RCLError, match=r"ros-args|parameter|rule"):
         module.main(["mos_node", "--ros-args", "-p", "no_value"])
