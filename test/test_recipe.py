@@ -50,6 +50,8 @@ RECIPES = share_dir() / "config" / "train"
         "name: x\nfit: {averaged_with: a.pt}",
         "name: x\nfit: {averaged_with: [a.pt], start_from: b.pt, start_student: {width: 0.5}}",
         "name: x\nfit: {averaged_with: [3]}",
+        "name: x\nteacher: {trained: kdmos_teacher, network: {voxel_m: 0.5}}",
+        "name: x\nteacher: {trained: kdmos_teacher, fit: {steps: 9}}",
         "name: x\nteacher: 3",
         "name: x\ndistil: [wdcd]",
     ],

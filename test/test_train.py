@@ -23,7 +23,7 @@ from kdmos_ros.train.fit import fit  # noqa: E402
 from kdmos_ros.train.fit_recipe import FitRecipe  # noqa: E402
 from kdmos_ros.train.loop import learning_rate  # noqa: E402
 from kdmos_ros.train.pipeline import train  # noqa: E402
-from kdmos_ros.train.recipe import load_recipe  # noqa: E402
+from kdmos_ros.train.recipe import TeacherRecipe, load_recipe  # noqa: E402
 from kdmos_ros.train.samples import Batch, drive_samples  # noqa: E402
 from kdmos_ros.train.validate import ThresholdCurve, moving_probability  # noqa: E402
 from kdmos_ros.train.weights import load_student  # noqa: E402
@@ -64,6 +64,25 @@ def test_the_student_learned_from_the_teacher(run):
     for parts in (figures["by_range"], figures["by_class"]):
         assert sum(part["points"] for part in parts.values()) == figures["points"] > 0
     assert "0.3 x wdcd" in (folder / "CARD.md").read_text()
+
+
+def test_a_trained_teacher_is_judged_and_distilled_without_training(run, tmp_path):
+    """The folder that the stage teacher leaves is all that another recipe needs."""
+    recipe, work, _ = run
+    for name in ("drives", "validation"):
+        shutil.copytree(work / name, tmp_path / name)
+    left = work / "teacher"
+    assert "4, 1 scans each" in (left / "CARD.md").read_text()
+    other = replace(recipe, teacher=TeacherRecipe(trained=str(left)))
+    train(other, "", tmp_path, None, "teacher")
+    assert sorted(p.name for p in (tmp_path / "teacher").iterdir()) == ["figures.json"]
+    again = json.loads((tmp_path / "teacher" / "figures.json").read_text())
+    assert again == json.loads((left / "figures.json").read_text())
+    train(other, "", tmp_path, None, "logits")
+    for path in (work / "logits").iterdir():
+        with np.load(path) as own, np.load(tmp_path / "logits" / path.name) as made:
+            np.testing.assert_array_equal(made["logits"], own["logits"])
+            assert str(made["source"]) == str(own["source"])
 
 
 def test_the_model_can_be_evaluated(run, tmp_path, capsys):

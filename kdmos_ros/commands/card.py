@@ -13,9 +13,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="write a model's card",
         description="Write MODEL/CARD.md from the model's specification, the figures in"
         " MODEL/figures/*.json (written by kdmos eval DATA --model MODEL --json"
-        " MODEL/figures/NAME.json) and the text in MODEL/NOTES.md.",
+        " MODEL/figures/NAME.json) and the text in MODEL/NOTES.md. The folder of a teacher has its"
+        " figures in figures.json (kdmos train RECIPE --stage teacher).",
     )
-    parser.add_argument("model", help="model folder, or name of a shipped model")
+    parser.add_argument(
+        "model", help="model folder, name of a shipped model, or folder of a trained teacher"
+    )
     parser.set_defaults(run=run)
 
 
@@ -24,13 +27,19 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.errors import KdmosError
     from kdmos_ros.model import find_model, load_spec
     from kdmos_ros.train.card import CARD, write_card
+    from kdmos_ros.train.teacher_config import TEACHER_FILE
 
-    folder: Path = find_model(args.model)
-    stale = write_card(load_spec(folder), folder)
+    folder = Path(args.model)
+    if (folder / TEACHER_FILE).is_file():
+        from kdmos_ros.train.teacher_card import write_teacher_card
+        from kdmos_ros.train.trained_teacher import read_teacher
+
+        stale = write_teacher_card(read_teacher(folder), folder)
+    else:
+        folder = find_model(args.model)
+        stale = write_card(load_spec(folder), folder)
     print(f"wrote {folder / CARD}")
     if stale:
         names = ", ".join(path.name for path in stale)
-        raise KdmosError(
-            f"left out, since they are of other weights: {names}; run kdmos eval again"
-        )
+        raise KdmosError(f"left out, since they are of other weights: {names}; score it again")
     return 0

@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
     paths = [path for path in args.data if path]  # "" is the launch file's way to say none
     data = "".join(f" --data {path}" for path in paths)
     changes = "".join(f" --set {shlex.quote(setting)}" for setting in args.set)
+    out = f" --out {args.out}" if args.out else ""
     student = f" --student {args.student}" if args.student else ""
     command = (
-        f"kdmos train {args.recipe}{data}{changes} --work {args.work.name}{student}"
-        f" --out {args.out}{stage}"
+        f"kdmos train {args.recipe}{data}{changes} --work {args.work.name}{student}{out}{stage}"
     )
     recipe = load_recipe(args.recipe, overrides.parse(args.set))
     if paths:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -15,17 +14,16 @@ import torch
 import yaml
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.io.atomic import new_file
 from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.figures import student_figures
+from kdmos_ros.train.figures_file import FIGURES, read_figures, write_figures
 from kdmos_ros.train.overrides import as_settings
-from kdmos_ros.train.pipeline import Run, is_newer
+from kdmos_ros.train.pipeline import Run
 from kdmos_ros.train.processes import in_processes
 from kdmos_ros.train.recipe import load_recipe
 from kdmos_ros.train.student import count_macs, count_parameters
 from kdmos_ros.train.weights import load_student, progress_of
 
-FIGURES = "figures.json"
 _SHARED = ("data", "teacher")  # parts of the recipe that no row can change
 _MACS_POINTS = 100_000
 
@@ -161,8 +159,8 @@ def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -
     name = row.student(seed)
     run = Run(recipe, plan.command(row, seed, work), work, None, student_name=name)
     run.run("student")
-    target, checkpoint = run.student_folder / FIGURES, run.student_folder / CHECKPOINT
-    if not is_newer(target, checkpoint):
+    checkpoint = run.student_folder / CHECKPOINT
+    if not _is_newer(run.student_folder / FIGURES, checkpoint):
         student = load_student(checkpoint, recipe.student_config())
         steps, seconds = progress_of(checkpoint, "student", recipe.fit.steps)
         figures = {
@@ -172,6 +170,10 @@ def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -
             "steps": steps,
             "minutes": seconds / 60,
         }
-        with new_file(target) as part:
-            part.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    return name, float(json.loads(target.read_text(encoding="utf-8"))["iou_moving"])
+        write_figures(run.student_folder, figures)
+    return name, float(read_figures(run.student_folder)["iou_moving"])
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    """Whether a file that was made from another is there and not older than that."""
+    return path.exists() and path.stat().st_mtime >= than.stat().st_mtime

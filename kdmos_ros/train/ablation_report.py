@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 from kdmos_ros.breakdown import RANGE_EDGES_M, labels_of
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.train.ablation import FIGURES, Plan, Row
+from kdmos_ros.train.ablation import Plan, Row
+from kdmos_ros.train.figures_file import FIGURES, read_figures
 
 _FAR = labels_of(RANGE_EDGES_M, "m")[-2]
 _SCORES = ("moving IoU", "false alarms", "missed", f"IoU {_FAR}", "pedestrians", "cyclists")
 _KINDS = ("pedestrian", "bicycle")  # a cyclist is part of the bicycle
-_TEACHER = Path("teacher") / FIGURES
+_TEACHER = "teacher"
 
 
 def report(plan: Plan, work: Path, command: str) -> str:
@@ -33,7 +33,7 @@ def report(plan: Plan, work: Path, command: str) -> str:
         for row in members:
             parts.append(f"- {row.name}: `{plan.command(row, row.seeds[0], work)}`")
         parts.append("")
-    if (work / _TEACHER).exists():
+    if read_figures(work / _TEACHER):
         parts.append("## Teacher and students\n")
         parts.append("\n".join(_beside_the_teacher(plan, work)) + "\n")
     return "\n".join(parts)
@@ -41,7 +41,7 @@ def report(plan: Plan, work: Path, command: str) -> str:
 
 def _beside_the_teacher(plan: Plan, work: Path) -> list[str]:
     """IoU by range and recall by class: means over the seeds."""
-    columns = {"teacher": [_read(work / _TEACHER)]}
+    columns = {"teacher": [read_figures(work / _TEACHER)]}
     for row in plan.rows:
         if row.group == plan.rows[0].group:
             columns[row.name] = _runs(plan, row, work)
@@ -67,18 +67,16 @@ def _mean(parts: Sequence[dict[str, Any]], key: str) -> str:
     return f"{sum(part[key] for part in parts) / len(parts):.3f}" if parts else "-"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
 def _runs(plan: Plan, row: Row, work: Path) -> list[dict[str, Any]]:
     """Figures of a row's students."""
+    runs = []
     for seed in row.seeds:
-        path = work / row.student(seed) / FIGURES
-        if not path.exists():
-            raise KdmosError(f"{path}: not there; run `{plan.command(row, seed, work)}`")
-    return [_read(work / row.student(seed) / FIGURES) for seed in row.seeds]
+        folder = work / row.student(seed)
+        runs.append(read_figures(folder))
+        if not runs[-1]:
+            command = plan.command(row, seed, work)
+            raise KdmosError(f"{folder / FIGURES}: not there; run `{command}`")
+    return runs
 
 
 def _line(plan: Plan, row: Row, work: Path) -> list[str]:

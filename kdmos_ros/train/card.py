@@ -73,26 +73,40 @@ def _facts(spec: ModelSpec, folder: Path) -> str:
     size = sum((folder / name).stat().st_size for name in spec.sha256) / 1e6
     later = spec.features.visibility.future_lags_s
     rows = {
-        "command": f"`{made['command']}`",
-        "code": made["code"],
-        "data": _data(recipe["data"]),
-        "seed": recipe["seed"],
-        "steps": f"{fit['steps']}, {fit['batch_size']} scans each",
+        **origin(made, fit),
         "started from": f"`{fit['start_from']}`" if fit.get("start_from") else "",
         "weights": _mean(fit.get("averaged_with", ())),
         "teacher": _teacher(recipe),
-        "machine": f"{made['cpu_cores']} CPU cores, {made['device']}; {made['minutes']:g} minutes",
-        "parameters": f"{made['parameters']:,}",
         "multiply-accumulates": _macs(made),
         "size": f"{size:.1f} MB",
         "grid": f"{spec.grid.n_rho} x {spec.grid.n_phi}, {spec.grid.rho_min:g} to"
         f" {spec.grid.rho_max:g} m",
-        "past scans": f"{_lags(spec.features.visibility.lags_s)} s ago",
-        "later scans": f"{_lags(later)} s after, as far as they are waited for" if later else "",
+        "past scans": f"{lags_text(spec.features.visibility.lags_s)} s ago",
+        "later scans": f"{lags_text(later)} s after, as far as they are waited for"
+        if later
+        else "",
         "intensity": "used" if "intensity" in spec.features.point else "not used",
     }
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
     return f"# {spec.name}\n\nFinds moving points in LiDAR scans.\n\n| | |\n|---|---|\n{lines}"
+
+
+def origin(made: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, str]:
+    """Rows of a card: how a network was made.
+
+    Args:
+        made: what `pipeline` notes of it.
+        fit: the part of its recipe that fitted it.
+    """
+    return {
+        "command": f"`{made['command']}`",
+        "code": made["code"],
+        "data": _data(made["recipe"]["data"]),
+        "seed": str(made["recipe"]["seed"]),
+        "steps": f"{fit['steps']}, {fit['batch_size']} scans each",
+        "machine": f"{made['cpu_cores']} CPU cores, {made['device']}; {made['minutes']:g} minutes",
+        "parameters": f"{made['parameters']:,}",
+    }
 
 
 def _mean(others: Sequence[str]) -> str:
@@ -100,7 +114,8 @@ def _mean(others: Sequence[str]) -> str:
     return f"mean of those trained here and {names}" if others else ""
 
 
-def _lags(seconds: Sequence[float]) -> str:
+def lags_text(seconds: Sequence[float]) -> str:
+    """Ages of scans."""
     return ", ".join(f"{lag:g}" for lag in seconds)
 
 
@@ -123,7 +138,9 @@ def _teacher(recipe: Mapping[str, Any]) -> str:
     if distil is None:
         return "none"
     source = "logits made elsewhere"
-    if distil["external"] is None:
+    if distil["external"] is None and recipe["teacher"].get("trained"):
+        source = f"`{recipe['teacher']['trained']}`"
+    elif distil["external"] is None:
         source = f"one of the same recipe, {recipe['teacher']['fit']['steps']} steps"
     return f"{source}; {distil['weight']:g} x {distil['loss']}"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Content = Mapping[str, Any]
-_FIGURES = ("iou_moving", "precision", "recall")
-_HEADINGS = ("moving IoU", "precision", "recall", "static called moving")
+SHARES = ("iou_moving", "precision", "recall")
+HEADINGS = ("moving IoU", "precision", "recall", "static called moving")
 
 
 def simulated(name: str, content: Content) -> str:
@@ -17,23 +17,23 @@ def simulated(name: str, content: Content) -> str:
         rows = [(", ".join(content["by_sensor"]) or "all", content)]
     by_range = [(_band(band, "m"), band) for band in content["by_range"] if _counts(band)]
     tables = [
-        _table(("sensor", *_HEADINGS), ([name, *_row(part)] for name, part in rows)),
-        _table(("range", *_HEADINGS), ([name, *_row(part)] for name, part in by_range)),
-        _table(
+        markdown_table(("sensor", *HEADINGS), ([name, *_row(part)] for name, part in rows)),
+        markdown_table(("range", *HEADINGS), ([name, *_row(part)] for name, part in by_range)),
+        markdown_table(
             ("class", "points moving", "recall", "points still", "still called moving"),
             (
                 [
-                    kind, f"{part['points_moving']:,}", _cell(part["recall"]),
-                    f"{part['points_still']:,}", _percent(part["false_positive_share"]),
+                    kind, f"{part['points_moving']:,}", cell(part["recall"]),
+                    f"{part['points_still']:,}", percent(part["false_positive_share"]),
                 ]
                 for kind, part in content["by_class"].items()
                 if part["points_moving"]
             ),
         ),
-        _table(
+        markdown_table(
             ("speed", "points moving", "recall"),
             (
-                [_band(band, "mps"), f"{band['tp'] + band['fn']:,}", _cell(band["recall"])]
+                [_band(band, "mps"), f"{band['tp'] + band['fn']:,}", cell(band["recall"])]
                 for band in content["by_speed"]
                 if band["tp"] + band["fn"]
             ),
@@ -45,11 +45,11 @@ def simulated(name: str, content: Content) -> str:
 def recordings(contents: Mapping[str, Content]) -> str:
     """A section with one row for each recording."""
     bands = [_band(band, "m") for band in next(iter(contents.values()))["by_range"][:-1]]
-    table = _table(
-        ("recording", "scans", *_HEADINGS, *(f"IoU {band}" for band in bands)),
+    table = markdown_table(
+        ("recording", "scans", *HEADINGS, *(f"IoU {band}" for band in bands)),
         (
             [name, str(content["scans"]), *_row(content),
-             *(_cell(band["iou_moving"]) for band in content["by_range"][:-1])]
+             *(cell(band["iou_moving"]) for band in content["by_range"][:-1])]
             for name, content in contents.items()
         ),
     )  # fmt: skip
@@ -59,8 +59,8 @@ def recordings(contents: Mapping[str, Content]) -> str:
 
 def delays(name: str, parts: Sequence[Content]) -> str:
     """A section with one row for each delay that one evaluation compared."""
-    table = _table(
-        ("delay", "seconds", *_HEADINGS),
+    table = markdown_table(
+        ("delay", "seconds", *HEADINGS),
         (
             [f"{part['lookahead']} scans", f"{part['delay_s'] or 0:g}", *_row(part)]
             for part in parts
@@ -70,7 +70,7 @@ def delays(name: str, parts: Sequence[Content]) -> str:
 
 
 def _row(part: Content) -> list[str]:
-    return [*(_cell(part[name]) for name in _FIGURES), _percent(part["false_positive_share"])]
+    return [*(cell(part[name]) for name in SHARES), percent(part["false_positive_share"])]
 
 
 def _counts(part: Content) -> int:
@@ -83,15 +83,18 @@ def _band(band: Content, unit: str) -> str:
     return f"over {start:g} {unit}" if end is None else f"{start:g}-{end:g} {unit}"
 
 
-def _cell(value: float | None) -> str:
+def cell(value: float | None) -> str:
+    """A share, such as an IoU."""
     return "-" if value is None else f"{value:.3f}"
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """A small share."""
     return "-" if share is None else f"{100 * share:.3f} %"
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; empty if it has no rows."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     if not lines:
         return ""

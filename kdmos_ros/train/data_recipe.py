@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from kdmos_ros.train.plain import with_tuples
+
 # Of a data set, what is held out where this is learned from.
 _HELD_OUT = {"train": "val", "road-train": "road-val"}
 DEFAULT_SPLITS = ("train",)
@@ -118,8 +120,6 @@ def _sources(entries: Any) -> tuple[SourceRecipe, ...]:
     if not isinstance(entries, list):
         raise ValueError("data: sources and validation must be lists")
     return tuple(
-        SourceRecipe(entry)
-        if isinstance(entry, str)
-        else SourceRecipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+        SourceRecipe(entry) if isinstance(entry, str) else SourceRecipe(**with_tuples(entry))
         for entry in entries
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from kdmos_ros import __version__
 from kdmos_ros.errors import KdmosError
@@ -24,14 +25,21 @@ from kdmos_ros.train.card import write_card
 from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.earlier import earlier_student
-from kdmos_ros.train.figures import teacher_figures
 from kdmos_ros.train.fit import fit
 from kdmos_ros.train.logits import LogitsFolder
 from kdmos_ros.train.package import write_model
 from kdmos_ros.train.recipe import Recipe
 from kdmos_ros.train.run_drives import RunDrives
 from kdmos_ros.train.student import Student, count_macs, count_parameters
-from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits
+from kdmos_ros.train.teacher_card import write_teacher_card
+from kdmos_ros.train.teacher_stage import fit_teacher, import_all, make_logits, score_teacher
+from kdmos_ros.train.trained_teacher import (
+    TrainedTeacher,
+    find_teacher,
+    read_teacher,
+    rounded,
+    save_teacher,
+)
 from kdmos_ros.train.validate import choose_threshold
 from kdmos_ros.train.weights import load_student, load_teacher, mean_student, progress_of
 
@@ -92,21 +100,20 @@ class Run:
         self.drives.held_out()
 
     def teacher(self) -> None:
-        """Fit the teacher and note how well it does."""
-        if self.recipe.teacher is None:
+        """Fit the teacher, unless the recipe has a trained one, and note how well it does."""
+        plan = self.recipe.teacher
+        if plan is None:
             return
-        teacher = fit_teacher(
-            self.recipe, self.drives.to_learn_from(), self.teacher_folder, self.team
-        )
+        if plan.trained is None:
+            drives = self.drives.to_learn_from()
+            fit_teacher(self.recipe, drives, self.teacher_folder, self.team)
         held_out = self.drives.held_out()
-        figures_file = self.teacher_folder / "figures.json"
-        known = is_newer(figures_file, self.teacher_folder / CHECKPOINT)
-        if self.team.leads and held_out and not known:
-            window = self.recipe.teacher.window
-            figures = teacher_figures(teacher, held_out, window, self.recipe.grid)
-            with new_file(figures_file) as part:
-                part.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-            print(f"teacher: moving IoU {figures['iou_moving']:.3f} on held-out drives")
+        if self.team.leads:
+            teacher = self._teacher()
+            score_teacher(teacher, held_out, self.recipe.grid, self.teacher_folder, self.team)
+            if plan.trained is None:
+                save_teacher(teacher, self.teacher_folder)
+                write_teacher_card(teacher, self.teacher_folder)
         self.team.wait()
 
     def logits(self) -> None:
@@ -126,7 +133,7 @@ class Run:
         held_out = self.drives.held_out()
         if not self.team.leads:
             return {}
-        step, seconds = progress_of(self.student_folder / CHECKPOINT, "student", recipe.fit.steps)
+        steps, seconds = progress_of(self.student_folder / CHECKPOINT, "student", recipe.fit.steps)
         student = self._shipped()
         threshold, everything, quiet = choose_threshold(
             student.to(self.team.device), held_out, recipe.grid, recipe.features,
@@ -137,16 +144,9 @@ class Run:
         figures["false_alarms_without_movers"] = share
         figures["highest_iou_moving"] = everything.iou(everything.best_threshold())
         training = {
-            "command": self.command,
-            "code": _code_version(),
-            "recipe": recipe.to_dict(),
-            "parameters": count_parameters(student),
+            **self._how(steps, seconds, student),
             "macs": count_macs(student, _MACS_POINTS),
             "macs_points": _MACS_POINTS,
-            "steps": step,
-            "minutes": round(seconds / 60, 1),
-            "cpu_cores": os.cpu_count(),
-            "device": _device_name(self.team),
             "simulated_validation": figures,
         }
         spec = ModelSpec(
@@ -184,12 +184,29 @@ class Run:
         if recipe.distil.external is not None:
             external = self.work / recipe.distil.external
             return import_all(external, drives if make else [], folder, self.team)
-        assert recipe.teacher is not None
-        checkpoint = self.teacher_folder / CHECKPOINT
-        progress_of(checkpoint, "teacher", recipe.teacher.fit.steps)
-        teacher = load_teacher(checkpoint, recipe.teacher.config()).to(self.team.device)
-        window = recipe.teacher.window
-        return make_logits(teacher, window, drives if make else [], folder, self.team)
+        return make_logits(self._teacher(), drives if make else [], folder, self.team)
+
+    def _teacher(self) -> TrainedTeacher:
+        plan, checkpoint = self.recipe.teacher, self.teacher_folder / CHECKPOINT
+        assert plan is not None
+        if plan.trained is not None:
+            return read_teacher(find_teacher(plan.trained))
+        steps, seconds = progress_of(checkpoint, "teacher", plan.fit.steps)
+        network = rounded(load_teacher(checkpoint, plan.config()))
+        return TrainedTeacher(network, plan.window, self._how(steps, seconds, network))
+
+    def _how(self, steps: int, seconds: float, network: nn.Module) -> dict[str, Any]:
+        """How a network was made, for its specification and card."""
+        return {
+            "command": self.command,
+            "code": _code_version(),
+            "recipe": self.recipe.to_dict(),
+            "parameters": count_parameters(network),
+            "steps": steps,
+            "minutes": round(seconds / 60, 1),
+            "cpu_cores": os.cpu_count(),
+            "device": _device_name(self.team),
+        }
 
 
 def train(
@@ -203,11 +220,6 @@ def train(
 ) -> dict[str, Any]:
     """Run a stage of a recipe, or all of them; see `Run`."""
     return Run(recipe, command, work, out, team, student_name).run(stage)
-
-
-def is_newer(path: Path, than: Path) -> bool:
-    """Whether a file that was made from another is there and not older than that."""
-    return path.exists() and path.stat().st_mtime >= than.stat().st_mtime
 
 
 def _device_name(team: Team) -> str:

@@ -19,6 +19,7 @@ from kdmos_ros.train.config import StudentConfig, small_config
 from kdmos_ros.train.data_recipe import DataRecipe
 from kdmos_ros.train.fit_recipe import FitRecipe
 from kdmos_ros.train.overrides import applied
+from kdmos_ros.train.plain import with_tuples
 from kdmos_ros.train.teacher_config import TeacherConfig, WindowSpec
 from kdmos_ros.visibility import VisibilitySpec
 
@@ -66,13 +67,23 @@ class DistilRecipe:
 
 @dataclass(frozen=True)
 class TeacherRecipe:
-    """The teacher: what it sees, its shape, and how it is fitted."""
+    """The teacher: what it sees, its shape, and how it is fitted; or one that is trained already.
+
+    Attributes:
+        window, network, fit: of the teacher to train.
+        trained: instead of these, a trained one: its folder, or the name of the one that ships
+            (`trained_teacher`).
+    """
 
     window: WindowSpec = field(default_factory=WindowSpec)
     network: dict[str, Any] = field(default_factory=dict)
     fit: FitRecipe = field(default_factory=FitRecipe)
+    trained: str | None = None
 
     def __post_init__(self) -> None:
+        untold = (self.window, self.network, self.fit) == (WindowSpec(), {}, FitRecipe())
+        if self.trained is not None and not untold:
+            raise ValueError("teacher: a trained one has its window, network and fit already")
         if self.fit.connected_threshold is not None:
             raise ValueError("teacher: connected_threshold is of the student only")
         for name in ("start_student", "start_features", "averaged_with"):
@@ -83,7 +94,7 @@ class TeacherRecipe:
 
     def config(self) -> TeacherConfig:
         """Its shape: its own settings, and the number of features that the window gives."""
-        return TeacherConfig(n_features=self.window.n_features, **_tuples(self.network))
+        return TeacherConfig(n_features=self.window.n_features, **with_tuples(self.network))
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,7 @@ class Recipe:
             n_rho=self.grid.n_rho,
             n_phi=self.grid.n_phi,
             n_z=self.grid.n_z,
-            **_tuples(self.student),
+            **with_tuples(self.student),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,8 +163,8 @@ def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
             data=DataRecipe.of(content.pop("data", {})),
             grid=PolarGrid(**content.pop("grid", {})),
             features=_features(content.pop("features", {})),
-            fit=FitRecipe(**_tuples(fit)),
-            augment=AugmentRecipe(**_tuples(content.pop("augment", {}))),
+            fit=FitRecipe(**with_tuples(fit)),
+            augment=AugmentRecipe(**with_tuples(content.pop("augment", {}))),
             teacher=_teacher(content.pop("teacher", None)),
             distil=_distil(content.pop("distil", None)),
             **content,
@@ -170,21 +181,17 @@ def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
 
 
 def _features(values: dict[str, Any]) -> FeatureSpec:
-    visibility = VisibilitySpec(**_tuples(values.pop("visibility", {})))
-    return FeatureSpec(visibility=visibility, **_tuples(values))
+    visibility = VisibilitySpec(**with_tuples(values.pop("visibility", {})))
+    return FeatureSpec(visibility=visibility, **with_tuples(values))
 
 
 def _teacher(values: dict[str, Any] | None) -> TeacherRecipe | None:
     if values is None:
         return None
-    window = WindowSpec(**_tuples(values.pop("window", {})))
-    fit = FitRecipe(**_tuples(values.pop("fit", {})))
+    window = WindowSpec(**with_tuples(values.pop("window", {})))
+    fit = FitRecipe(**with_tuples(values.pop("fit", {})))
     return TeacherRecipe(window=window, fit=fit, **values)
 
 
 def _distil(values: dict[str, Any] | None) -> DistilRecipe | None:
-    return None if values is None else DistilRecipe(**_tuples(values))
-
-
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return None if values is None else DistilRecipe(**with_tuples(values))

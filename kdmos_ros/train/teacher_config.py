@@ -9,6 +9,8 @@ from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.range_image import FILL_ROWS
 
 KERNELS = ("cube", "cross")
+TEACHER_FILE = "teacher.json"
+"""In the folder of a trained teacher (`trained_teacher`)."""
 
 
 @dataclass(frozen=True)

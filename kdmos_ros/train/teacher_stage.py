@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
+from kdmos_ros.grid import PolarGrid
 from kdmos_ros.train.checkpoint import CHECKPOINT
 from kdmos_ros.train.distributed import Team
 from kdmos_ros.train.drive_file import LabelledDrive
 from kdmos_ros.train.drives import TrainingDrive
+from kdmos_ros.train.figures import teacher_figures
+from kdmos_ros.train.figures_file import read_figures, write_figures
 from kdmos_ros.train.fit import segmentation_terms
 from kdmos_ros.train.logits import N_CLASSES, LogitsFolder, import_logits
 from kdmos_ros.train.loop import run_steps
@@ -22,6 +25,7 @@ from kdmos_ros.train.recipe import Recipe, TeacherRecipe
 from kdmos_ros.train.stream import DriveStream
 from kdmos_ros.train.teacher import Teacher
 from kdmos_ros.train.teacher_config import WindowSpec
+from kdmos_ros.train.trained_teacher import TrainedTeacher
 from kdmos_ros.train.weights import load_teacher, starting_point
 from kdmos_ros.train.window import WindowBatch, WindowReader, window_samples
 
@@ -71,20 +75,37 @@ def judge(teacher: Teacher, drive: LabelledDrive, window: WindowSpec) -> list[np
     return result
 
 
-def make_logits(
-    teacher: Teacher,
-    window: WindowSpec,
+def score_teacher(
+    teacher: TrainedTeacher,
     drives: Sequence[TrainingDrive],
+    grid: PolarGrid,
     folder: Path,
     team: Team,
+) -> dict[str, Any]:
+    """Its figures on drives, kept in the folder's figures.json; {} if there are no drives."""
+    if not drives:
+        return {}
+    figures = read_figures(folder)
+    if figures.get("teacher") != teacher.source:
+        network = teacher.network.to(team.device)
+        scored = teacher_figures(network, drives, teacher.window, grid)
+        figures = {"teacher": teacher.source, **scored}
+        write_figures(folder, figures)
+    print(f"teacher: moving IoU {figures['iou_moving']:.3f} on held-out drives")
+    return figures
+
+
+def make_logits(
+    teacher: TrainedTeacher, drives: Sequence[TrainingDrive], folder: Path, team: Team
 ) -> LogitsFolder:
     """Judge the drives that are not judged yet, shared out over the team."""
-    logits = LogitsFolder(folder, _fingerprint(teacher))
+    logits = LogitsFolder(folder, teacher.source)
+    network = teacher.network.to(team.device)
     # Shared out before asking what is there: the others are writing already.
     todo = [drive for drive in drives[team.rank :: team.size] if not logits.has(drive.name)]
     for drive in tqdm(todo, desc="logits", disable=not team.leads):
         content = drive.load()
-        logits.write(content, drive.name, judge(teacher, content, window))
+        logits.write(content, drive.name, judge(network, content, teacher.window))
     team.wait()
     return logits
 
@@ -106,12 +127,3 @@ def _teacher_recipe(recipe: Recipe) -> TeacherRecipe:
     if recipe.teacher is None:
         raise ValueError(f"recipe {recipe.name} has no teacher section")
     return recipe.teacher
-
-
-def _fingerprint(teacher: Teacher) -> str:
-    """A hash of the weights: logits of another teacher, or of its older self, are not these."""
-    content = hashlib.sha256()
-    for name, value in sorted(teacher.state_dict().items()):
-        content.update(name.encode())
-        content.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return f"teacher {content.hexdigest()[:16]}"

@@ -74,6 +74,7 @@ class ThresholdCurve:
             "recall": tp / max(tp + fn, 1),
             "false_positive_share": fp / max(others, 1),
             "points": tp + fn + others,
+            "points_moving": tp + fn,
         }
 
 

@@ -1,0 +1,37 @@
+"""What is known of how good a network is, in a file beside its checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kdmos_ros.errors import KdmosError
+from kdmos_ros.io.atomic import new_file
+
+FIGURES = "figures.json"
+
+
+def write_figures(folder: Path, figures: Mapping[str, Any]) -> None:
+    """Keep figures (`figures.student_figures`, `figures.teacher_figures`) in a folder."""
+    with new_file(folder / FIGURES) as part:
+        part.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """Figures in a folder; {} if there are none.
+
+    Raises:
+        KdmosError: the file is damaged, or not one of figures.
+    """
+    path = folder / FIGURES
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or "iou_moving" not in content:
+            raise ValueError("it tells no moving IoU")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise KdmosError(f"{path}: not figures of a network: {error}") from error
+    return content
