@@ -16,8 +16,7 @@ from kdmos_ros.grid import OUTSIDE, PolarGrid, to_polar
 from kdmos_ros.object_kinds import kind_name
 from kdmos_ros.train.drives import TrainingDrive
 from kdmos_ros.train.student import Student
-from kdmos_ros.train.teacher import Teacher
-from kdmos_ros.train.teacher_config import WindowSpec
+from kdmos_ros.train.trained_teacher import TrainedTeacher
 from kdmos_ros.train.validate import (
     NOTHING,
     Evidence,
@@ -25,7 +24,6 @@ from kdmos_ros.train.validate import (
     judged_samples,
     moving_probability,
 )
-from kdmos_ros.train.window import WindowBatch, window_samples
 
 
 class _Tally:
@@ -79,22 +77,17 @@ def student_figures(
     return tally.summary()
 
 
-@torch.no_grad()
 def teacher_figures(
-    teacher: Teacher, drives: Sequence[TrainingDrive], window: WindowSpec, grid: PolarGrid
+    teacher: TrainedTeacher, drives: Sequence[TrainingDrive], grid: PolarGrid
 ) -> dict[str, Any]:
     """Figures of the teacher at its best threshold, over the points that the student sees too.
 
     Returns:
         The summary over all points, and those of parts of them under by_range and by_class.
     """
-    teacher.eval()
-    device = next(teacher.parameters()).device
     tally = _Tally()
     for drive in drives:
-        for sample in window_samples(drive.load(), window):
-            batch = WindowBatch.of([sample]).to(device)
-            logits = teacher(batch.points, batch.time, batch.features, batch.sample)
+        for sample, logits in teacher.judged(drive.load()):
             rho, phi = to_polar(sample.points[: len(sample.index)])
             rows = grid.cells(rho, phi) != OUTSIDE
             probability = moving_probability(logits)[rows]

@@ -24,10 +24,9 @@ from kdmos_ros.train.loop import run_steps
 from kdmos_ros.train.recipe import Recipe, TeacherRecipe
 from kdmos_ros.train.stream import DriveStream
 from kdmos_ros.train.teacher import Teacher
-from kdmos_ros.train.teacher_config import WindowSpec
 from kdmos_ros.train.trained_teacher import TrainedTeacher
 from kdmos_ros.train.weights import load_teacher, starting_point
-from kdmos_ros.train.window import WindowBatch, WindowReader, window_samples
+from kdmos_ros.train.window import WindowBatch, WindowReader
 
 
 def fit_teacher(
@@ -60,17 +59,12 @@ def fit_teacher(
     return teacher
 
 
-@torch.no_grad()
-def judge(teacher: Teacher, drive: LabelledDrive, window: WindowSpec) -> list[np.ndarray]:
+def judge(teacher: TrainedTeacher, drive: LabelledDrive) -> list[np.ndarray]:
     """The teacher's logits of each scan, (N, C) float32; NaN for points that it does not see."""
-    teacher.eval()
-    device = teacher.times.device
     result = []
-    for labelled, sample in zip(drive.scans, window_samples(drive, window), strict=True):
-        batch = WindowBatch.of([sample]).to(device)
-        logits = teacher(batch.points, batch.time, batch.features, batch.sample)
+    for labelled, (sample, logits) in zip(drive.scans, teacher.judged(drive), strict=True):
         rows = np.full((len(labelled.labels), N_CLASSES), np.nan, np.float32)
-        rows[sample.index] = logits.float().cpu().numpy()
+        rows[sample.index] = logits.numpy()
         result.append(rows)
     return result
 
@@ -87,8 +81,8 @@ def score_teacher(
         return {}
     figures = read_figures(folder)
     if figures.get("teacher") != teacher.source:
-        network = teacher.network.to(team.device)
-        scored = teacher_figures(network, drives, teacher.window, grid)
+        teacher.network.to(team.device)
+        scored = teacher_figures(teacher, drives, grid)
         figures = {"teacher": teacher.source, **scored}
         write_figures(folder, figures)
     print(f"teacher: moving IoU {figures['iou_moving']:.3f} on held-out drives")
@@ -100,12 +94,12 @@ def make_logits(
 ) -> LogitsFolder:
     """Judge the drives that are not judged yet, shared out over the team."""
     logits = LogitsFolder(folder, teacher.source)
-    network = teacher.network.to(team.device)
+    teacher.network.to(team.device)
     # Shared out before asking what is there: the others are writing already.
     todo = [drive for drive in drives[team.rank :: team.size] if not logits.has(drive.name)]
     for drive in tqdm(todo, desc="logits", disable=not team.leads):
         content = drive.load()
-        logits.write(content, drive.name, judge(network, content, teacher.window))
+        logits.write(content, drive.name, judge(teacher, content))
     team.wait()
     return logits
 

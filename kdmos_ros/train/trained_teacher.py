@@ -9,19 +9,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from kdmos_ros.errors import ModelError
 from kdmos_ros.io.atomic import new_file
 from kdmos_ros.resources import share_dir
+from kdmos_ros.train.drive_file import LabelledDrive
 from kdmos_ros.train.plain import with_tuples
 from kdmos_ros.train.teacher import Teacher
 from kdmos_ros.train.teacher_config import TEACHER_FILE, TeacherConfig, WindowSpec
 from kdmos_ros.train.weights import load_teacher
+from kdmos_ros.train.window import WindowBatch, WindowSample, window_samples
 
 WEIGHTS = "weights.pt"
 _FORMAT = 1
@@ -49,6 +53,15 @@ class TrainedTeacher:
             content.update(name.encode())
             content.update(value.detach().cpu().contiguous().numpy().tobytes())
         return f"teacher {content.hexdigest()[:16]}"
+
+    @torch.no_grad()
+    def judged(self, drive: LabelledDrive) -> Iterator[tuple[WindowSample, Tensor]]:
+        """Each scan of a drive, and its logits (N, C) float32 on the CPU for rows sample.index."""
+        self.network.eval()
+        for sample in window_samples(drive, self.window):
+            batch = WindowBatch.of([sample]).to(self.network.times.device)
+            logits = self.network(batch.points, batch.time, batch.features, batch.sample)
+            yield sample, logits.float().cpu()
 
 
 def rounded(network: Teacher) -> Teacher:
