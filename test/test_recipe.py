@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="training needs torch")
 
 from kdmos_ros.train.package import student_config
 from kdmos_ros.train.recipe import load_recipe
+from kdmos_ros.train.trained_teacher import find_teacher
 
 RECIPES = share_dir() / "config" / "train"
 
@@ -75,6 +76,8 @@ def test_the_recipes_in_the_package_are_usable(path: Path):
     if recipe.fit.start_from:
         assert recipe.fit.starts_from_model, "nobody else has another run's checkpoints"
         assert (find_model(recipe.fit.start_from) / "bev.onnx").is_file()
+    if recipe.teacher is not None and recipe.teacher.trained:
+        assert (find_teacher(recipe.teacher.trained) / "weights.pt").is_file()
 
 
 def test_features_of_the_start_are_written_as_those_of_a_model(tmp_path):
