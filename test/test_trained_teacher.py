@@ -10,8 +10,12 @@ from kdmos_ros.errors import ModelError
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from kdmos_ros.resources import share_dir  # noqa: E402
-from kdmos_ros.train.figures_file import write_figures  # noqa: E402
+from kdmos_ros.grid import PolarGrid  # noqa: E402
+from kdmos_ros.train.data_recipe import DataRecipe  # noqa: E402
+from kdmos_ros.train.drives import StoredDrive  # noqa: E402
+from kdmos_ros.train.figures import teacher_figures  # noqa: E402
+from kdmos_ros.train.figures_file import read_figures, write_figures  # noqa: E402
+from kdmos_ros.train.simulate import simulate_drives  # noqa: E402
 from kdmos_ros.train.teacher import Teacher  # noqa: E402
 from kdmos_ros.train.teacher_config import TeacherConfig, WindowSpec  # noqa: E402
 from kdmos_ros.train.trained_teacher import (  # noqa: E402
@@ -172,8 +176,15 @@ def test_figures_of_other_weights_stay_out_of_the_card(teacher, figures, made, t
     assert "figures.json: not figures of a network" in capsys.readouterr().err
 
 
-def test_the_teacher_that_ships_is_whole():
-    folder = share_dir() / "models" / "kdmos_teacher"
-    if not folder.exists():
-        pytest.skip("none ships")
-    assert read_teacher(folder).window.pool_rows == 1
+def test_figures_of_the_teacher_that_ships_are_of_its_weights():
+    folder = find_teacher("kdmos_teacher")
+    assert read_figures(folder)["teacher"] == read_teacher(folder).source
+
+
+def test_the_teacher_that_ships_finds_movers(tmp_path):
+    """On drives that no training had, of the coarsest sensor; its card has figures of more."""
+    data = DataRecipe(scans=10, dense_start=2, sensors={"vlp16": 1.0})
+    drives = [StoredDrive(path) for path in simulate_drives(data, tmp_path, 3, 2_000_010)]
+    figures = teacher_figures(read_teacher(find_teacher("kdmos_teacher")), drives, PolarGrid())
+    assert figures["points_moving"] > 500
+    assert figures["iou_moving"] > 0.75
