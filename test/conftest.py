@@ -69,6 +69,19 @@ def other_tiny_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def toy_run(tmp_path_factory):
+    """A finished run of config/train/toy.yaml: recipe, work folder, model folder. Read only."""
+    pytest.importorskip("torch", reason="training needs torch")
+    from kdmos_ros.train.pipeline import train
+    from kdmos_ros.train.recipe import load_recipe
+
+    recipe = load_recipe(ROOT / "config" / "train" / "toy.yaml")
+    work = tmp_path_factory.mktemp("toy")
+    train(recipe, "kdmos train toy.yaml", work, work / "model")
+    return recipe, work, work / "model"
+
+
+@pytest.fixture(scope="session")
 def lookahead_model(tmp_path_factory) -> Path:
     """As tiny_model, but knows later scans; its labels mean nothing, but depend on them."""
     pytest.importorskip("torch", reason="making a model needs torch")

@@ -18,12 +18,11 @@ from kdmos_ros.scan import Scan  # noqa: E402
 from kdmos_ros.segmenter import Segmenter  # noqa: E402
 from kdmos_ros.train.drive_file import load_drive  # noqa: E402
 from kdmos_ros.train.drives import StoredDrive  # noqa: E402
-from kdmos_ros.train.earlier import START, earlier_student  # noqa: E402
 from kdmos_ros.train.fit import fit  # noqa: E402
 from kdmos_ros.train.fit_recipe import FitRecipe  # noqa: E402
 from kdmos_ros.train.loop import learning_rate  # noqa: E402
 from kdmos_ros.train.pipeline import train  # noqa: E402
-from kdmos_ros.train.recipe import TeacherRecipe, load_recipe  # noqa: E402
+from kdmos_ros.train.recipe import TeacherRecipe  # noqa: E402
 from kdmos_ros.train.samples import Batch, drive_samples  # noqa: E402
 from kdmos_ros.train.validate import ThresholdCurve, moving_probability  # noqa: E402
 from kdmos_ros.train.weights import load_student  # noqa: E402
@@ -31,17 +30,8 @@ from kdmos_ros.train.weights import load_student  # noqa: E402
 RECIPES = share_dir() / "config" / "train"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A finished toy run: recipe, work folder, model folder."""
-    recipe = load_recipe(RECIPES / "toy.yaml")
-    work = tmp_path_factory.mktemp("toy")
-    train(recipe, "kdmos train toy.yaml", work, work / "model")
-    return recipe, work, work / "model"
-
-
-def test_the_model_says_how_it_was_made(run):
-    recipe, _, folder = run
+def test_the_model_says_how_it_was_made(toy_run):
+    recipe, _, folder = toy_run
     spec = load_spec(folder)
     assert spec.name == recipe.name and spec.grid == recipe.grid
     assert spec.training["recipe"]["seed"] == recipe.seed
@@ -50,8 +40,8 @@ def test_the_model_says_how_it_was_made(run):
         assert fact in card
 
 
-def test_the_student_learned_from_the_teacher(run):
-    _, work, folder = run
+def test_the_student_learned_from_the_teacher(toy_run):
+    _, work, folder = toy_run
     drives = sorted((work / "drives").glob("*.npz"))
     assert sorted(p.name for p in (work / "logits").iterdir()) == [p.name for p in drives]
     last = json.loads((work / "log.jsonl").read_text().splitlines()[-1])
@@ -66,9 +56,9 @@ def test_the_student_learned_from_the_teacher(run):
     assert "0.3 x wdcd" in (folder / "CARD.md").read_text()
 
 
-def test_a_trained_teacher_is_judged_and_distilled_without_training(run, tmp_path):
+def test_a_trained_teacher_is_judged_and_distilled_without_training(toy_run, tmp_path):
     """The folder that the stage teacher leaves is all that another recipe needs."""
-    recipe, work, _ = run
+    recipe, work, _ = toy_run
     for name in ("drives", "validation"):
         shutil.copytree(work / name, tmp_path / name)
     left = work / "teacher"
@@ -85,8 +75,8 @@ def test_a_trained_teacher_is_judged_and_distilled_without_training(run, tmp_pat
             assert str(made["source"]) == str(own["source"])
 
 
-def test_the_model_can_be_evaluated(run, tmp_path, capsys):
-    _, _, folder = run
+def test_the_model_can_be_evaluated(toy_run, tmp_path, capsys):
+    _, _, folder = toy_run
     bag = tmp_path / "drive"
     assert (
         main(["simulate", str(bag), "--sensor", "vlp16", "--duration", "0.6", "--seed", "4"]) == 0
@@ -96,8 +86,8 @@ def test_the_model_can_be_evaluated(run, tmp_path, capsys):
     assert json.loads(report.read_text())
 
 
-def test_stages_run_one_by_one_or_say_what_is_missing(run, tmp_path):
-    recipe, work, folder = run
+def test_stages_run_one_by_one_or_say_what_is_missing(toy_run, tmp_path):
+    recipe, work, folder = toy_run
     for name in ("drives", "validation"):
         shutil.copytree(work / name, tmp_path / name)
     with pytest.raises(KdmosError, match="no trained teacher yet; run the stage teacher first"):
@@ -115,24 +105,24 @@ def test_stages_run_one_by_one_or_say_what_is_missing(run, tmp_path):
     assert load_spec(tmp_path / "model").sha256 == load_spec(folder).sha256, "not the same model"
 
 
-def test_an_unfinished_student_is_not_exported(run, tmp_path):
-    recipe, work, _ = run
+def test_an_unfinished_student_is_not_exported(toy_run, tmp_path):
+    recipe, work, _ = toy_run
     shutil.copytree(work, tmp_path / "work")
     longer = replace(recipe, fit=replace(recipe.fit, steps=9))
     with pytest.raises(KdmosError, match="has done 6 of 9 steps; run the stage student again"):
         train(longer, "", tmp_path / "work", tmp_path / "model", "export")
 
 
-def test_stages_that_a_recipe_does_not_have(run, tmp_path):
-    plain = replace(run[0], teacher=None, distil=None)
+def test_stages_that_a_recipe_does_not_have(toy_run, tmp_path):
+    plain = replace(toy_run[0], teacher=None, distil=None)
     for stage, message in (("teacher", "no teacher"), ("logits", "no distil"), ("x", "no stage")):
         with pytest.raises(KdmosError, match=message):
             train(plain, "", tmp_path, None, stage)
 
 
-def test_the_node_sees_what_training_saw(run):
+def test_the_node_sees_what_training_saw(toy_run):
     """The exported model in the segmenter gives the student's own probabilities on its drives."""
-    recipe, work, folder = run
+    recipe, work, folder = toy_run
     path = sorted((work / "validation").glob("*.npz"))[0]
     student = load_student(work / "checkpoint.pt", recipe.student_config())
     drive = load_drive(path)
@@ -150,8 +140,8 @@ def test_the_node_sees_what_training_saw(run):
             assert not seen.any(), "without an earlier scan there is no evidence"
 
 
-def test_a_stopped_run_goes_on(run, tmp_path):
-    recipe, work, _ = run
+def test_a_stopped_run_goes_on(toy_run, tmp_path):
+    recipe, work, _ = toy_run
     shutil.copy(work / "checkpoint.pt", tmp_path)
     drives = sorted((work / "drives").glob("*.npz"))
     longer = replace(recipe, distil=None, fit=FitRecipe(steps=8, checkpoint_every=1, mix=4))
@@ -161,8 +151,8 @@ def test_a_stopped_run_goes_on(run, tmp_path):
     assert steps == [8], "it did not start again from the beginning"
 
 
-def test_training_follows_its_seed(run, tmp_path):
-    recipe, work, _ = run
+def test_training_follows_its_seed(toy_run, tmp_path):
+    recipe, work, _ = toy_run
     drives = sorted((work / "drives").glob("*.npz"))
     short = replace(recipe, distil=None, fit=FitRecipe(steps=2, warm_up_steps=1, mix=4))
     weights = []
@@ -209,110 +199,9 @@ def test_the_quiet_threshold_is_the_lowest_that_is_quiet():
     assert both.other.sum() == 2 * curve.other.sum()
 
 
-def test_scans_of_a_simulated_drive_are_scans(run):
-    _, work, _ = run
+def test_scans_of_a_simulated_drive_are_scans(toy_run):
+    _, work, _ = toy_run
     drive = load_drive(sorted((work / "drives").glob("*.npz"))[0])
     assert all(isinstance(s.scan, Scan) and len(s.labels) == len(s.kind) for s in drive.scans)
     gaps = np.diff([s.scan.stamp_ns for s in drive.scans])
     np.testing.assert_allclose(gaps, 0.2e9, atol=1e6)
-
-
-def test_what_ships_can_be_the_mean_of_several(run, tmp_path):
-    recipe, work, model = run
-    plan = replace(recipe.fit, averaged_with=("../other.pt",))
-    averaged = replace(recipe, fit=plan, distil=None)
-    for name in ("drives", "validation"):
-        (tmp_path / name).symlink_to(work / name)
-    folder = tmp_path / "student"
-    folder.mkdir()
-    shutil.copy(work / "checkpoint.pt", folder)
-    with pytest.raises(KdmosError, match=r"other\.pt"):
-        train(averaged, "", tmp_path, tmp_path / "model", "export", student_name="student")
-    assert not (tmp_path / "model").exists()
-    first = load_student(work / "checkpoint.pt", recipe.student_config())
-    other = {k: v + 0.02 if v.is_floating_point() else v for k, v in first.state_dict().items()}
-    torch.save(other, tmp_path / "other.pt")
-    train(averaged, "", tmp_path, tmp_path / "model", "export", student_name="student")
-    shipped = load_student(folder / "weights.pt", recipe.student_config()).state_dict()
-    for name, value in first.state_dict().items():
-        torch.testing.assert_close(
-            shipped[name], value + 0.01 if value.is_floating_point() else value
-        )
-    assert load_spec(tmp_path / "model").sha256["bev.onnx"] != load_spec(model).sha256["bev.onnx"]
-    assert (
-        "mean of those trained here and `../other.pt`" in (tmp_path / "model/CARD.md").read_text()
-    )
-
-
-def test_what_a_mean_lacks_in_features_it_is_given(run, tmp_path):
-    recipe, work, _ = run
-    more = replace(recipe.features, height_residuals=True)
-    plan = replace(
-        recipe.fit, steps=1, learning_rate=1e-9, weight_decay=0.0, start_from="../first.pt",
-        start_features=recipe.features, averaged_with=("../first.pt",),
-    )  # fmt: skip
-    shutil.copy(work / "checkpoint.pt", tmp_path / "first.pt")
-    for name in ("drives", "validation"):
-        (tmp_path / name).symlink_to(work / name)
-    recipe = replace(recipe, fit=plan, features=more, distil=None)
-    for stage in ("student", "export"):
-        train(recipe, "", tmp_path, tmp_path / "model", stage, student_name="student")
-    shipped = load_student(tmp_path / "student/weights.pt", recipe.student_config())
-    first = earlier_student(tmp_path / "student", "../first.pt", recipe)
-    assert first.config == recipe.student_config()
-    for a, b in zip(shipped.parameters(), first.parameters(), strict=True):
-        torch.testing.assert_close(a, b)
-    assert load_spec(tmp_path / "model").features == more
-
-
-def test_a_run_can_start_from_the_weights_of_another(run, tmp_path):
-    recipe, work, _ = run
-    drives = [StoredDrive(path) for path in sorted((work / "drives").glob("*.npz"))]
-    plan = replace(recipe.fit, steps=1, learning_rate=1e-9, weight_decay=0.0)
-    shutil.copy(work / "checkpoint.pt", tmp_path / "first.pt")
-    plan = replace(plan, start_from="../first.pt")
-    student = fit(replace(recipe, fit=plan, distil=None), drives, tmp_path / "next")
-    first = load_student(work / "checkpoint.pt", recipe.student_config())
-    for a, b in zip(student.parameters(), first.parameters(), strict=True):
-        torch.testing.assert_close(a, b)
-    plan = replace(plan, steps=2)
-    (tmp_path / "first.pt").rename(tmp_path / "moved.pt")
-    fit(replace(recipe, fit=plan, distil=None), drives, tmp_path / "next")  # goes on without it
-    (tmp_path / "moved.pt").rename(tmp_path / "first.pt")
-    wider = {**recipe.student, "width": 2 * recipe.student["width"]}
-    grown = replace(plan, start_student={"width": recipe.student["width"]})
-    grown = fit(replace(recipe, fit=grown, distil=None, student=wider), drives, tmp_path / "wider")
-    assert grown.config.decoder_widths == tuple(2 * n for n in first.config.decoder_widths)
-    plan = replace(plan, start_from="missing.pt")
-    with pytest.raises(KdmosError, match=r"missing\.pt"):
-        fit(replace(recipe, fit=plan, distil=None), drives, tmp_path / "other")
-
-
-def probability_of(student, features, drive):
-    """Of the points of a drive's second scan."""
-    sample = list(drive_samples(drive.load(), load_recipe(RECIPES / "toy.yaml").grid, features))[1]
-    batch = Batch.of([sample])
-    with torch.no_grad():
-        return moving_probability(student(batch.point, batch.cell, batch.z_bin, batch.motion))
-
-
-def test_a_run_can_start_from_a_model(run, tmp_path):
-    recipe, work, model = run
-    drives = [StoredDrive(path) for path in sorted((work / "drives").glob("*.npz"))]
-    plan = replace(recipe.fit, steps=1, learning_rate=1e-9, weight_decay=0.0)
-    plan = replace(plan, start_from=str(model))
-    more = replace(recipe.features, height_residuals=True)
-    new = replace(recipe, fit=plan, features=more, distil=None)
-    fit(new, drives, tmp_path / "next")
-    began = load_student(tmp_path / "next" / START, new.student_config())
-    first = load_student(work / "checkpoint.pt", recipe.student_config())
-    before, after = (
-        probability_of(student, features, drives[0])
-        for student, features in ((first, recipe.features), (began, more))
-    )
-    np.testing.assert_allclose(after, before, atol=1e-4)
-    assert after.std() > 0.01
-    moved = {name: value.abs().max() for name, value in began.named_buffers() if "mean" in name}
-    assert min(moved.values()) > 0, "measured, not as read"
-    with pytest.raises(KdmosError, match="no model 'nowhere'"):
-        fit(replace(new, fit=replace(plan, start_from="nowhere")), drives, tmp_path / "other")

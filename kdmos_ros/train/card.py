@@ -71,7 +71,6 @@ def _facts(spec: ModelSpec, folder: Path) -> str:
     recipe = made["recipe"]
     fit = recipe["fit"]
     size = sum((folder / name).stat().st_size for name in spec.sha256) / 1e6
-    later = spec.features.visibility.future_lags_s
     rows = {
         **origin(made, fit),
         "started from": f"`{fit['start_from']}`" if fit.get("start_from") else "",
@@ -82,9 +81,7 @@ def _facts(spec: ModelSpec, folder: Path) -> str:
         "grid": f"{spec.grid.n_rho} x {spec.grid.n_phi}, {spec.grid.rho_min:g} to"
         f" {spec.grid.rho_max:g} m",
         "past scans": f"{lags_text(spec.features.visibility.lags_s)} s ago",
-        "later scans": f"{lags_text(later)} s after, as far as they are waited for"
-        if later
-        else "",
+        "later scans": _later(spec.features.visibility.future_lags_s),
         "intensity": "used" if "intensity" in spec.features.point else "not used",
     }
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
@@ -114,8 +111,12 @@ def _mean(others: Sequence[str]) -> str:
     return f"mean of those trained here and {names}" if others else ""
 
 
+def _later(lags: Sequence[float]) -> str:
+    return f"{lags_text(lags)} s after, as far as they are waited for" if lags else ""
+
+
 def lags_text(seconds: Sequence[float]) -> str:
-    """Ages of scans."""
+    """Ages of scans, seconds, as a list in words."""
     return ", ".join(f"{lag:g}" for lag in seconds)
 
 
