@@ -79,7 +79,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={"": ["*.yaml", "*.json", "py.typed"], NAME: ["graphs/*.onnx"]},
+    package_data={"": ["*.yaml", "*.json", "py.typed"], f"{NAME}.inference": ["graphs/*.onnx"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

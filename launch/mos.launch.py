@@ -16,7 +16,7 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.parameter_descriptions import ParameterValue
 
-from kdmos_ros.sensor_files import sensor_file, sensor_names
+from kdmos_ros.pointcloud.sensor_files import sensor_file, sensor_names
 from launch import LaunchDescription
 
 SHARE = Path(__file__).resolve().parents[1]

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from eval_bench import ForwardSegmenter, write_data_set
+from eval_harness import ForwardSegmenter, write_data_set
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,7 +54,7 @@ def real_data() -> Path:
 def tiny_model(tmp_path_factory) -> Path:
     """A real but tiny model folder with random weights."""
     pytest.importorskip("torch", reason="a tiny model is exported with torch")
-    from tiny import make_tiny_model
+    from tiny_model_harness import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
@@ -63,7 +63,7 @@ def tiny_model(tmp_path_factory) -> Path:
 def other_tiny_model(tmp_path_factory) -> Path:
     """As tiny_model, with other weights."""
     pytest.importorskip("torch", reason="a tiny model is exported with torch")
-    from tiny import make_tiny_model
+    from tiny_model_harness import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("models") / "other", seed=1)
 
@@ -72,8 +72,8 @@ def other_tiny_model(tmp_path_factory) -> Path:
 def toy_run(tmp_path_factory):
     """A finished run of config/train/toy.yaml: recipe, work folder, model folder. Read only."""
     pytest.importorskip("torch", reason="training needs torch")
-    from kdmos_ros.train.pipeline import train
-    from kdmos_ros.train.recipe import load_recipe
+    from kdmos_ros.train.config.recipe import load_recipe
+    from kdmos_ros.train.stages import train
 
     recipe = load_recipe(ROOT / "config" / "train" / "toy.yaml")
     work = tmp_path_factory.mktemp("toy")
@@ -85,8 +85,8 @@ def toy_run(tmp_path_factory):
 def lookahead_model(tmp_path_factory) -> Path:
     """As tiny_model, but knows later scans; its labels mean nothing, but depend on them."""
     pytest.importorskip("torch", reason="making a model needs torch")
-    from later_scans import BOTH
-    from tiny import make_tiny_model
+    from lookahead_harness import BOTH
+    from tiny_model_harness import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("models") / "lookahead", features=BOTH)
 

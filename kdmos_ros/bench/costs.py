@@ -18,11 +18,11 @@ import numpy as np
 import onnxruntime as ort
 
 from kdmos_ros.bench.machine import Peaks
-from kdmos_ros.model import GRAPHS
+from kdmos_ros.inference.model import GRAPHS
 
 if TYPE_CHECKING:
-    from kdmos_ros.replay import ReplayedScan
-    from kdmos_ros.segmenter import Segmenter
+    from kdmos_ros.pipeline.replay import ReplayedScan
+    from kdmos_ros.segmentation.segmenter import Segmenter
 
 _FLOAT = 4
 # A vector register holds four times as many int8 as float32 values, and VNNI multiplies and adds
@@ -98,8 +98,8 @@ def stage_costs(model: Path, segmenter: Segmenter, scan: ReplayedScan) -> dict[s
 
 
 def _occupied(segmenter: Segmenter, scan: ReplayedScan) -> int:
-    from kdmos_ros.features import FeatureExtractor
-    from kdmos_ros.geometry import make_transform
+    from kdmos_ros.features.extractor import FeatureExtractor
+    from kdmos_ros.geometry.transforms import make_transform
 
     assert scan.scan is not None
     mount = make_transform(np.eye(3), [0, 0, segmenter.spec.sensor_height_m])

@@ -8,11 +8,11 @@ from pathlib import Path
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from kdmos_ros.bench.figures import save
 from kdmos_ros.bench.machine import Peaks
+from kdmos_ros.bench.picture_files import save
 from kdmos_ros.bench.report import PERCENTILES, Results, floors, title
-from kdmos_ros.bench.run import Run
 from kdmos_ros.bench.soak import plot as plot_soaks
+from kdmos_ros.bench.stage_times import Run
 from kdmos_ros.bench.sweep import plot as plot_sweep
 
 _TARGET_MS = (50.0, 100.0)  # 20 Hz and 10 Hz

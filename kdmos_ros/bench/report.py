@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kdmos_ros.bench.costs import Cost
+from kdmos_ros.bench.kdmos_baseline import Published
+from kdmos_ros.bench.kdmos_baseline import from_json as published_from_json
 from kdmos_ros.bench.machine import Peaks
-from kdmos_ros.bench.published import Published
-from kdmos_ros.bench.published import from_json as published_from_json
-from kdmos_ros.bench.run import Run
 from kdmos_ros.bench.soak import Soak
 from kdmos_ros.bench.soak import from_json as soak_from_json
+from kdmos_ros.bench.stage_times import Run
 from kdmos_ros.bench.sweep import Sweep
 from kdmos_ros.bench.sweep import from_json as sweep_from_json
 from kdmos_ros.errors import KdmosError

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kdmos_ros.bench.figures import save
+from kdmos_ros.bench.picture_files import save
 
 # What comes before fills caches and buffers.
 SETTLED_S = 60.0

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.bench.figures import save
-from kdmos_ros.features import FeatureExtractor
-from kdmos_ros.geometry import make_transform
-from kdmos_ros.history import lag_tolerance_s
+from kdmos_ros.bench.picture_files import save
+from kdmos_ros.features.extractor import FeatureExtractor
+from kdmos_ros.features.history import lag_tolerance_s
+from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.scan import Scan
-from kdmos_ros.segmenter import Segmenter
+from kdmos_ros.segmentation.segmenter import Segmenter
 
 SWEEPS = ("points", "history")
 POINTS = (10_000, 20_000, 50_000, 100_000, 200_000, 500_000)

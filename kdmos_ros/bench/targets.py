@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdmos_ros.bench.report import Results
-from kdmos_ros.bench.run import Run
+from kdmos_ros.bench.stage_times import Run
 from kdmos_ros.bench.sweep import slope
 
 _INT8, _PLAIN = ("OpenVINO", "int8"), ("CPU", "fp32")

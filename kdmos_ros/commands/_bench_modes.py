@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kdmos_ros.commands._options import model_folder, open_bag, shown_command
+from kdmos_ros.commands._options import bag_options, model_folder, open_bag, shown_command
 from kdmos_ros.errors import KdmosError
 
 _SIMULATED_S = 12.0
@@ -20,8 +20,8 @@ _SIMULATED_S = 12.0
 def run_sweep(args: argparse.Namespace) -> int:
     """`--sweep`; returns the exit status."""
     from kdmos_ros.bench import sweep
-    from kdmos_ros.bench.figures import check_picture
-    from kdmos_ros.segmenter import Segmenter
+    from kdmos_ros.bench.picture_files import check_picture
+    from kdmos_ros.segmentation.segmenter import Segmenter
 
     if args.bag or args.ros or args.report or args.soak or not _single(args):
         raise KdmosError("--sweep is for one model on synthetic scans, with --json and --plot")
@@ -57,8 +57,8 @@ def run_sweep(args: argparse.Namespace) -> int:
 def run_soak(args: argparse.Namespace) -> int:
     """`--soak`; returns the exit status."""
     from kdmos_ros.bench import soak
-    from kdmos_ros.bench.figures import check_picture
-    from kdmos_ros.bench.run import Case
+    from kdmos_ros.bench.picture_files import check_picture
+    from kdmos_ros.bench.stage_times import Case
 
     if args.report or args.limit or not _single(args):
         raise KdmosError("--soak is for one model at one rate, with --json and --plot")
@@ -69,7 +69,7 @@ def run_soak(args: argparse.Namespace) -> int:
         path = args.bag or simulate(Path(scratch) / "drive")
         open_bag(path, args).close()  # what is wrong with it is said at once
         isolate_ros()
-        from kdmos_ros.ros.soak_session import soak as run
+        from kdmos_ros.bench.soak_session import soak as run
 
         case = Case(path, bag_options(args), model, provider, precision, threads)
         result = run(case, args.soak, args.rate[0] if args.rate else None)
@@ -82,7 +82,7 @@ def run_soak(args: argparse.Namespace) -> int:
 
 def run_published(args: argparse.Namespace) -> int:
     """`--published`; returns the exit status."""
-    from kdmos_ros.bench.published import time_network
+    from kdmos_ros.bench.kdmos_baseline import time_network
 
     if args.bag or args.model or args.ros or args.report or args.plot or not _single(args):
         raise KdmosError("--published is for a network of its own, with --threads and --json")
@@ -93,14 +93,9 @@ def run_published(args: argparse.Namespace) -> int:
     return 0
 
 
-def bag_options(args: argparse.Namespace) -> argparse.Namespace:
-    """Those that another process needs to open the bag."""
-    return argparse.Namespace(cloud=args.cloud, odom=args.odom, base_to_lidar=args.base_to_lidar)
-
-
 def isolate_ros() -> None:
     """Keep clear of other ROS 2 systems; before rclpy is loaded."""
-    from kdmos_ros.demo.node_process import isolate
+    from kdmos_ros.sessions.node_process import isolate
 
     os.environ.update(isolate())
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from kdmos_ros.bag_evaluation import Report
+    from kdmos_ros.evaluation.bag_evaluation import Report
     from kdmos_ros.io.samples import LabelledScan, Source
-    from kdmos_ros.promises import Promised
-    from kdmos_ros.segmenter import Segmenter
+    from kdmos_ros.segmentation.deferred_labels import Promised
+    from kdmos_ros.segmentation.segmenter import Segmenter
 
 # io.sources.FOLDER_DATASETS, repeated since importing it takes a second.
 DATASETS = ("apollo", "helimos", "semantickitti")
@@ -133,11 +133,11 @@ def run_sources(
     stack: ExitStack,
 ) -> None:
     """Score the drives one after the other into one report; write the predictions asked for."""
+    from kdmos_ros.evaluation.source_evaluation import evaluate_source
     from kdmos_ros.io.semantickitti_writer import PredictionWriter, new_predictions
     from kdmos_ros.labels import to_benchmark
     from kdmos_ros.progress import progress
-    from kdmos_ros.promises import Promised
-    from kdmos_ros.source_evaluation import evaluate_source
+    from kdmos_ros.segmentation.deferred_labels import Promised
 
     writers: dict[str, PredictionWriter] = {}
     for source in sources if args.predictions else []:

@@ -126,7 +126,7 @@ def _threads(args: argparse.Namespace) -> int:
 def _mount_text(base_T_sensor: object) -> str:
     import numpy as np
 
-    from kdmos_ros.geometry import matrix_to_quaternion
+    from kdmos_ros.geometry.transforms import matrix_to_quaternion
 
     matrix = np.asarray(base_T_sensor)
     numbers = [*matrix[:3, 3], *matrix_to_quaternion(matrix[:3, :3])]

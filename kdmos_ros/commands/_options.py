@@ -7,14 +7,15 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from kdmos_ros.io.bags import BagReader
-    from kdmos_ros.segmenter import Segmenter
+    from kdmos_ros.io.bag_reader import BagReader
+    from kdmos_ros.io.open_bag import BagOptions
+    from kdmos_ros.segmentation.segmenter import Segmenter
 
 # engine.PROVIDERS, repeated since importing the engine takes a second.
 PROVIDERS = ("auto", "cpu", "cuda", "openvino", "tensorrt")
@@ -87,25 +88,25 @@ def shown_command(words: Sequence[str], without: Mapping[str, int]) -> str:
     return shlex.join(shown)
 
 
+def bag_options(args: argparse.Namespace) -> BagOptions:
+    """How the options say that a bag is to be read."""
+    from kdmos_ros.io.open_bag import BagOptions
+
+    return BagOptions(
+        args.cloud,
+        args.odom,
+        args.base_to_lidar,
+        getattr(args, "pose_source", "odometry") == "odometry",
+        getattr(args, "lidar", None),
+        getattr(args, "deskew", False),
+    )
+
+
 def open_bag(path: Path, args: argparse.Namespace) -> BagReader:
     """The bag, read as the options say."""
-    from kdmos_ros.io.bags import BagReader
+    from kdmos_ros.io import open_bag as io
 
-    needs_odometry = getattr(args, "pose_source", "odometry") == "odometry"
-    options = _reading_options(args)
-    bag = BagReader(path, args.cloud, args.odom, args.base_to_lidar, needs_odometry)
-    bag.cloud_options.update(options)
-    return bag
-
-
-def _reading_options(args: argparse.Namespace) -> dict[str, Any]:
-    from kdmos_ros.sensor_files import sensor_options
-
-    lidar = getattr(args, "lidar", None)
-    options = sensor_options(lidar) if lidar else {}
-    if getattr(args, "deskew", False):
-        options["deskew"] = True
-    return options
+    return io.open_bag(path, bag_options(args))
 
 
 def add_provider_options(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +125,7 @@ def make_segmenter(args: argparse.Namespace, num_threads: int | None = None) -> 
     Args:
         num_threads: instead of the options' threads.
     """
-    from kdmos_ros.segmenter import Segmenter
+    from kdmos_ros.segmentation.segmenter import Segmenter
 
     return Segmenter(
         model_folder(args.model),
@@ -137,7 +138,7 @@ def make_segmenter(args: argparse.Namespace, num_threads: int | None = None) -> 
 
 def make_segmenters(args: argparse.Namespace) -> list[Segmenter]:
     """Segmenters for scans side by side, which on a CPU takes less than all threads for each."""
-    from kdmos_ros.providers import PROVIDERS
+    from kdmos_ros.inference.providers import PROVIDERS
 
     first = make_segmenter(args, 1)
     if first.provider != PROVIDERS["cpu"]:
@@ -152,14 +153,14 @@ def model_folder(name: str | None) -> Path:
     Raises:
         ModelError: there is no such model.
     """
-    from kdmos_ros.model import find_model
+    from kdmos_ros.inference.model import find_model
 
     return find_model(name) if name else find_model()
 
 
 def parse_mount(text: str) -> npt.NDArray[np.float64]:
     """T_base_sensor (4, 4) of "x,y,z", "x,y,z,roll,pitch,yaw" or "x,y,z,qx,qy,qz,qw"."""
-    from kdmos_ros.mount import parse_transform
+    from kdmos_ros.geometry.mount import parse_transform
 
     try:
         matrix = parse_transform(text)

@@ -10,9 +10,9 @@ from kdmos_ros.commands._options import count
 from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
-    from kdmos_ros.io.bags import BagReader
-    from kdmos_ros.pose_error import PoseError
-    from kdmos_ros.ros.pose_source import PoseSource
+    from kdmos_ros.io.bag_reader import BagReader
+    from kdmos_ros.poses.pose_noise import PoseError
+    from kdmos_ros.poses.pose_source import PoseSource
 
 
 def add_pose_source_option(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def pose_source(args: argparse.Namespace, bag: BagReader) -> PoseSource | None:
     Raises:
         KdmosError: kiss-icp is not installed.
     """
-    from kdmos_ros.recorded_poses import kiss_poses
+    from kdmos_ros.poses.recorded_poses import kiss_poses
 
     return None if args.pose_source == "odometry" else kiss_poses(bag.base_frame, args.threads)
 
@@ -85,7 +85,7 @@ def bag_poses(args: argparse.Namespace, bag: BagReader) -> PoseSource:
     Raises:
         KdmosError: kiss-icp is not installed, or there is no odometry to add errors to.
     """
-    from kdmos_ros.recorded_poses import RecordedPoses, kiss_poses
+    from kdmos_ros.poses.recorded_poses import RecordedPoses, kiss_poses
 
     error = _error(args)
     if args.pose_source == "odometry":
@@ -106,7 +106,7 @@ def refuse_pose_options(args: argparse.Namespace) -> None:
 
 
 def _error(args: argparse.Namespace) -> PoseError:
-    from kdmos_ros.pose_error import PoseError
+    from kdmos_ros.poses.pose_noise import PoseError
 
     return PoseError(
         noise_m=args.pose_noise_m,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdmos_ros.commands._bench_modes import (
-    bag_options,
     isolate_ros,
     run_published,
     run_soak,
@@ -21,6 +20,7 @@ from kdmos_ros.commands._options import (
     PRECISIONS,
     PROVIDERS,
     add_bag_options,
+    bag_options,
     count,
     model_folder,
     open_bag,
@@ -31,7 +31,7 @@ from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
     from kdmos_ros.bench.report import Results
-    from kdmos_ros.bench.run import Case
+    from kdmos_ros.bench.stage_times import Case
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -176,7 +176,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _cases(args: argparse.Namespace, path: Path, models: list[Path]) -> list[Case]:
-    from kdmos_ros.bench.run import Case
+    from kdmos_ros.bench.stage_times import Case
 
     bag = bag_options(args)
     choices = product(
@@ -190,11 +190,11 @@ def _cases(args: argparse.Namespace, path: Path, models: list[Path]) -> list[Cas
 
 def _time(cases: list[Case], results: Results, args: argparse.Namespace) -> None:
     from kdmos_ros.bench.report import dds_to_text, to_text
-    from kdmos_ros.bench.run import run as run_case
+    from kdmos_ros.bench.stage_times import run as run_case
 
     if args.ros:
         isolate_ros()
-        from kdmos_ros.ros.bench_session import measure
+        from kdmos_ros.bench.node_timing import measure
     for case in cases:
         results.runs.append(run_case(case))
         print(to_text(results.runs[-1], results.peaks), flush=True)
@@ -204,8 +204,8 @@ def _time(cases: list[Case], results: Results, args: argparse.Namespace) -> None
 
 
 def _write_page(results: Results, path: Path) -> None:
-    from kdmos_ros.bench.page import to_markdown
     from kdmos_ros.bench.plots import draw
+    from kdmos_ros.bench.report_page import to_markdown
     from kdmos_ros.io.atomic import new_file
 
     path.parent.mkdir(parents=True, exist_ok=True)

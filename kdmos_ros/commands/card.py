@@ -25,14 +25,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Write the card; returns the exit status."""
     from kdmos_ros.errors import KdmosError
-    from kdmos_ros.model import find_model, load_spec
-    from kdmos_ros.train.card import CARD, write_card
-    from kdmos_ros.train.teacher_config import TEACHER_FILE
+    from kdmos_ros.inference.model import find_model, load_spec
+    from kdmos_ros.train.config.teacher_config import TEACHER_FILE
+    from kdmos_ros.train.reports.card import CARD, write_card
 
     folder = Path(args.model)
     if (folder / TEACHER_FILE).is_file():
-        from kdmos_ros.train.teacher_card import write_teacher_card
-        from kdmos_ros.train.trained_teacher import read_teacher
+        from kdmos_ros.train.fitting.trained_teacher import read_teacher
+        from kdmos_ros.train.reports.teacher_card import write_teacher_card
 
         stale = write_teacher_card(read_teacher(folder), folder)
     else:

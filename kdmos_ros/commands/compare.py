@@ -42,8 +42,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Compare; returns the exit status."""
-    from kdmos_ros.comparison import outside_share, picture, table
-    from kdmos_ros.drive_statistics import drive_statistics
+    from kdmos_ros.evaluation.drive_comparison import outside_share, picture, table
+    from kdmos_ros.evaluation.drive_statistics import drive_statistics
     from kdmos_ros.io.atomic import new_file
     from kdmos_ros.io.sources import SIMULATED, BagSource, open_sources
 

@@ -12,7 +12,7 @@ from kdmos_ros.commands._options import add_bag_options, add_model_options, mode
 from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
-    from kdmos_ros.io.bags import BagReader
+    from kdmos_ros.io.bag_reader import BagReader
     from kdmos_ros.io.ground_truth import BagLabels
     from kdmos_ros.io.semantickitti import LabelFolder
 

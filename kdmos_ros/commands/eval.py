@@ -14,7 +14,6 @@ from kdmos_ros.commands._eval_sources import (
     is_bag,
     run_sources,
 )
-from kdmos_ros.commands._labels import bag_labels
 from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
@@ -32,16 +31,17 @@ from kdmos_ros.commands._pose_options import (
     refuse_pose_options,
 )
 from kdmos_ros.commands._submission import ARCHIVE, check_packable, pack
+from kdmos_ros.commands._truth_options import bag_labels
 
 if TYPE_CHECKING:
-    from kdmos_ros.bag_evaluation import Report
-    from kdmos_ros.io.bags import BagReader
+    from kdmos_ros.evaluation.bag_evaluation import Report
+    from kdmos_ros.io.bag_reader import BagReader
     from kdmos_ros.io.ground_truth import BagLabels
     from kdmos_ros.io.samples import Source
     from kdmos_ros.io.semantickitti import LabelFolder
-    from kdmos_ros.promises import Promised
-    from kdmos_ros.ros.pose_source import PoseSource
-    from kdmos_ros.segmenter import Segmenter
+    from kdmos_ros.poses.pose_source import PoseSource
+    from kdmos_ros.segmentation.deferred_labels import Promised
+    from kdmos_ros.segmentation.segmenter import Segmenter
 
 TABLES = ("range", "class", "speed", "sensor")
 _OUTPUTS = {"--json": 1, "--plot": 1, "--predictions": 1, "--zip": 0}  # and their values
@@ -114,12 +114,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; returns the exit status."""
-    from kdmos_ros.bag_evaluation import Report
     from kdmos_ros.errors import KdmosError
+    from kdmos_ros.evaluation.bag_evaluation import Report
     from kdmos_ros.io.atomic import new_file
-    from kdmos_ros.lookahead import Lookahead, check_lookahead
-    from kdmos_ros.promises import Promised
-    from kdmos_ros.train.card import weights_of
+    from kdmos_ros.segmentation.deferred_labels import Promised
+    from kdmos_ros.segmentation.lookahead import Lookahead, check_lookahead
+    from kdmos_ros.train.reports.card import weights_of
 
     with ExitStack() as stack:
         # All data is opened before the model is loaded: what is wrong with it is said at once.
@@ -137,7 +137,10 @@ def run(args: argparse.Namespace) -> int:
             check_packable(args, sources)
         report_file = stack.enter_context(new_file(args.json)) if args.json else None
         if args.plot:
-            from kdmos_ros.eval_plots import draw, draw_delays  # now: it may lack matplotlib
+            from kdmos_ros.visualization.evaluation_plots import (  # now: it may lack matplotlib
+                draw,
+                draw_delays,
+            )
 
             args.plot.mkdir(parents=True, exist_ok=True)
         segmenter = make_segmenter(args)
@@ -188,12 +191,12 @@ def _run_bag(
     report: Report,
     stack: ExitStack,
 ) -> None:
-    from kdmos_ros.bag_evaluation import evaluate_bag
+    from kdmos_ros.evaluation.bag_evaluation import evaluate_bag
     from kdmos_ros.io.semantickitti_writer import new_predictions
     from kdmos_ros.labels import to_benchmark
+    from kdmos_ros.pipeline.replay import ReplayedScan, replay
     from kdmos_ros.progress import progress
-    from kdmos_ros.promises import Promised
-    from kdmos_ros.replay import ReplayedScan, replay
+    from kdmos_ros.segmentation.deferred_labels import Promised
 
     predictions = None
     if args.predictions:

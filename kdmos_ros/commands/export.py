@@ -12,8 +12,8 @@ from kdmos_ros.commands._options import add_bag_options, open_bag
 from kdmos_ros.errors import KdmosError, ReasonedError
 
 if TYPE_CHECKING:
-    from kdmos_ros.bag_evaluation import LabelSource
-    from kdmos_ros.io.bags import BagReader
+    from kdmos_ros.evaluation.bag_evaluation import LabelSource
+    from kdmos_ros.io.bag_reader import BagReader
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """Export; returns the exit status."""
     import numpy as np
 
-    from kdmos_ros.cloud import decode
-    from kdmos_ros.io.calibration import bag_calibration
+    from kdmos_ros.io.kitti_calibration import bag_calibration
     from kdmos_ros.io.semantickitti_writer import new_sequence
+    from kdmos_ros.pointcloud.codec import decode
     from kdmos_ros.progress import progress
     from kdmos_ros.scan import Scan
 
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _labels(folder: Path | None, bag: BagReader, stack: ExitStack) -> LabelSource | None:
     from kdmos_ros.io.ground_truth import BagLabels
+    from kdmos_ros.io.labelled_bag import LabelledClouds, labelled_topic
     from kdmos_ros.io.semantickitti import LabelFolder
-    from kdmos_ros.labelled_bag import LabelledClouds, labelled_topic
 
     if folder is not None:
         labels = LabelFolder(folder)

@@ -29,9 +29,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what was written; returns the exit status."""
-    from kdmos_ros.model import GRAPHS, SPEC_FILE, ModelSpec
-    from kdmos_ros.train.package import student_config, write_model
-    from kdmos_ros.train.weights import load_student
+    from kdmos_ros.inference.model import GRAPHS, SPEC_FILE, ModelSpec
+    from kdmos_ros.train.export.model_package import student_config, write_model
+    from kdmos_ros.train.networks.weights import load_student
 
     path: Path = args.spec / SPEC_FILE if args.spec.is_dir() else args.spec
     try:

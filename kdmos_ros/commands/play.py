@@ -43,33 +43,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Play; returns the exit status."""
-    import rclpy
-    from rclpy.executors import ExternalShutdownException
-
-    from kdmos_ros.errors import KdmosError
     from kdmos_ros.io.bag_file import BagFile
-    from kdmos_ros.ros.compat import try_shutdown
+    from kdmos_ros.ros.client import publishing_node
     from kdmos_ros.ros.player import Player
 
-    with BagFile(args.bag) as bag:  # first: a bad path is no reason to start ROS
-        rclpy.init(args=[])
-        try:
-            node = rclpy.create_node("kdmos_play")
-            player = Player(node, bag, topics=args.topics, rate=args.rate, clock=args.clock)
-            for topic, number in player.left_out.items():
-                print(f"left out: {topic}, {number} messages of a type not installed here")
-            if args.wait_subscribers is not None:
-                _wait_for_subscribers(node, player, args.wait_subscribers)
-            _play(args, bag, node, player)
-        except ExternalShutdownException:
-            pass
-        except KdmosError:
-            raise
-        except Exception:
-            if rclpy.ok():
-                raise  # else a signal has ended ROS in the middle of a call
-        finally:
-            try_shutdown()
+    # The bag first: a bad path is no reason to start ROS.
+    with BagFile(args.bag) as bag, publishing_node("kdmos_play") as node:
+        player = Player(node, bag, topics=args.topics, rate=args.rate, clock=args.clock)
+        for topic, number in player.left_out.items():
+            print(f"left out: {topic}, {number} messages of a type not installed here")
+        if args.wait_subscribers is not None:
+            _wait_for_subscribers(node, player, args.wait_subscribers)
+        _play(args, bag, node, player)
     return 0
 
 

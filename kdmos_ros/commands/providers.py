@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> None:
     import onnxruntime
 
-    from kdmos_ros.providers import PROVIDERS, usable_provider
+    from kdmos_ros.inference.providers import PROVIDERS, usable_provider
 
     there = onnxruntime.get_available_providers()
     keys = [key for key, name in PROVIDERS.items() if name in there]
@@ -51,9 +51,9 @@ def _show(args: argparse.Namespace) -> None:
 
 
 def _operators(args: argparse.Namespace) -> bool:
-    from kdmos_ros.gpu_operators import operators, problems
-    from kdmos_ros.model import GRAPHS, load_spec
-    from kdmos_ros.on_device import READ_GRAPH, SCATTER_GRAPH
+    from kdmos_ros.inference.gpu_operators import operators, problems
+    from kdmos_ros.inference.model import GRAPHS, load_spec
+    from kdmos_ros.inference.on_device import READ_GRAPH, SCATTER_GRAPH
 
     folder = model_folder(args.model)
     spec = load_spec(folder)
@@ -71,7 +71,7 @@ def _operators(args: argparse.Namespace) -> bool:
 
 
 def _check(args: argparse.Namespace) -> bool:
-    from kdmos_ros.gpu_check import compare, placements
+    from kdmos_ros.evaluation.provider_check import compare, placements
 
     where = (
         model_folder(args.model),

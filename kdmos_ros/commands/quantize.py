@@ -48,10 +48,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Write the graphs and say how large they are; returns the exit status."""
-    from kdmos_ros.engine import Engine
     from kdmos_ros.errors import KdmosError
-    from kdmos_ros.train.calibration import bev_inputs, calibration_drives
-    from kdmos_ros.train.quantize import halve, quantize
+    from kdmos_ros.inference.engine import Engine
+    from kdmos_ros.train.export.calibration_scans import bev_inputs, calibration_drives
+    from kdmos_ros.train.export.quantize import halve, quantize
 
     if not args.int8 and not args.fp16:
         raise KdmosError("nothing to do: give --int8 DRIVES, --fp16 or both")

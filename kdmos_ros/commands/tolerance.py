@@ -8,7 +8,6 @@ import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from kdmos_ros.commands._labels import bag_labels
 from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
@@ -17,6 +16,7 @@ from kdmos_ros.commands._options import (
     open_bag,
     positive,
 )
+from kdmos_ros.commands._truth_options import bag_labels
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,12 +47,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Measure; returns the exit status."""
-    from kdmos_ros.bag_evaluation import Report, evaluate_bag
+    from kdmos_ros.evaluation.bag_evaluation import Report, evaluate_bag
+    from kdmos_ros.evaluation.pose_tolerance import Row, measure, to_dict, to_markdown
     from kdmos_ros.io.atomic import new_file
-    from kdmos_ros.pose_error import PoseError
-    from kdmos_ros.recorded_poses import RecordedPoses
-    from kdmos_ros.replay import replay
-    from kdmos_ros.tolerance import Row, measure, to_dict, to_markdown
+    from kdmos_ros.pipeline.replay import replay
+    from kdmos_ros.poses.pose_noise import PoseError
+    from kdmos_ros.poses.recorded_poses import RecordedPoses
 
     with ExitStack() as stack:
         bag = stack.enter_context(open_bag(args.bag, args))

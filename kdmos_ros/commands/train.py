@@ -62,10 +62,10 @@ def run(args: argparse.Namespace) -> int:
     # Read by OpenMP when torch is imported: waiting threads that spin make every step many times
     # slower as soon as anything else runs on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from kdmos_ros.train import overrides
-    from kdmos_ros.train.distributed import join_team
-    from kdmos_ros.train.pipeline import train
-    from kdmos_ros.train.recipe import load_recipe
+    from kdmos_ros.train.config import overrides
+    from kdmos_ros.train.config.recipe import load_recipe
+    from kdmos_ros.train.parallel.distributed import join_team
+    from kdmos_ros.train.stages import train
 
     stage = "" if args.stage == "all" else f" --stage {args.stage}"
     paths = [path for path in args.data if path]  # "" is the launch file's way to say none

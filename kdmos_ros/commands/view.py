@@ -21,8 +21,8 @@ from kdmos_ros.commands._pose_options import add_pose_source_option, pose_source
 from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
-    from kdmos_ros.io.bags import BagReader
-    from kdmos_ros.pictures import LabelledFrame
+    from kdmos_ros.io.bag_reader import BagReader
+    from kdmos_ros.visualization.pictures import LabelledFrame
 
 _ANIMATIONS, _PICTURES = (".gif", ".webp"), (".png", ".jpg")
 # More frames do not fit into a file of a few megabytes.
@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         bag, frames = _frames(args, stack)
         if args.viewer:
-            from kdmos_ros.drive_frames import ego_path
-            from kdmos_ros.rerun_viewer import show
+            from kdmos_ros.visualization.drive_frames import ego_path
+            from kdmos_ros.visualization.rerun_viewer import show
 
             count = show(frames, ego_path(bag), bag.path.resolve().name, out)
         else:
@@ -103,10 +103,10 @@ def _frames(
     args: argparse.Namespace, stack: ExitStack
 ) -> tuple[BagReader, Iterable[LabelledFrame]]:
     """The bag and its labelled frames, with a progress bar."""
-    from kdmos_ros.drive_frames import labelled_frames, recorded_frames
-    from kdmos_ros.io.bags import BagReader
-    from kdmos_ros.labelled_bag import labelled_topic
+    from kdmos_ros.io.bag_reader import BagReader
+    from kdmos_ros.io.labelled_bag import labelled_topic
     from kdmos_ros.progress import progress
+    from kdmos_ros.visualization.drive_frames import labelled_frames, recorded_frames
 
     anew = args.topic == "" or args.cloud or args.pose_source != "odometry"
     topic = None if anew else labelled_topic(args.bag, args.topic)
@@ -130,9 +130,9 @@ def _step(bag: BagReader) -> int:
 
 
 def _draw(bag: BagReader, frames: Iterable[LabelledFrame], out: Path) -> int:
-    from kdmos_ros.drive_frames import ego_path
     from kdmos_ros.io.atomic import new_file
-    from kdmos_ros.pictures import draw_animation, draw_overview, save_animation
+    from kdmos_ros.visualization.drive_frames import ego_path
+    from kdmos_ros.visualization.pictures import draw_animation, draw_overview, save_animation
 
     path = ego_path(bag)
     if out.suffix in _PICTURES:

@@ -14,17 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.demo.node_process import NodeProcess, isolate
 from kdmos_ros.demo.summary import Summary, labelled_clouds, summarise
 from kdmos_ros.errors import KdmosError, PoseError
-from kdmos_ros.geometry import matrix_to_quaternion
+from kdmos_ros.geometry.transforms import matrix_to_quaternion
 from kdmos_ros.io.atomic import new_file
 from kdmos_ros.io.bag_file import BagFile
-from kdmos_ros.io.bags import BagReader
-from kdmos_ros.pictures import LabelledFrame, draw_animation, draw_overview, save_animation
+from kdmos_ros.io.bag_reader import BagReader
+from kdmos_ros.sessions.node_process import NodeProcess, isolate
+from kdmos_ros.visualization.pictures import (
+    LabelledFrame,
+    draw_animation,
+    draw_overview,
+    save_animation,
+)
 
 if TYPE_CHECKING:
-    from kdmos_ros.bag_evaluation import LabelSource
+    from kdmos_ros.evaluation.bag_evaluation import LabelSource
 
 # A drive with much to see in it.
 _SEED, _SCENE, _EGO = 2, "crossing", "driving"
@@ -108,12 +113,8 @@ def run_demo(
         KdmosError: the node fails, or labelled nothing.
     """
     os.environ.update(isolate())
-    from kdmos_ros.ros.demo_session import (
-        DIAGNOSTICS_TOPIC,
-        LABELLED_TOPIC,
-        Monitor,
-        run_session,
-    )
+    from kdmos_ros.ros.client import DIAGNOSTICS_TOPIC, LABELLED_TOPIC, Monitor
+    from kdmos_ros.sessions.playback import run_session
 
     index_of = _scan_index(bag) if labels is not None else {}
     say("starting the node")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdmos_ros.bag_evaluation import LabelSource
-from kdmos_ros.cloud import decode, read_labels
-from kdmos_ros.evaluate import ConfusionAccumulator, percentiles
+from kdmos_ros.evaluation.bag_evaluation import LabelSource
+from kdmos_ros.evaluation.metrics import ConfusionAccumulator, percentiles
 from kdmos_ros.io.bag_file import BagFile, RawMessage, decode_cdr
-from kdmos_ros.io.messages import stamp_ns_of
+from kdmos_ros.io.bag_messages import stamp_ns_of
+from kdmos_ros.pointcloud.codec import decode, read_labels
 
 _FIGURE = "n/a"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from kdmos_ros.cloud import PROBABILITY_FIELD
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.pointcloud.codec import PROBABILITY_FIELD
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 ODOMETRY = "nav_msgs/msg/Odometry"

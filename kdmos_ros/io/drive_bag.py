@@ -8,11 +8,13 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros import geometry
+from kdmos_ros.geometry import transforms as geometry
 from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, TF
+from kdmos_ros.io.bag_messages import cloud_message, odometry_message, transform_message
+from kdmos_ros.io.bag_reader import GROUND_TRUTH, TF_STATIC
 from kdmos_ros.io.bag_writer import BagWriter
-from kdmos_ros.io.bags import GROUND_TRUTH, TF_STATIC
-from kdmos_ros.io.calibration import (
+from kdmos_ros.io.ground_truth import ground_truth_message
+from kdmos_ros.io.kitti_calibration import (
     CAMERA_FRAME,
     CAMERA_INFO,
     LIDAR_TO_CAMERA,
@@ -20,11 +22,9 @@ from kdmos_ros.io.calibration import (
     camera_info,
     camera_topic,
 )
-from kdmos_ros.io.ground_truth import ground_truth_message
-from kdmos_ros.io.messages import cloud_message, odometry_message, transform_message
 from kdmos_ros.labels import to_semantickitti
-from kdmos_ros.object_kinds import semantic_ids
 from kdmos_ros.scan import Scan
+from kdmos_ros.semantickitti_ids import semantic_ids
 
 CLOUD_TOPIC = "/points"
 ODOM_TOPIC = "/odom"

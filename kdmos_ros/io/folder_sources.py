@@ -21,7 +21,7 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.samples import LabelledScan, Source
 from kdmos_ros.io.semantickitti import Sequence
 from kdmos_ros.labels import from_benchmark
-from kdmos_ros.object_kinds import kinds_of
+from kdmos_ros.semantickitti_ids import kinds_of
 
 SEMANTICKITTI_SPLITS: dict[str, tuple[str, ...]] = {
     "train": tuple(f"{i:02d}" for i in (*range(8), 9, 10)),

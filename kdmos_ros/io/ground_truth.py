@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.bag_file import BagError, BagFile
-from kdmos_ros.io.bags import GROUND_TRUTH, in_stamp_order
-from kdmos_ros.io.messages import cloud_message
+from kdmos_ros.io.bag_messages import cloud_message
+from kdmos_ros.io.bag_reader import GROUND_TRUTH, in_stamp_order
 
 _UINT32 = 6
 

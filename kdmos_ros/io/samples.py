@@ -19,7 +19,7 @@ class LabelledScan:
     Attributes:
         scan: the sweep and its pose.
         labels: (N,) uint8 classes of kdmos_ros.labels; UNLABELLED points do not count.
-        kind: (N,) uint8 of kdmos_ros.sim.kinds.Kind; 0 where it is not known.
+        kind: (N,) uint8 of kdmos_ros.object_kinds.Kind; 0 where it is not known.
         name: what tells this scan from all others of its data set, e.g. "08/000123".
         speed: (N,) float32 m/s of the object of each point over ground, or None: not known.
         logits: (N, C) float16 of a teacher, NaN where it has no opinion; None without a teacher.

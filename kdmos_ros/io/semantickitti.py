@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros import geometry
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.geometry import transforms as geometry
 from kdmos_ros.scan import Scan
 
 _POINT_BYTES = 16

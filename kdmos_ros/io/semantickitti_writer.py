@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros import geometry
+from kdmos_ros.geometry import transforms as geometry
 from kdmos_ros.io.atomic import new_folder
-from kdmos_ros.io.calibration import LIDAR_TO_CAMERA, Calibration, write_calibration
+from kdmos_ros.io.kitti_calibration import LIDAR_TO_CAMERA, Calibration, write_calibration
 from kdmos_ros.scan import Scan
 
 

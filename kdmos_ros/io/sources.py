@@ -13,8 +13,8 @@ from kdmos_ros.errors import KdmosError, ReasonedError
 from kdmos_ros.io import folder_sources
 from kdmos_ros.io.samples import LabelledScan, Source
 from kdmos_ros.labels import from_semantickitti
-from kdmos_ros.object_kinds import kinds_of
 from kdmos_ros.scan import Scan
+from kdmos_ros.semantickitti_ids import kinds_of
 
 if TYPE_CHECKING:
     from kdmos_ros.sim import Drive
@@ -40,7 +40,7 @@ class BagSource:
     """
 
     def __init__(self, path: Path, labels: Path | None = None, **options: Any) -> None:
-        from kdmos_ros.io.bags import BagReader
+        from kdmos_ros.io.bag_reader import BagReader
 
         self._path, self._labels, self._options = path, labels, options
         with BagReader(path, **options) as bag:
@@ -55,10 +55,10 @@ class BagSource:
     def __iter__(self) -> Iterator[LabelledScan]:
         from contextlib import ExitStack, closing
 
-        from kdmos_ros.cloud import decode
-        from kdmos_ros.io.bags import BagReader
+        from kdmos_ros.io.bag_reader import BagReader
         from kdmos_ros.io.ground_truth import BagLabels
         from kdmos_ros.io.semantickitti import LabelFolder
+        from kdmos_ros.pointcloud.codec import decode
 
         with ExitStack() as stack:
             bag = stack.enter_context(BagReader(self._path, **self._options))
@@ -115,7 +115,7 @@ class CachedDriveSource:
     labelled = True
 
     def __init__(self, path: Path) -> None:
-        from kdmos_ros.train.drive_file import read_header
+        from kdmos_ros.io.drive_file import read_header
 
         header = read_header(path)  # no more: together they may be larger than the memory
         self._path, self._n_scans = path, len(header.sizes)
@@ -126,7 +126,7 @@ class CachedDriveSource:
         return self._n_scans
 
     def __iter__(self) -> Iterator[LabelledScan]:
-        from kdmos_ros.train.drive_file import load_drive
+        from kdmos_ros.io.drive_file import load_drive
 
         yield from load_drive(self._path).scans
 

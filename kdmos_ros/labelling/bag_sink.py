@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from kdmos_ros.cloud import PackedCloud, append_label, subset
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.bag_file import POINT_CLOUD, BagError, BagFile, RawMessage, typestore
 from kdmos_ros.io.bag_writer import BagWriter
 from kdmos_ros.labels import MOVING
-from kdmos_ros.replay import ReplayedScan
+from kdmos_ros.pipeline.replay import ReplayedScan
+from kdmos_ros.pointcloud.codec import PackedCloud, append_label, subset
 
 
 class BagSink:

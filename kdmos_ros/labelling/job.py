@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.io.bags import BagReader
+from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.labelling.bag_sink import BagSink
 from kdmos_ros.labelling.bookmark import Bookmark
 from kdmos_ros.labelling.interrupt import Interrupt
 from kdmos_ros.labelling.overlapped import Overlapped
 from kdmos_ros.labelling.sinks import InBackground, LabelFiles, MapFile, Sink
+from kdmos_ros.pipeline.cloud_pipeline import Segments
+from kdmos_ros.pipeline.replay import ReplayedScan, replay
+from kdmos_ros.poses.pose_source import PoseSource
 from kdmos_ros.progress import progress
-from kdmos_ros.replay import ReplayedScan, replay
-from kdmos_ros.ros.pipeline import Segments
-from kdmos_ros.ros.pose_source import PoseSource
 
 BAG, WITHOUT_MOVING, LABEL_FILES, MAP = "bag", "without_moving", "label_files", "map"
 

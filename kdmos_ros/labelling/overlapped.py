@@ -12,13 +12,13 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.history import PastScan
-from kdmos_ros.lookahead import Lookahead
-from kdmos_ros.model import ModelSpec
-from kdmos_ros.promises import Promise
-from kdmos_ros.replay import ReplayedScan
+from kdmos_ros.features.history import PastScan
+from kdmos_ros.inference.model import ModelSpec
+from kdmos_ros.pipeline.replay import ReplayedScan
 from kdmos_ros.scan import Scan
-from kdmos_ros.segmenter import Question, Segmenter
+from kdmos_ros.segmentation.deferred_labels import Promise
+from kdmos_ros.segmentation.lookahead import Lookahead
+from kdmos_ros.segmentation.segmenter import Question, Segmenter
 
 
 class Overlapped:

@@ -16,9 +16,9 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.point_file import check_suffix, write_points
 from kdmos_ros.io.semantickitti import read_label
 from kdmos_ros.io.semantickitti_writer import PredictionWriter
+from kdmos_ros.labelling.voxel_map import VoxelMap
 from kdmos_ros.labels import MOVABLE, STATIC, to_semantickitti
-from kdmos_ros.replay import ReplayedScan
-from kdmos_ros.voxel_map import VoxelMap
+from kdmos_ros.pipeline.replay import ReplayedScan
 
 # Scans that may wait to be written; each holds its cloud in memory.
 _AHEAD = 4

@@ -11,7 +11,7 @@ from typing import Any
 
 import rclpy
 
-from kdmos_ros.geometry import matrix_to_quaternion
+from kdmos_ros.geometry.transforms import matrix_to_quaternion
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import PointCloud2, PointField
 
-from kdmos_ros.cloud import PackedCloud
-from kdmos_ros.geometry import from_pose
+from kdmos_ros.geometry.transforms import from_pose
+from kdmos_ros.pointcloud.codec import PackedCloud
 
 SECOND_NS = 1_000_000_000
 

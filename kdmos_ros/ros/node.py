@@ -17,13 +17,13 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.pipeline.memory import return_free_memory, share_one_heap, trim_heap
+from kdmos_ros.pipeline.model_reload import Reloader
+from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.ros.compat import try_shutdown
-from kdmos_ros.ros.health import diagnostics
-from kdmos_ros.ros.memory import return_free_memory, share_one_heap, trim_heap
+from kdmos_ros.ros.diagnostics import diagnostics
 from kdmos_ros.ros.parameters import Parameters
-from kdmos_ros.ros.reload import Reloader
 from kdmos_ros.ros.session import Session
-from kdmos_ros.ros.statistics import Statistics
 
 _WATCH_PERIOD_S = 1.0
 _TRIM_PERIOD_S = 60.0
@@ -36,8 +36,8 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
     Raises:
         KdmosError: no such model, or it cannot be used.
     """
-    from kdmos_ros.lookahead import check_lookahead
-    from kdmos_ros.segmenter import Segmenter, default_model
+    from kdmos_ros.segmentation.lookahead import check_lookahead
+    from kdmos_ros.segmentation.segmenter import Segmenter, default_model
 
     segmenter = Segmenter(
         parameters["model"] or default_model(),

@@ -11,11 +11,11 @@ from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point
 from visualization_msgs.msg import Marker, MarkerArray
 
-from kdmos_ros.geometry import invert, make_transform
+from kdmos_ros.geometry.transforms import invert, make_transform
 from kdmos_ros.labels import MOVING
-from kdmos_ros.objects import MovingObject, ObjectTracker
+from kdmos_ros.pipeline.cloud_pipeline import Labelled
 from kdmos_ros.ros.compat import quaternion_from_matrix
-from kdmos_ros.ros.pipeline import Labelled
+from kdmos_ros.tracking.objects import MovingObject, ObjectTracker
 
 _DEPTH = 5
 _BOX_COLOUR = (1.0, 0.25, 0.2, 0.35)

@@ -16,11 +16,11 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import ParameterException
 from rclpy.parameter import Parameter
 
-from kdmos_ros.cloud_layout import DEFAULT_MAX_POINTS
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.history import MAX_LOOKAHEAD
-from kdmos_ros.mount import parse_transform
-from kdmos_ros.point_time import TIME_BASES, TIME_UNITS
+from kdmos_ros.features.history import MAX_LOOKAHEAD
+from kdmos_ros.geometry.mount import parse_transform
+from kdmos_ros.pointcloud.layout import DEFAULT_MAX_POINTS
+from kdmos_ros.pointcloud.point_times import TIME_BASES, TIME_UNITS
 
 _RELIABILITY = ("best_effort", "reliable")
 
@@ -85,7 +85,7 @@ def check_model(name: str) -> None:
     Raises:
         KdmosError: it is not.
     """
-    from kdmos_ros.model import DEFAULT_MODEL, find_model, load_spec
+    from kdmos_ros.inference.model import DEFAULT_MODEL, find_model, load_spec
 
     load_spec(find_model(name or DEFAULT_MODEL))
 

@@ -9,22 +9,22 @@ from typing import Any
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import PointCloud2
 
-from kdmos_ros.lookahead import Lookahead
-from kdmos_ros.promises import Promised
-from kdmos_ros.ros.choose_poses import limit_poses, make_pose_source
+from kdmos_ros.pipeline.cloud_pipeline import Pipeline
+from kdmos_ros.pipeline.delivery_watch import DeliveryWatch
+from kdmos_ros.pipeline.statistics import Statistics
+from kdmos_ros.pipeline.worker import Job, Worker
 from kdmos_ros.ros.compat import SubscriptionEventCallbacks
-from kdmos_ros.ros.extrinsics import make_extrinsics
-from kdmos_ros.ros.health import Identity
-from kdmos_ros.ros.latency import LatencyTopics
+from kdmos_ros.ros.diagnostics import Identity
+from kdmos_ros.ros.latency_topics import LatencyTopics
 from kdmos_ros.ros.messages import frame_of, stamp_ns
-from kdmos_ros.ros.odometry import OdometrySource
+from kdmos_ros.ros.odometry_source import OdometrySource
 from kdmos_ros.ros.outputs import Outputs
-from kdmos_ros.ros.pipeline import Pipeline
+from kdmos_ros.ros.pose_source_factory import limit_poses, make_pose_source
 from kdmos_ros.ros.qos import profile
-from kdmos_ros.ros.statistics import Statistics
-from kdmos_ros.ros.throttle import ThrottledLog
-from kdmos_ros.ros.watchdog import DeliveryWatch
-from kdmos_ros.ros.worker import Job, Worker
+from kdmos_ros.ros.tf_extrinsics import make_extrinsics
+from kdmos_ros.segmentation.deferred_labels import Promised
+from kdmos_ros.segmentation.lookahead import Lookahead
+from kdmos_ros.throttled_log import ThrottledLog
 
 _ODOM_DEPTH = 200
 _WARNING_PERIOD_S = 30.0

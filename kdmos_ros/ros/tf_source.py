@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from kdmos_ros.errors import KdmosError, PoseError
-from kdmos_ros.poses import PoseBuffer
+from kdmos_ros.poses.buffer import PoseBuffer
+from kdmos_ros.poses.pose_source import BufferedPoses, Matrix, StampedCloud
 from kdmos_ros.ros.messages import transform_matrix
-from kdmos_ros.ros.pose_source import BufferedPoses, Matrix, StampedCloud
-from kdmos_ros.ros.throttle import ThrottledLog
+from kdmos_ros.throttled_log import ThrottledLog
 
 _POLL_S = 0.01
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.sim import solids as col
-from kdmos_ros.sim.odometry import rotation
+from kdmos_ros.sim.odometry_noise import rotation
 from kdmos_ros.sim.world import Placed
 
 Array = npt.NDArray[Any]

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.geometry import invert, make_transform
+from kdmos_ros.geometry.transforms import invert, make_transform
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
+from kdmos_ros.object_kinds import Kind, draw_reflectivity, is_participant
 from kdmos_ros.scan import Scan
-from kdmos_ros.sim.kinds import Kind, draw_reflectivity, is_participant
-from kdmos_ros.sim.odometry import noisy_odometry, rotation
-from kdmos_ros.sim.render import Renderer, Returns
+from kdmos_ros.sim.odometry_noise import noisy_odometry, rotation
+from kdmos_ros.sim.scan_rendering import Renderer, Returns
 from kdmos_ros.sim.scenes import SCENES, SHARES
 from kdmos_ros.sim.sensors import Sensor, draw_blind_zone, find_sensor, make_rays
 from kdmos_ros.sim.staging import EGO_MODES, Stage
@@ -34,7 +34,7 @@ class SimFrame:
         labels: (N,) uint8, see `kdmos_ros.labels`. Unlabelled are stray points and points mixed
             of a moving and another surface.
         instance: (N,) int32, 1.. for traffic participants, else 0.
-        kind: (N,) uint8, see `kdmos_ros.sim.kinds.Kind`.
+        kind: (N,) uint8, see `kdmos_ros.object_kinds.Kind`.
         true_pose: (4, 4) float64, T_world_sensor at the stamp.
         seconds: (N,) float32, when each point was taken, after the stamp; all zero without sweep
             distortion.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.object_kinds import Kind
 from kdmos_ros.sim import people
-from kdmos_ros.sim.kinds import Kind
 from kdmos_ros.sim.paths import Path
 from kdmos_ros.sim.staging import EGO_SIZE, Stage
 from kdmos_ros.sim.traffic import (

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.sim.ground import ground_around
 from kdmos_ros.sim.participants import FLOWING_M, lane
 from kdmos_ros.sim.paths import Path, through, trace
 from kdmos_ros.sim.roadside import dress, people_along
 from kdmos_ros.sim.staging import Stage
+from kdmos_ros.sim.terrain import ground_around
 from kdmos_ros.sim.traffic import Track
 from kdmos_ros.sim.world import Plan
 

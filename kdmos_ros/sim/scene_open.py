@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from kdmos_ros.sim import scenery
-from kdmos_ros.sim.ground import ground_around
 from kdmos_ros.sim.participants import cyclist, group, lane
 from kdmos_ros.sim.paths import Path, through, trace
 from kdmos_ros.sim.staging import Stage
+from kdmos_ros.sim.terrain import ground_around
 from kdmos_ros.sim.traffic import Track, desired_speed, follow, integrate
 from kdmos_ros.sim.vehicles import draw_vehicle
 from kdmos_ros.sim.world import Plan

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from kdmos_ros.sim.ground import ground_around
 from kdmos_ros.sim.participants import FLOWING_M, cyclist, lane, pull_out
 from kdmos_ros.sim.paths import Path, trace
 from kdmos_ros.sim.roadside import dress, people_along
 from kdmos_ros.sim.staging import Stage
+from kdmos_ros.sim.terrain import ground_around
 from kdmos_ros.sim.traffic import Track, follow, integrate
 from kdmos_ros.sim.world import Plan
 

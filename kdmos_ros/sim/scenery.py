@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kdmos_ros.sim.kinds import Kind, draw_reflectivity
+from kdmos_ros.object_kinds import Kind, draw_reflectivity
 from kdmos_ros.sim.solids import BOX, CYLINDER, ELLIPSOID, Body, body, solid
 
 _DEPTH = 2.0  # things on slopes reach this far into the ground (m)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.sim.kinds import Kind
+from kdmos_ros.object_kinds import Kind
 from kdmos_ros.sim.raycast import BOX, CYLINDER, ELLIPSOID
 
 __all__ = ["BOX", "COLUMNS", "CYLINDER", "ELLIPSOID", "Body", "body", "solid"]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.object_kinds import Kind
 from kdmos_ros.sim import people, scenery
 from kdmos_ros.sim.clearance import blocks, clear_of, collide
-from kdmos_ros.sim.kinds import Kind
 from kdmos_ros.sim.paths import Path
 from kdmos_ros.sim.solids import Body
 from kdmos_ros.sim.traffic import TIME_STEP, Track, clock, desired_speed

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kdmos_ros.sim.kinds import Kind, draw_reflectivity
+from kdmos_ros.object_kinds import Kind, draw_reflectivity
 from kdmos_ros.sim.solids import BOX, CYLINDER, Body, body, solid
 
 _QUARTER = np.pi / 2

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.sim import solids as col
-from kdmos_ros.sim.ground import Ground
-from kdmos_ros.sim.odometry import rotation
+from kdmos_ros.sim.odometry_noise import rotation
 from kdmos_ros.sim.solids import Body
 from kdmos_ros.sim.suspension import suspend
+from kdmos_ros.sim.terrain import Ground
 from kdmos_ros.sim.traffic import MARGIN, TIME_STEP, Track, moving_flags
 
 Array = npt.NDArray[Any]

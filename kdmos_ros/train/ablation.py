@@ -14,15 +14,15 @@ import torch
 import yaml
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.train.checkpoint import CHECKPOINT
-from kdmos_ros.train.figures import student_figures
-from kdmos_ros.train.figures_file import FIGURES, read_figures, write_figures
-from kdmos_ros.train.overrides import as_settings
-from kdmos_ros.train.pipeline import Run
-from kdmos_ros.train.processes import in_processes
-from kdmos_ros.train.recipe import load_recipe
-from kdmos_ros.train.student import count_macs, count_parameters
-from kdmos_ros.train.weights import load_student, progress_of
+from kdmos_ros.train.config.overrides import as_settings
+from kdmos_ros.train.config.recipe import load_recipe
+from kdmos_ros.train.fitting.checkpoint import CHECKPOINT
+from kdmos_ros.train.fitting.drive_metrics import student_figures
+from kdmos_ros.train.fitting.metrics_file import FIGURES, read_figures, write_figures
+from kdmos_ros.train.networks.student import count_macs, count_parameters
+from kdmos_ros.train.networks.weights import load_student, progress_of
+from kdmos_ros.train.parallel.task_processes import in_processes
+from kdmos_ros.train.stages import Run
 
 _SHARED = ("data", "teacher")  # parts of the recipe that no row can change
 _MACS_POINTS = 100_000

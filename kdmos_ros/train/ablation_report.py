@@ -7,10 +7,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from kdmos_ros.breakdown import RANGE_EDGES_M, labels_of
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.evaluation.breakdown import RANGE_EDGES_M, labels_of
 from kdmos_ros.train.ablation import Plan, Row
-from kdmos_ros.train.figures_file import FIGURES, read_figures
+from kdmos_ros.train.fitting.metrics_file import FIGURES, read_figures
 
 _FAR = labels_of(RANGE_EDGES_M, "m")[-2]
 _SCORES = ("moving IoU", "false alarms", "missed", f"IoU {_FAR}", "pedestrians", "cyclists")

@@ -1,0 +1,117 @@
+"""The columns of the motion map that compare cells, not points, with those of past scans.
+
+Vacated space (see `vacated`) and height residuals (see `height_residual`), as far as a model has
+them. What later scans need for it is kept with the newest one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.features.grid import PolarGrid
+from kdmos_ros.features.height_residual import (
+    N_RESIDUALS,
+    CellHeights,
+    height_residuals,
+    newest_heights,
+    past_heights,
+)
+from kdmos_ros.features.history import PastScan
+from kdmos_ros.features.point_coordinates import Mount, Places
+from kdmos_ros.features.scan_lookup import AtLag
+from kdmos_ros.features.spec import FeatureSpec
+from kdmos_ros.features.vacated import take_voxels, vacated_share
+from kdmos_ros.thread_pool import Threads
+
+Float32 = npt.NDArray[np.float32]
+
+
+class CellResiduals:
+    """Those of one scan. Work that needs its places only is begun at once, in other threads.
+
+    Args:
+        points: (N, 3) float32 of the scan, sensor frame, metres; at: their places.
+        pasts: what it is compared with.
+        grid, spec, mount: of the feature extractor.
+    """
+
+    def __init__(
+        self,
+        points: Float32,
+        at: Places,
+        pasts: Sequence[AtLag],
+        grid: PolarGrid,
+        spec: FeatureSpec,
+        mount: Mount,
+        threads: Threads,
+    ) -> None:
+        self._points, self._at, self._pasts = points, at, pasts
+        self._grid, self._spec, self._mount = grid, spec, mount
+        self._laid: list[Callable[[], CellHeights]] = []
+        if spec.height_residuals:
+            self._laid = [threads.begin(partial(self._lay, past)) for past in pasts]
+
+    def fill(
+        self,
+        motion: Float32,
+        newest: PastScan,
+        index: npt.NDArray[np.int64],
+        cell: npt.NDArray[np.int32],
+    ) -> PastScan:
+        """Fill in the columns of the motion map (n_cells, M), which are zeros.
+
+        Args:
+            newest: the scan, its image made.
+            index, cell: (P,) rows of the scan in the grid, and their cells.
+
+        Returns:
+            The newest scan with what later ones will ask it for.
+        """
+        first = self._spec.n_states
+        if self._spec.vacated:
+            newest = self._vacated(motion[:, first:], newest, index, cell)
+            first += self._spec.n_vacated
+        if self._spec.height_residuals:
+            newest = self._heights(motion[:, first:], newest)
+        return newest
+
+    def _vacated(
+        self,
+        columns: Float32,
+        newest: PastScan,
+        index: npt.NDArray[np.int64],
+        cell: npt.NDArray[np.int32],
+    ) -> PastScan:
+        slabs = np.asarray(self._spec.slabs_m, np.float32)
+        n_slabs = len(slabs) - 1
+        for past in self._pasts:
+            assert past.scan.voxels is not None
+            vacated_share(
+                past.scan.voxels,
+                past.now_from_then.astype(np.float32),
+                newest.image,
+                self._grid,
+                self._spec.visibility,
+                self._mount,
+                columns[:, past.lag * n_slabs : (past.lag + 1) * n_slabs],
+            )
+        n_cells = self._grid.n_cells
+        voxels = take_voxels(self._points, index, cell, self._at.height, slabs, n_cells)
+        return dataclasses.replace(newest, voxels=voxels)
+
+    def _lay(self, past: AtLag) -> CellHeights:
+        points = past.scan.points
+        assert points is not None
+        return past_heights(points, past.now_from_then, self._mount, self._at.ground, self._grid)
+
+    def _heights(self, columns: Float32, newest: PastScan) -> PastScan:
+        now = newest_heights(self._at, self._grid)
+        for past, laid in zip(self._pasts, self._laid, strict=True):
+            start = past.lag * N_RESIDUALS
+            height_residuals(now, laid(), columns[:, start : start + N_RESIDUALS])
+        return dataclasses.replace(newest, points=self._points.copy())

@@ -1,0 +1,199 @@
+"""From scans to the tensors that the student reads: the one definition for training and node.
+
+Per point: offsets to its cell, polar coordinates, height above the local ground, and the
+see-through residuals against past scans, and against later ones (see `lookahead`) if the model
+takes them. Per cell (the motion branch): for each height slab and lag, which share of the points
+was seen through, matched or hidden. What compares whole cells (`cell_residuals`) beside or instead.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.features.cell_residuals import CellResiduals
+from kdmos_ros.features.grid import PolarGrid
+from kdmos_ros.features.ground_alignment import take_ground
+from kdmos_ros.features.history import PastScan, ScanHistory
+from kdmos_ros.features.kernels import motion_map, occupancy, point_columns
+from kdmos_ros.features.point_coordinates import Places, level_mount, place
+from kdmos_ros.features.range_image import build_range_image
+from kdmos_ros.features.scan_lookup import Seen, compare, leads_at, on_ground, pasts_at
+from kdmos_ros.features.spec import FeatureSpec, column_codes
+from kdmos_ros.geometry.transforms import invert
+from kdmos_ros.scan import Scan
+from kdmos_ros.thread_pool import Threads
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeatureFrame:
+    """One scan as tensors. N points in the scan, P of them in the grid, K occupied cells.
+
+    Attributes:
+        index: (P,) int64, rows of the scan.
+        point: (P, F) float32 point features.
+        cell: (P,) int32 cell of each point.
+        slot: (P,) int32 position of that cell in `occupied`.
+        z_bin: (P,) int32 height bin of each point.
+        occupied: (K,) int64 occupied cells, rising.
+        motion: (n_rho * n_phi, M) float32 motion map.
+        n_points: N.
+        n_past: how many of the lags, those of later scans too, had a scan to compare with.
+    """
+
+    index: npt.NDArray[np.int64]
+    point: Float32
+    cell: npt.NDArray[np.int32]
+    slot: npt.NDArray[np.int32]
+    z_bin: npt.NDArray[np.int32]
+    occupied: npt.NDArray[np.int64]
+    motion: Float32
+    n_points: int
+    n_past: int
+
+
+class FeatureExtractor:
+    """Turns a stream of scans into feature frames; keeps the past it needs.
+
+    Causal, unless later scans are given.
+
+    Args:
+        grid, spec: what the model was trained with.
+        base_T_sensor: (4, 4) mount of the sensor.
+        num_threads: threads for the look-ups, at least 1.
+    """
+
+    def __init__(
+        self,
+        grid: PolarGrid,
+        spec: FeatureSpec,
+        base_T_sensor: npt.NDArray[np.float64],
+        num_threads: int = 1,
+    ) -> None:
+        self.grid = grid
+        self.spec = spec
+        self._codes = column_codes(spec)
+        self._slabs = np.asarray(spec.slabs_m, np.float32)
+        self.set_mount(base_T_sensor)
+        self._history = ScanHistory(max(spec.visibility.lags_s))
+        self._threads = Threads(num_threads)
+
+    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
+        """Change the mount (4, 4) T_base_sensor. The history is in sensor frames, so it stays."""
+        self._mount = level_mount(base_T_sensor)
+
+    def reset(self) -> None:
+        """Forget the past, as after a jump of the pose or of time."""
+        self._history.clear()
+
+    def as_later(self, scan: Scan) -> PastScan:
+        """A scan as the ones before it are compared with it. The past stays as it is."""
+        points = np.ascontiguousarray(scan.points, dtype=np.float32)
+        ground = None
+        if self.spec.ground_aligned:
+            height = place(points, self._mount, self.grid).height
+            ground = take_ground(points, height, self._mount)
+        image = build_range_image(points, self.spec.visibility.pool_rows)
+        return PastScan(scan.stamp_ns, scan.pose, image, ground=ground)
+
+    def push(
+        self,
+        scan: Scan,
+        timings_ms: dict[str, float] | None = None,
+        later: Sequence[PastScan] = (),
+        view: PastScan | None = None,
+    ) -> FeatureFrame:
+        """Features of the newest scan against the past ones; then it becomes one of them.
+
+        Args:
+            timings_ms: gets the stages residual and features, milliseconds.
+            later: scans after it, as far as they are known, by `as_later`.
+            view: what that has made of this scan, to save making its range image again.
+
+        Raises:
+            ValueError: the stamp is not newer than the last one.
+        """
+        self._history.check(scan.stamp_ns)
+        start = time.perf_counter()
+        points = np.ascontiguousarray(scan.points, dtype=np.float32)
+        spec = self.spec.visibility
+        image = self._threads.begin(
+            lambda: view.image if view else build_range_image(points, spec.pool_rows)
+        )
+        placed = self._threads.begin(lambda: place(points, self._mount, self.grid))
+        pasts = pasts_at(self._history, scan, spec)
+        leads = leads_at(later, scan, spec)
+        ground = None
+        if self.spec.ground_aligned:
+            ground = take_ground(points, placed().height, self._mount)
+            pasts = on_ground(pasts, ground, self._mount, self._threads)
+            leads = on_ground(leads, ground, self._mount, self._threads)
+        others = pasts + leads
+        at = placed()
+        cells = CellResiduals(points, at, pasts, self.grid, self.spec, self._mount, self._threads)
+        seen = compare(points, others, spec, self._threads)
+        newest = PastScan(scan.stamp_ns, scan.pose, image(), ground=ground)
+        compared = time.perf_counter()
+        velocity = self._mount[0] @ _velocity(scan, self._history.newest)
+        frame = self._frame(at, scan.intensity, seen, velocity, len(others))
+        self._history.add(cells.fill(frame.motion, newest, frame.index, frame.cell))
+        if timings_ms is not None:
+            timings_ms["residual"] = (compared - start) * 1e3
+            timings_ms["features"] = (time.perf_counter() - compared) * 1e3
+        return frame
+
+    def _frame(
+        self,
+        at: Places,
+        intensity: Float32 | None,
+        seen: Seen,
+        velocity: Float32,
+        n_past: int,
+    ) -> FeatureFrame:
+        grid, width, n = self.grid, self.spec.n_motion, len(at.rho)
+        index, cell, slot, z_bin, occupied = occupancy(at.cell, at.z_bin, grid.n_cells)
+        mapped = seen.state if self.spec.visibility_map else seen.state[:, :0]
+        motion = self._threads.begin(
+            lambda: motion_map(index, cell, at.height, self._slabs, mapped, grid.n_cells, width)
+        )
+        extent = (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max)
+        if intensity is None:
+            intensity = np.zeros(n, np.float32)
+        columns = np.empty((len(index), len(self._codes)), np.float32)
+
+        def fill(rows: slice) -> None:
+            first, last = np.searchsorted(index, (rows.start, rows.stop))
+            point_columns(
+                self._codes,
+                (rows.start, rows.stop),
+                at.cell,
+                at.z_bin,
+                at.level,
+                at.rho,
+                at.phi,
+                at.height,
+                intensity,
+                at.z,
+                np.array(extent, np.float32),
+                seen.near,
+                seen.far,
+                velocity,
+                columns[first:last],
+            )
+
+        self._threads.in_parts(n, fill)
+        return FeatureFrame(index, columns, cell, slot, z_bin, occupied, motion(), n, n_past)
+
+
+def _velocity(scan: Scan, last: PastScan | None) -> Float32:
+    """(3,) velocity of the sensor since the last scan, sensor frame, m/s; 0 for the first one."""
+    if last is None:
+        return np.zeros(3, np.float32)
+    came_from = (invert(scan.pose) @ last.pose)[:3, 3]
+    return (came_from / ((last.stamp_ns - scan.stamp_ns) * 1e-9)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Rigid transforms, angles, and how a mount is written."""

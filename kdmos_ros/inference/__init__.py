@@ -1,0 +1,1 @@
+"""Models in ONNX Runtime: the model folder, providers, precision, sessions."""

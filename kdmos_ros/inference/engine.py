@@ -1,0 +1,192 @@
+"""Runs the student's two graphs through ONNX Runtime.
+
+The graph is cut at the scatter: ONNX Runtime's CPU scatter-max is either slow (ScatterElements) or
+loses updates with several threads (ScatterND, onnxruntime #18048), so it is done here. On a GPU it
+is a graph as well: `on_device`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from kdmos_ros.errors import ModelError
+from kdmos_ros.features.extractor import FeatureFrame
+from kdmos_ros.inference.model import GRAPHS, ModelSpec, load_spec
+from kdmos_ros.inference.on_device import OnDevice, joined
+from kdmos_ros.inference.padding import Padding
+from kdmos_ros.inference.provider_settings import ON_GPU, ProviderSettings, parse_settings
+from kdmos_ros.inference.providers import (
+    AUTO,
+    PROVIDERS,
+    choose_precision,
+    graph_precision,
+    make_session,
+    usable_provider,
+)
+from kdmos_ros.labels import CLASS_NAMES
+
+# On a CPU, a block's embeddings stay in the cache until they are scattered; and what the runtime
+# keeps for them is megabytes, not tens of megabytes.
+_POINTS_BLOCK = 16384
+_POINTS_STEP = 4096
+_CELLS_STEP = 2048
+_ON_GPU = {key: PROVIDERS[key] for key in ON_GPU}
+
+
+class Engine:
+    """The student of a model folder, ready to run.
+
+    Args:
+        folder: the model folder.
+        provider: key of PROVIDERS, or "auto": CUDA, OpenVINO or CPU, the first that there is.
+        num_threads: threads on the CPU; 0 means all cores.
+        precision: one of model.PRECISIONS, or "auto": the fastest on the provider in use.
+        options: of the provider, see `provider_settings`.
+
+    Attributes:
+        spec: the model's specification.
+        provider: the execution provider in use, ONNX Runtime's name.
+        precision: of the grid network in use.
+        fell_back: a provider was asked for by name and is not the one in use.
+        on_device: runs everything on the GPU; None: `run` is to be used.
+
+    Raises:
+        ModelError: no usable model in the folder, its graphs do not fit its specification, or it
+            cannot run in the precision or with the options asked for.
+        ValueError: the provider's name is unknown.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        provider: str = AUTO,
+        num_threads: int = 0,
+        precision: str = AUTO,
+        options: str = "",
+    ) -> None:
+        used = usable_provider(provider)
+        settings = parse_settings(options, used if provider == AUTO else provider)
+        self.spec: ModelSpec = load_spec(folder)
+        self._points, self._cells = Padding(_POINTS_STEP), Padding(_CELLS_STEP)
+        if used == "cpu" and provider in _ON_GPU:
+            settings = ProviderSettings()
+        self._load(folder, used, num_threads, precision, settings)
+        if self.provider != PROVIDERS[used]:
+            # It did not start, for want of a driver say: take what is best on the one that did,
+            # the CPU or, for TensorRT, CUDA.
+            (started,) = (key for key, name in PROVIDERS.items() if name == self.provider)
+            if started not in ON_GPU:
+                settings = ProviderSettings()
+            self._load(folder, started, num_threads, precision, settings)
+        self.fell_back = provider != AUTO and self.provider != PROVIDERS[provider]
+        self._check(folder)
+        self.on_device: OnDevice | None = None
+        if settings.binding:
+            self.on_device = joined(self._encoder, self._bev, self.spec, num_threads, settings)
+
+    def _load(
+        self,
+        folder: Path,
+        provider: str,
+        num_threads: int,
+        precision: str,
+        settings: ProviderSettings,
+    ) -> None:
+        self.precision: str = choose_precision(self.spec, provider, precision)
+        files = graph_precision(provider, self.precision)
+        self._encoder, self._bev = (
+            make_session(
+                folder / self.spec.graph_in(graph, files),
+                provider,
+                self.precision,
+                num_threads,
+                settings,
+            )
+            for graph in GRAPHS
+        )
+        self.provider: str = self._bev.get_providers()[0]
+
+    def _check(self, folder: Path) -> None:
+        """The graphs' shapes must be the ones that the specification's grid and features give."""
+        spec = self.spec
+        cells, motion = spec.grid.n_cells, spec.features.n_motion
+        shape = {i.name: i.shape for i in [*self._encoder.get_inputs(), *self._bev.get_inputs()]}
+        shape.update({o.name: o.shape for o in self._bev.get_outputs()})
+        expected = {
+            "point_features": (1, spec.features.n_point),
+            "appearance": (0, cells),
+            "motion": (0, cells),
+            "logits": (1, spec.grid.n_z),
+        }
+        for name, (axis, size) in expected.items():
+            if name not in shape or len(shape[name]) <= axis or shape[name][axis] != size:
+                raise ModelError(
+                    f"{folder}: graph has {name} {shape.get(name)}, but the model's grid and "
+                    f"features give {size} on axis {axis}"
+                )
+        if shape["motion"][1] != motion or shape["logits"][2] != len(CLASS_NAMES):
+            raise ModelError(
+                f"{folder}: graph has {shape['motion'][1]} motion channels and "
+                f"{shape['logits'][2]} classes, expected {motion} and {len(CLASS_NAMES)}"
+            )
+        self._n_appearance = int(shape["appearance"][1])
+
+    def bev_inputs(self, frame: FeatureFrame) -> dict[str, npt.NDArray[Any]]:
+        """What the grid network gets for a frame, by the names of its graph's inputs."""
+        inputs = self._bev_inputs(frame, {})
+        return {**inputs, "cells": frame.occupied}
+
+    def run(self, frame: FeatureFrame, timings_ms: dict[str, float]) -> npt.NDArray[np.float32]:
+        """Logits (K, n_z, classes) float32 of the frame's occupied cells.
+
+        Args:
+            frame: features made with this engine's specification.
+            timings_ms: gets the stages encoder, scatter and bev, milliseconds.
+        """
+        inputs = self._bev_inputs(frame, timings_ms)
+        start = time.perf_counter()
+        (logits,) = self._bev.run(None, inputs)
+        timings_ms["bev"] = (time.perf_counter() - start) * 1e3
+        result: npt.NDArray[np.float32] = logits[: len(frame.occupied)]
+        return result
+
+    def _bev_inputs(
+        self, frame: FeatureFrame, timings_ms: dict[str, float]
+    ) -> dict[str, npt.NDArray[Any]]:
+        appearance = np.zeros((self.spec.grid.n_cells, self._n_appearance), np.float32)
+        encoder_s = scatter_s = 0.0
+        step = len(frame.point) if self.provider in _ON_GPU.values() else _POINTS_BLOCK
+        for first in range(0, len(frame.point), step):
+            start = time.perf_counter()
+            points = self._points(frame.point[first : first + step])
+            (embedding,) = self._encoder.run(None, {"point_features": points})
+            encoded = time.perf_counter()
+            scatter_max(embedding, frame.cell[first : first + step], appearance)
+            encoder_s += encoded - start
+            scatter_s += time.perf_counter() - encoded
+        timings_ms["encoder"] = encoder_s * 1e3
+        timings_ms["scatter"] = scatter_s * 1e3
+        cells = self._cells(frame.occupied)
+        return {"appearance": appearance, "motion": frame.motion, "cells": cells}
+
+
+@njit(cache=True, nogil=True)
+def scatter_max(embedding, cell, out):  # type: ignore[no-untyped-def]
+    """Raise each cell of a map to the maximum of the embeddings in it.
+
+    Args:
+        embedding: (P or more, C) float32 >= 0, so that zero is the neutral element: output of the
+            encoder's last ReLU.
+        cell: (P,) int32.
+        out: (n_cells, C) float32, zeros or what other points have left.
+    """
+    for i in range(len(cell)):
+        row = out[cell[i]]
+        for c in range(embedding.shape[1]):
+            row[c] = max(row[c], embedding[i, c])

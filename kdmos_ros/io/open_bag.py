@@ -1,0 +1,48 @@
+"""Opens a recorded drive as a command's options say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.io.bag_reader import BagReader
+from kdmos_ros.pointcloud.sensor_files import sensor_options
+
+
+@dataclass(frozen=True)
+class BagOptions:
+    """How to read a bag.
+
+    Attributes:
+        cloud, odom: topics; None: the only one of its type.
+        base_T_sensor: (4, 4) mount of the LiDAR, instead of that in /tf_static; or None.
+        needs_odometry: whether a bag without odometry is an error.
+        lidar: kind of LiDAR, or a file, see `sensor_files`; None: as found.
+        deskew: move each point to where it would have been seen at the cloud's stamp.
+    """
+
+    cloud: str | None = None
+    odom: str | None = None
+    base_T_sensor: npt.NDArray[np.float64] | None = None
+    needs_odometry: bool = True
+    lidar: str | None = None
+    deskew: bool = False
+
+
+def open_bag(path: Path, options: BagOptions) -> BagReader:
+    """A recorded drive; close it, or use it in a `with` statement.
+
+    Raises:
+        KdmosError: it cannot be read so.
+    """
+    cloud_options = sensor_options(options.lidar) if options.lidar else {}
+    if options.deskew:
+        cloud_options["deskew"] = True
+    bag = BagReader(
+        path, options.cloud, options.odom, options.base_T_sensor, options.needs_odometry
+    )
+    bag.cloud_options.update(cloud_options)
+    return bag

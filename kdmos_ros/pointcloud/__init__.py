@@ -1,0 +1,1 @@
+"""PointCloud2 messages to arrays and back: layout, points, the time of each point, deskewing."""

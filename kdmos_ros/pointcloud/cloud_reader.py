@@ -1,0 +1,67 @@
+"""From a PointCloud2 message to points and their times, as the parameters say. Free of ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kdmos_ros.pointcloud.codec import DecodedCloud, decode
+from kdmos_ros.pointcloud.layout import DEFAULT_MAX_POINTS
+from kdmos_ros.pointcloud.point_times import PointTimes, TimeFormat, read_point_times
+
+# Parameters that say how clouds are read, and their defaults.
+CLOUD_OPTIONS: dict[str, Any] = {
+    "intensity_field": "",
+    "intensity_scale": 0.0,
+    "max_points": DEFAULT_MAX_POINTS,
+    "min_range": 0.0,
+    "max_range": 0.0,
+    "deskew": False,
+    "time_field": "",
+    "time_unit": "auto",
+    "time_base": "auto",
+}
+
+
+class ReadCloud(NamedTuple):
+    """A cloud's arrays; times is None unless it is to be deskewed."""
+
+    cloud: DecodedCloud
+    times: PointTimes | None
+
+
+def read_cloud(message: Any, stamp_ns: int, options: Mapping[str, Any]) -> ReadCloud:
+    """Decode a cloud. Points nearer than min_range or beyond max_range become NaN: no return.
+
+    Args:
+        stamp_ns: the cloud's stamp.
+        options: values of the parameters in CLOUD_OPTIONS.
+
+    Raises:
+        CloudError: the cloud cannot be read, or not deskewed although it should be.
+    """
+    cloud = decode(
+        message,
+        intensity_field=options["intensity_field"] or None,
+        intensity_scale=options["intensity_scale"] or None,
+        max_points=options["max_points"],
+    )
+    _limit_range(cloud.points, options["min_range"], options["max_range"])
+    if not options["deskew"]:
+        return ReadCloud(cloud, None)
+    form = TimeFormat(options["time_field"], options["time_unit"], options["time_base"])
+    return ReadCloud(cloud, read_point_times(message, cloud.points, stamp_ns, form))
+
+
+def _limit_range(points: Any, low: float, high: float) -> None:
+    if not (low or high):
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        squared = np.einsum("ij,ij->i", points, points)
+        # Zero rows mean "no return" already; NaN compares false and stays.
+        outside = (squared < low * low) & (squared > 0)
+        if high:
+            outside |= squared > high * high
+    points[outside] = np.nan

@@ -1,0 +1,155 @@
+"""When each point of a PointCloud2 was measured, whatever a driver calls and counts it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from kdmos_ros.errors import CloudError
+from kdmos_ros.pointcloud.layout import FLOAT32, FLOAT64, Field, Layout, PointCloud2, read_layout
+
+# Ouster; Velodyne; Hesai, RoboSense and Livox; Autoware; what some converters write.
+TIME_FIELDS = ("t", "time", "timestamp", "time_stamp", "offset_time")
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+TIME_UNITS = ("auto", *UNITS)
+TIME_BASES = ("auto", "absolute", "stamp", "start", "middle", "end")
+
+# No LiDAR takes longer for a sweep, and none stamps a cloud farther from its points.
+MAX_OFFSET_S = 1.0
+# No clock counts so many seconds: such floats are nanoseconds since 1970.
+_TOO_MANY_SECONDS = 1e15
+
+
+@dataclass(frozen=True)
+class TimeFormat:
+    """How a driver writes the time of a point.
+
+    Attributes:
+        field: its name; empty: the first of TIME_FIELDS there is.
+        unit: s, ms, us or ns. auto: integers are nanoseconds, floats seconds (or nanoseconds
+            where they are too large for seconds).
+        base: absolute (on the clock of the stamp), stamp (counted from the cloud's stamp), or
+            start, middle, end: only differences count, and the cloud's stamp is when the first
+            point was taken, the middle of the sweep, or the last. auto: absolute or stamp,
+            whichever brings the points near the stamp.
+    """
+
+    field: str = ""
+    unit: str = "auto"
+    base: str = "auto"
+
+
+@dataclass(frozen=True)
+class PointTimes:
+    """Times of a cloud's points, in their order.
+
+    Attributes:
+        seconds: (N,) float32 after the cloud's stamp; not finite where the driver gave none,
+            without meaning for points without a return.
+        first, last: of the points with a return.
+    """
+
+    seconds: npt.NDArray[np.float32]
+    first: float
+    last: float
+
+
+def read_point_times(
+    msg: PointCloud2, points: npt.NDArray[np.float32], stamp_ns: int, form: TimeFormat
+) -> PointTimes:
+    """Read when the points of a cloud were taken.
+
+    Args:
+        points: (N, 3) of `cloud.decode`, to know which have a return.
+        stamp_ns: the cloud's stamp.
+
+    Raises:
+        CloudError: `no_point_time` (no such field) or `bad_point_time` (its values cannot be
+            times of one sweep); the message names the field.
+    """
+    layout = read_layout(msg, len(points))
+    field = _find(layout, form.field)
+    values = layout.column(field).astype(np.float64).reshape(-1)
+    first, last, count = extent(points, values)
+    if not count:
+        return PointTimes(np.zeros(len(points), np.float32), 0.0, 0.0)
+    unit = _unit(field, first) if form.unit == "auto" else form.unit
+    scale = UNITS[unit]
+    zero = _zero(form.base, first, last, stamp_ns * (1e-9 / scale))
+    first, last = (first - zero) * scale, (last - zero) * scale
+    _check(field.name, unit, form.base, first, last, count)
+    with np.errstate(over="ignore", invalid="ignore"):  # values of points without a return
+        seconds = ((values - zero) * scale).astype(np.float32)
+    return PointTimes(seconds, first, last)
+
+
+def _find(layout: Layout, name: str) -> Field:
+    candidates = (name,) if name else TIME_FIELDS
+    field = next((f for f in map(layout.find, candidates) if f and f.known), None)
+    if field is None:
+        there = ", ".join(f.name for f in layout.fields)
+        raise CloudError(
+            "no_point_time",
+            f"deskewing needs the time of each point, but the cloud has no field "
+            f"{' or '.join(candidates)} (it has: {there}); name it by the parameter time_field, "
+            "or set deskew to false",
+        )
+    return field
+
+
+def _unit(field: Field, value: float) -> str:
+    if field.datatype not in (FLOAT32, FLOAT64):
+        return "ns"
+    return "ns" if abs(value) > _TOO_MANY_SECONDS else "s"
+
+
+def _zero(base: str, first: float, last: float, stamp: float) -> float:
+    """The value of the field at the cloud's stamp; all in the field's unit."""
+    middle = 0.5 * (first + last)
+    if base == "auto":
+        # Near a stamp of zero (simulated time) both fit; the nearer one is right by then.
+        base = "absolute" if abs(middle - stamp) < abs(middle) else "stamp"
+    return {"absolute": stamp, "stamp": 0.0, "start": first, "middle": middle, "end": last}[base]
+
+
+def _check(name: str, unit: str, base: str, first: float, last: float, count: int) -> None:
+    if count > 1 and first == last:
+        raise CloudError(
+            "bad_point_time",
+            f"all points have the same '{name}': the driver does not fill it, so the cloud "
+            "cannot be deskewed",
+        )
+    if last - first > MAX_OFFSET_S:
+        raise CloudError(
+            "bad_point_time",
+            f"field '{name}' spans {last - first:.3g} s (taken as {unit}), too long for a sweep: "
+            "check the parameter time_unit",
+        )
+    if max(-first, last) > MAX_OFFSET_S:
+        remedy = "set the parameter time_base to start, middle or end if its clock is another one"
+        raise CloudError(
+            "bad_point_time",
+            f"field '{name}' (taken as {unit}, base {base}) is {first:.3g} to {last:.3g} s after "
+            f"the cloud's stamp: {remedy}",
+        )
+
+
+@njit(cache=True, nogil=True)
+def extent(points, values):  # type: ignore[no-untyped-def]
+    """Smallest and largest finite value of the points with a return, and their number.
+
+    Args:
+        points: (N, 3) float32; values: (N,) float64.
+    """
+    first, last, count = np.inf, -np.inf, 0
+    for i in range(len(points)):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        squared = x * x + y * y + z * z
+        if squared > 0 and squared < np.inf and np.isfinite(values[i]):
+            first = min(first, values[i])
+            last = max(last, values[i])
+            count += 1
+    return first, last, count

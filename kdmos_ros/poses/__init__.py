@@ -1,0 +1,1 @@
+"""Where poses come from: buffers, jumps, mounts, LiDAR odometry, recorded poses."""

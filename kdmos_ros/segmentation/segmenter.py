@@ -1,0 +1,229 @@
+"""The whole online method, free of ROS: push a scan with its pose, get a label for each point."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from kdmos_ros.features.extractor import FeatureExtractor, FeatureFrame
+from kdmos_ros.features.history import PastScan
+from kdmos_ros.geometry.transforms import make_transform
+from kdmos_ros.inference.engine import Engine
+from kdmos_ros.inference.model import ModelSpec, find_model
+from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
+from kdmos_ros.scan import Scan
+from kdmos_ros.segmentation.hysteresis import evidence_of_motion
+
+Labels = npt.NDArray[np.uint8]
+Probability = npt.NDArray[np.float32]
+# The logit of MOVING in a scan without any other one to compare with: what can move may move or
+# not, and nothing tells which.
+NO_EVIDENCE = -np.inf
+STAGES = ("residual", "features", "encoder", "scatter", "bev", "gather")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Labels of one scan, in the order of its points.
+
+    Attributes:
+        labels: (N,) uint8 of kdmos_ros.labels; UNLABELLED outside the grid and without a return.
+        moving_probability: (N,) float32 in 0..1; 0 where unlabelled. A point is MOVING from the
+            model's threshold on; also below it, if it is connected with one that is above.
+        stamp_ns: the scan's stamp.
+        timings_ms: milliseconds by stage, see STAGES.
+    """
+
+    labels: Labels
+    moving_probability: Probability
+    stamp_ns: int
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the networks are asked about one scan: its features, and what they took so far."""
+
+    frame: FeatureFrame
+    stamp_ns: int
+    timings_ms: dict[str, float]
+
+
+def default_model() -> Path:
+    """The folder of the model that is used unless another one is named."""
+    return find_model()
+
+
+class Segmenter:
+    """Online moving-object segmentation. Output depends on this scan and earlier ones only.
+
+    With later scans too: `lookahead`.
+
+    Args:
+        model: a model folder, or the name of a shipped model.
+        provider, num_threads, precision, provider_options: see Engine.
+        mount: (4, 4) T_base_sensor; None: level, at the height the model was made for.
+
+    Raises:
+        ModelError: the model cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: Path | str,
+        *,
+        provider: str = "auto",
+        num_threads: int = 0,
+        mount: npt.NDArray[np.float64] | None = None,
+        precision: str = "auto",
+        provider_options: str = "",
+    ) -> None:
+        self._engine = Engine(find_model(model), provider, num_threads, precision, provider_options)
+        if mount is None:
+            mount = make_transform(np.eye(3), [0, 0, self.spec.sensor_height_m])
+        self._extractor = FeatureExtractor(
+            self.spec.grid, self.spec.features, mount, num_threads or 2
+        )
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's specification."""
+        return self._engine.spec
+
+    @property
+    def model_name(self) -> str:
+        """The model's name."""
+        return self.spec.name
+
+    @property
+    def provider(self) -> str:
+        """ONNX Runtime's name of the execution provider in use."""
+        return self._engine.provider
+
+    @property
+    def precision(self) -> str:
+        """Precision of the grid network in use, one of model.PRECISIONS."""
+        return self._engine.precision
+
+    @property
+    def fell_back(self) -> bool:
+        """True if another provider was asked for by name."""
+        return self._engine.fell_back
+
+    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
+        """Change the sensor's mount, (4, 4) T_base_sensor."""
+        self._extractor.set_mount(base_T_sensor)
+
+    def reset(self) -> None:
+        """Forget all past scans; the next one starts afresh."""
+        self._extractor.reset()
+
+    def warm_up(self) -> None:
+        """Compile and allocate everything now, so that the first scan is not late."""
+        if self._engine.on_device is not None:
+            self._engine.on_device.warm_up()
+        rng = np.random.default_rng(0)
+        for i in range(2):
+            points = rng.uniform(-20, 20, (1000, 3)).astype(np.float32)
+            stamp = round(i * self.spec.features.visibility.lags_s[0] * 1e9)
+            self.push(Scan(points, None, stamp, np.eye(4)))
+        self.reset()
+
+    def as_later(self, scan: Scan) -> PastScan:
+        """A scan as those before it are compared with it; it is not pushed."""
+        return self._extractor.as_later(scan)
+
+    def push(
+        self, scan: Scan, later: Sequence[PastScan] = (), view: PastScan | None = None
+    ) -> Segmentation:
+        """Label the newest scan.
+
+        Args:
+            later: scans after it, as far as they are known; see `as_later`.
+            view: what that has made of this scan, if it has.
+
+        Raises:
+            ValueError: its stamp is not newer than the last one's (reset first).
+        """
+        return self.answer(self.ask(scan, later, view))
+
+    def ask(
+        self, scan: Scan, later: Sequence[PastScan] = (), view: PastScan | None = None
+    ) -> Question:
+        """The first half of `push`, which must see the scans in their order: the features."""
+        timings: dict[str, float] = {}
+        frame = self._extractor.push(scan, timings, later, view)
+        return Question(frame, scan.stamp_ns, timings)
+
+    def answer(self, question: Question) -> Segmentation:
+        """The second half of `push`: the networks. May be another segmenter of the same model."""
+        frame, timings = question.frame, question.timings_ms
+        labels = np.full(frame.n_points, UNLABELLED, np.uint8)
+        probability = np.zeros(frame.n_points, np.float32)
+        on_device = self._engine.on_device
+        if len(frame.index) and on_device is not None:
+            read = on_device.run(frame, self.spec.moving_threshold, timings)
+            labels[frame.index], probability[frame.index] = read
+        elif len(frame.index):
+            logits = self._engine.run(frame, timings)
+            start = time.perf_counter()
+            if not frame.n_past:
+                logits[..., MOVING] = NO_EVIDENCE
+            gather(
+                logits,
+                frame.slot,
+                frame.z_bin,
+                frame.index,
+                self.spec.moving_threshold,
+                labels,
+                probability,
+            )
+            timings["gather"] = (time.perf_counter() - start) * 1e3
+        if len(frame.index) and self.spec.connected_threshold is not None:
+            start = time.perf_counter()
+            self._label_connected(frame, labels, probability[frame.index])
+            timings["gather"] += (time.perf_counter() - start) * 1e3
+        return Segmentation(labels, probability, question.stamp_ns, timings)
+
+    def _label_connected(self, frame: FeatureFrame, labels: Labels, own: Probability) -> None:
+        """Calls MOVING, in labels (N,), what is connected with moving points; own: (P,)."""
+        low, high = self.spec.connected_threshold, np.float32(self.spec.moving_threshold)
+        moves = evidence_of_motion(own, frame.cell, self.spec.grid, low) >= high
+        labels[frame.index[moves]] = MOVING
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def gather(logits, slot, z_bin, index, threshold, labels, probability):  # type: ignore[no-untyped-def]
+    """Each point reads its voxel's logits; results go to its row in labels and probability.
+
+    The unlabelled class is never an answer: probabilities are over static, movable, moving.
+
+    Args:
+        logits: (K, n_z, 4) float32; slot, z_bin: (P,) int32; index: (P,) int64 rows of the scan.
+        threshold: probability from which a point is MOVING.
+        labels: (N,) uint8 out. probability: (N,) float32 out.
+    """
+    # Points share voxels: each is worked out once, when the first of its points asks.
+    n_z = logits.shape[1]
+    voxel_label = np.zeros(len(logits) * n_z, np.uint8)
+    voxel_probability = np.empty(len(logits) * n_z, np.float32)
+    for i in range(len(index)):
+        k = slot[i] * n_z + z_bin[i]
+        if voxel_label[k] == UNLABELLED:
+            voxel = logits[slot[i], z_bin[i]]
+            top = max(voxel[STATIC], max(voxel[MOVABLE], voxel[MOVING]))
+            static = np.exp(voxel[STATIC] - top)
+            movable = np.exp(voxel[MOVABLE] - top)
+            moving = np.exp(voxel[MOVING] - top)
+            p = moving / (static + movable + moving)
+            voxel_probability[k] = p
+            stands = MOVABLE if movable > static else STATIC
+            voxel_label[k] = MOVING if p >= threshold else stands
+        labels[index[i]] = voxel_label[k]
+        probability[index[i]] = voxel_probability[k]

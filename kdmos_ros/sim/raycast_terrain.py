@@ -1,0 +1,82 @@
+"""Ray casting against the ground."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from kdmos_ros.sim.raycast import uniform
+from kdmos_ros.sim.terrain import sample
+
+ON_ROAD, ON_PAVEMENT, ON_TERRAIN = -2, -3, -4
+_F = np.float32
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def cast_ground(  # type: ignore[no-untyped-def]
+    world_dir, offset, bin_start, grid, origin, profile, px, py, pz, seed, best, hit, cosine
+):
+    """Ground hits by marching along each ray, to where the ground would be if it went on level.
+
+    A ray is clear at least as far as the one below it in the same azimuth bin, so it starts
+    there. Steps are limited, so that crests are not jumped over.
+    """
+    pavement, rough = profile[2], profile[4]
+    for b in range(len(bin_start) - 1):
+        clear = _F(0.5)
+        for n in range(bin_start[b], bin_start[b + 1]):
+            dx, dy, dz = world_dir[n, 0], world_dir[n, 1], world_dir[n, 2]
+            if dz > 0.15 or clear >= best[n]:
+                continue
+            x0, y0, z0 = px + offset[n, 0], py + offset[n, 1], pz + offset[n, 2]
+            t = clear
+            h, edge = sample(grid, origin, profile, x0 + t * dx, y0 + t * dy)
+            above = z0 + t * dz - h
+            if above <= 0:
+                t = _F(0)
+                h, edge = sample(grid, origin, profile, x0, y0)
+                above = z0 - h
+            before, t_before = above, t
+            for _ in range(80):
+                step = above / max(-dz, _F(0.01))
+                t += min(max(step, _F(0.02)), _F(1.0) + _F(0.2) * t)
+                if t_before >= best[n]:
+                    break
+                h, edge = sample(grid, origin, profile, x0 + t * dx, y0 + t * dy)
+                above = z0 + t * dz - h
+                if above < 0.003:
+                    break
+                before, t_before = above, t
+            if above >= 0.003:
+                continue
+            for k in range(12):  # false position between the last two steps, or halving
+                if above >= 0:
+                    break
+                share = before / (before - above) if k % 3 < 2 else _F(0.5)
+                middle = t_before + (t - t_before) * share
+                h, edge = sample(grid, origin, profile, x0 + middle * dx, y0 + middle * dy)
+                gap = z0 + middle * dz - h
+                if gap < 0:
+                    t, above = middle, gap
+                    if gap > -0.003:
+                        break
+                else:
+                    t_before, before = middle, gap
+                    if gap < 0.003:
+                        t = middle
+                        break
+            clear = _F(0.95) * t
+            if t >= best[n]:
+                continue
+            code, cos = ON_ROAD, max(-dz, _F(0.02))
+            if edge >= 0:
+                code = ON_PAVEMENT
+                if edge > pavement:
+                    code = ON_TERRAIN
+                    # Grass stops rays at random heights.
+                    u = uniform(seed, n, 7)
+                    t -= min(rough * -_F(math.log(u)) / cos, _F(0.04) * t)
+                    cos = min(_F(2) * cos, _F(1))
+            best[n], hit[n], cosine[n] = t, code, cos

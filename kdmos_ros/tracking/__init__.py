@@ -1,0 +1,1 @@
+"""Moving objects from moving points: clusters, boxes, speeds."""

@@ -1,0 +1,90 @@
+"""How a network is fitted, as a recipe says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kdmos_ros.features.spec import FeatureSpec
+
+PRECISIONS = ("32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class FitRecipe:
+    """How the student is fitted.
+
+    Attributes:
+        steps, batch_size: optimiser steps and scans a step.
+        learning_rate, weight_decay, warm_up_steps: AdamW.
+        cycles: cosines of equal length that the rate goes through, each from the top again (warm
+            restarts, Loshchilov and Hutter, ICLR 2017).
+        class_weights: of the cross-entropy, one a class; the first is ignored.
+        lovasz: weight of the Lovasz-softmax term.
+        ema: decay of the averaged weights, which are the ones that ship.
+        checkpoint_every: steps between two checkpoints.
+        false_alarms: share of points that the shipped threshold may call moving on simulated
+            drives without movers.
+        connected_threshold: probability from which a point moves if it is connected with one that
+            does (see `kdmos_ros.segmentation.hysteresis`); None: connections do not count.
+        precision: "32", or "bf16" or "fp16" for mixed precision on a GPU; CPUs always use 32.
+        workers: processes that prepare samples, for each process that trains. Every number of
+            them gives another, reproducible, order of the data.
+        mix: samples held back to mix the drives, for each of them.
+        start_from: what to start from: a checkpoint of an earlier run (`*.pt`, relative to the
+            work folder), by its averaged weights, or a model: its folder, or the name of a shipped
+            one; None: random weights.
+        start_student: settings of the student in that checkpoint that differ from the recipe's: a
+            narrower one is widened to the recipe's shape (see `growth`). A model tells its own.
+        start_features: features of the student there, and of those in averaged_with, if the recipe
+            has more; None: the recipe's. A model tells its own.
+        averaged_with: checkpoints of other runs, relative to the work folder, such as the one that
+            this began from ("start.pt" if that was a model): what ships is the mean of their
+            weights and this run's (`weights.mean_student`).
+    """
+
+    steps: int = 4000
+    batch_size: int = 2
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warm_up_steps: int = 100
+    cycles: int = 1
+    class_weights: tuple[float, ...] = (0.0, 1.0, 3.0, 6.0)
+    lovasz: float = 1.0
+    ema: float = 0.998
+    checkpoint_every: int = 250
+    false_alarms: float = 0.0005
+    connected_threshold: float | None = None
+    precision: str = "32"
+    workers: int = 1
+    mix: int = 48
+    start_from: str | None = None
+    start_student: dict[str, Any] = field(default_factory=dict)
+    start_features: FeatureSpec | None = None
+    averaged_with: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
+        for name in ("steps", "batch_size", "cycles", "checkpoint_every", "workers", "mix"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
+        if self.connected_threshold is not None and not 0 < self.connected_threshold < 1:
+            raise ValueError(
+                f"connected_threshold must be in (0, 1), got {self.connected_threshold!r}"
+            )
+        if (self.start_student or self.start_features) and self.start_from is None:
+            raise ValueError("start_from is missing; start_student and start_features describe it")
+        if (self.start_student or self.start_features) and self.starts_from_model:
+            raise ValueError("start_student and start_features are for checkpoints, not for models")
+        others = self.averaged_with
+        if others and self.start_student:
+            raise ValueError("averaged_with is for students of one shape: not with start_student")
+        if not isinstance(others, tuple) or not all(isinstance(name, str) for name in others):
+            raise ValueError(f"averaged_with must be a list of paths, got {others!r}")
+
+    @property
+    def starts_from_model(self) -> bool:
+        """Whether start_from names a model, not a checkpoint."""
+        return self.start_from is not None and not self.start_from.endswith(".pt")

@@ -1,0 +1,1 @@
+"""Fitting student and teacher: losses, loop, checkpoints, validation."""

@@ -1,0 +1,1 @@
+"""The networks in PyTorch: student, teacher, their parts and their weights."""

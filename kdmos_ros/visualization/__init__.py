@@ -1,0 +1,1 @@
+"""Pictures, animations and Rerun recordings of labelled drives."""

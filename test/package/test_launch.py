@@ -1,0 +1,151 @@
+"""The launch files, run by the real launch where it is installed."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("launch_ros", reason="launch_ros is not installed")
+pytest.importorskip("launch_testing", reason="launch_testing is not installed")
+packages = pytest.importorskip("ament_index_python.packages")
+
+try:
+    packages.get_package_prefix("kdmos_ros")
+except LookupError:
+    pytest.skip("kdmos_ros is not in the ament index: build it with colcon first",
+                allow_module_level=True)  # fmt: skip
+
+from drive_harness import write_drive  # noqa: E402
+from ros_harness import PATIENCE_S, environment  # noqa: E402
+
+pytestmark = pytest.mark.ros
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def arguments_of(name):
+    """Declared launch arguments: name -> DeclareLaunchArgument."""
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    file = ROOT / "launch" / name
+    description = get_launch_description_from_python_launch_file(str(file))
+    return {argument.name: argument for argument in description.get_launch_arguments()}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "mos.launch.py",
+            {"cloud", "odom", "sensor", "model", "provider", "pose_source", "bag", "rviz",
+             "lookahead", "use_sim_time", "namespace", "params_file", "log_level", "autostart"},
+        ),
+        ("train.launch.py", {"recipe", "data", "work", "out", "stage"}),
+    ],
+)  # fmt: skip
+def test_every_argument_is_documented(name, expected):
+    found = arguments_of(name)
+    assert set(found) >= expected
+    assert all(len(argument.description) > 10 for argument in found.values())
+
+
+def mos_launch():
+    """The launch file as a module."""
+    spec = importlib.util.spec_from_file_location("mos_launch", ROOT / "launch" / "mos.launch.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_bag_is_played_by_what_is_there(monkeypatch, installed):
+    module = mos_launch()
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec",
+        lambda name: installed or None if name == "ros2bag" else find_spec(name),
+    )  # fmt: skip
+    command = module.play_command()
+    if installed:
+        assert command == ["ros2", "bag", "play"]
+    else:
+        assert (Path(command[0]).name, *command[1:]) == ("kdmos", "play")
+
+
+@pytest.mark.parametrize(
+    ("given", "frame"),
+    [
+        ({}, None),
+        ({"fixed_frame": "world"}, "world"),
+        ({"fixed_frame": "world", "rviz_frame": "velodyne"}, "velodyne"),
+    ],
+)
+def test_rviz_shows_the_frame_and_topics_in_use(given, frame):
+    """RViz is started with our arguments; that its binary is there is not needed for this."""
+    from launch_ros.actions import Node
+
+    from launch import LaunchContext
+
+    module = mos_launch()
+    context = LaunchContext()
+    defaults = {name: default for name, (default, _) in module.ARGUMENTS.items()}
+    context.launch_configurations.update(
+        {**defaults, "rviz": "true", "namespace": "front", "cloud": "/lidar", **given}
+    )
+    actions = module.start(context)
+    (rviz,) = [a for a in actions if isinstance(a, Node) and a.node_package == "rviz2"]
+    words = ["".join(part.text for part in word if hasattr(part, "text")) for word in rviz.cmd]
+    assert words[words.index("-d") + 1].endswith("config/mos.rviz")
+    assert (words[words.index("-f") + 1] if "-f" in words else None) == frame
+    found = {
+        tuple("".join(part.text for part in side) for side in pair)
+        for pair in rviz._Node__remappings
+    }
+    assert ("/points", "/lidar") in found
+    assert ("/mos_node/labeled", "/front/mos_node/labeled") in found
+
+
+def run(*command, **variables):
+    result = subprocess.run(
+        [sys.executable, *command], env={**environment(), **variables}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=3 * PATIENCE_S,
+    )  # fmt: skip
+    return result.returncode, result.stdout
+
+
+def test_node_labels_a_bag(tiny_model, tmp_path):
+    bag = write_drive(tmp_path / "bag", n_scans=60, n_points=2000)
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text(
+        "/**:\n  ros__parameters:\n    queue_size: 100\n    diagnostics_period: 0.2\n"
+    )
+    code, output = run(
+        "-m", "launch_testing.launch_test", str(ROOT / "test" / "launch" / "labels_a_bag.py"),
+        KDMOS_TEST_BAG=str(bag), KDMOS_TEST_MODEL=str(tiny_model),
+        KDMOS_TEST_PARAMETERS=str(parameters), PYTHONUNBUFFERED="1",
+    )  # fmt: skip
+    assert code == 0, output
+
+
+def test_training_says_what_is_wrong_and_ends(tmp_path):
+    script = (
+        "import sys\n"
+        "from launch import LaunchDescription, LaunchService\n"
+        "from launch.actions import IncludeLaunchDescription\n"
+        "from launch.launch_description_sources import PythonLaunchDescriptionSource\n"
+        "source = PythonLaunchDescriptionSource(sys.argv[1])\n"
+        "values = [('recipe', sys.argv[2]), ('work', sys.argv[3]), ('out', sys.argv[3])]\n"
+        "service = LaunchService()\n"
+        "service.include_launch_description(LaunchDescription([\n"
+        "    IncludeLaunchDescription(source, launch_arguments=values)]))\n"
+        "sys.exit(service.run())\n"
+    )
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    _, output = run(
+        "-c", script, str(ROOT / "launch" / "train.launch.py"), str(tmp_path / "none.yaml"),
+        str(tmp_path / "work"), PATH=path,
+    )  # fmt: skip
+    assert "none.yaml" in output
+    assert "kdmos: error:" in output

@@ -1,0 +1,162 @@
+"""Times of points, as the drivers write them."""
+
+import numpy as np
+import pytest
+from cloud_harness import LAYOUTS, make_cloud
+
+from kdmos_ros.errors import CloudError
+from kdmos_ros.pointcloud.codec import decode
+from kdmos_ros.pointcloud.layout import Field
+from kdmos_ros.pointcloud.point_times import TIME_BASES, TIME_UNITS, TimeFormat, read_point_times
+
+STAMP_NS = 1_700_000_123_400_000_000
+STAMP_S = STAMP_NS * 1e-9
+N = 48
+SWEEP = np.linspace(0, 0.1, N)  # seconds after the first point
+
+
+def read(layout, values, stamp_ns=STAMP_NS, change=None, **form):
+    message, _ = make_cloud(layout, width=N // LAYOUTS[layout][1], values=values)
+    if change:
+        change(message)
+    return read_point_times(message, decode(message).points, stamp_ns, TimeFormat(**form))
+
+
+def reason(*args, **options):
+    with pytest.raises(CloudError) as caught:
+        read(*args, **options)
+    assert "\n" not in str(caught.value)
+    return caught.value.reason, str(caught.value)
+
+
+# -- what cannot be read -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "stamp_of_point"])
+def test_missing_field_is_named_with_the_remedy(name):
+    why, text = reason("kitti", {}, field=name)
+    assert why == "no_point_time"
+    assert (name or "timestamp") in text
+    assert "x, y, z, intensity" in text
+    assert "time_field" in text
+
+
+def test_field_of_unknown_datatype_is_none():
+    def spoil(message):
+        message.fields[5] = Field("time", 18, 77, 1)
+
+    assert reason("velodyne", {}, change=spoil)[0] == "no_point_time"
+
+
+def test_field_that_the_driver_does_not_fill():
+    why, text = reason("velodyne", {"time": np.zeros(N)})
+    assert why == "bad_point_time"
+    assert "'time'" in text
+
+
+def test_wrong_unit_is_found_out():
+    why, text = reason("velodyne", {"time": SWEEP * 1e3})  # milliseconds taken as seconds
+    assert why == "bad_point_time"
+    assert "'time'" in text and "time_unit" in text
+
+
+def test_clock_of_its_own_needs_a_base():
+    values = {"timestamp": 5000.0 + SWEEP}  # since the sensor was switched on
+    why, text = reason("hesai", values)
+    assert why == "bad_point_time"
+    assert "'timestamp'" in text and "time_base" in text
+    times = read("hesai", values, base="start")
+    np.testing.assert_allclose(times.seconds, SWEEP, atol=1e-6)
+
+
+# -- drivers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layout", "values", "form", "expected"),
+    [
+        # Velodyne: seconds from the stamp, which is the last packet's: negative.
+        ("velodyne", {"time": SWEEP - 0.1}, {}, SWEEP - 0.1),
+        ("velodyne", {"time": SWEEP}, {}, SWEEP),
+        ("ouster_organised", {"t": SWEEP * 1e9}, {}, SWEEP),
+        ("hesai", {"timestamp": STAMP_S + SWEEP}, {}, SWEEP),
+        ("robosense", {"timestamp": STAMP_S + SWEEP - 0.1}, {}, SWEEP - 0.1),
+        ("livox", {"timestamp": STAMP_NS + SWEEP * 1e9}, {}, SWEEP),
+        ("livox", {"timestamp": STAMP_NS + SWEEP * 1e9}, {"unit": "ns", "base": "absolute"}, SWEEP),
+        ("autoware_xyzircaedt", {"time_stamp": SWEEP * 1e9}, {}, SWEEP),
+        ("hesai", {"timestamp": SWEEP * 1e6}, {"unit": "us"}, SWEEP),
+        ("hesai", {"timestamp": (STAMP_S + SWEEP) * 1e3}, {"unit": "ms"}, SWEEP),
+    ],
+)
+def test_times_of_every_driver(layout, values, form, expected):
+    times = read(layout, values, **form)
+    # A float64 of seconds since 1970 resolves 0.24 microseconds.
+    np.testing.assert_allclose(times.seconds, expected, atol=5e-7)
+    assert times.seconds.dtype == np.float32
+    assert (times.first, times.last) == pytest.approx((expected[0], expected[-1]), abs=5e-7)
+
+
+@pytest.mark.parametrize(
+    ("base", "shift"), [("stamp", 0.02), ("start", 0), ("middle", -0.05), ("end", -0.1)]
+)
+def test_where_in_the_sweep_the_stamp_is(base, shift):
+    times = read("velodyne", {"time": SWEEP + 0.02}, base=base)
+    np.testing.assert_allclose(times.seconds, SWEEP + shift, atol=1e-7)
+
+
+def test_automatic_base_follows_the_values():
+    offsets = read("hesai", {"timestamp": SWEEP})
+    absolute = read("hesai", {"timestamp": STAMP_S + SWEEP})
+    np.testing.assert_allclose(offsets.seconds, absolute.seconds, atol=5e-7)
+
+
+def test_simulated_time_near_zero():
+    stamp = 200_000_000
+    np.testing.assert_allclose(
+        read("hesai", {"timestamp": 0.2 + SWEEP}, stamp_ns=stamp).seconds, SWEEP, atol=1e-7
+    )
+    np.testing.assert_allclose(
+        read("ouster_organised", {"t": SWEEP * 1e9}, stamp_ns=stamp).seconds, SWEEP, atol=1e-7
+    )
+
+
+def test_points_without_a_return_do_not_count():
+    """Drivers fill in anything there; it must not stretch the sweep."""
+    time = STAMP_S + SWEEP
+    xyz = {name: np.full(N, 3.0) for name in "xyz"}
+    time[[3, 7]] = 0, np.nan
+    for values in xyz.values():
+        values[[3, 7]] = 0, np.nan
+    times = read("hesai", {"timestamp": time, **xyz})
+    assert (times.first, times.last) == pytest.approx((0, 0.1), abs=5e-7)
+    kept = np.delete(np.arange(N), [3, 7])
+    np.testing.assert_allclose(times.seconds[kept], SWEEP[kept], atol=5e-7)
+
+
+def test_return_without_a_time_is_marked():
+    time = SWEEP.copy()
+    time[4] = np.nan
+    times = read("velodyne", {"time": time})
+    assert np.isnan(times.seconds[4])
+    assert np.isfinite(np.delete(times.seconds, 4)).all()
+
+
+@pytest.mark.parametrize("width", [0, 3])
+def test_nothing_returned(width):
+    zeros = {name: np.zeros(width) for name in "xyz"}
+    message, _ = make_cloud("velodyne", width=width, values=zeros)
+    times = read_point_times(message, decode(message).points, STAMP_NS, TimeFormat())
+    assert (times.first, times.last, len(times.seconds)) == (0, 0, width)
+
+
+def test_big_endian_and_padded():
+    message, _ = make_cloud(
+        "ouster_organised", N // 4, padding=5, big_endian=True, values={"t": SWEEP * 1e9}
+    )
+    times = read_point_times(message, decode(message).points, STAMP_NS, TimeFormat())
+    np.testing.assert_allclose(times.seconds, SWEEP, atol=1e-7)
+
+
+def test_choices():
+    assert TIME_UNITS == ("auto", "s", "ms", "us", "ns")
+    assert TIME_BASES == ("auto", "absolute", "stamp", "start", "middle", "end")

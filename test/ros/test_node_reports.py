@@ -1,0 +1,106 @@
+"""What the node tells its operator: diagnostics, latency, log."""
+
+import pytest
+from cloud_harness import make_cloud
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from node_harness import START, STEP, FakeSegmenter, label_cloud, node_bench, pose
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Float64
+
+from kdmos_ros.ros import node as node_module
+from kdmos_ros.ros import session
+from kdmos_ros.ros.qos import profile
+
+
+@pytest.fixture
+def bench():
+    with node_bench() as make:
+        yield make
+
+
+def test_the_operator_is_told_what_is_wrong(bench):
+    segmenter = FakeSegmenter()
+    segmenter.fell_back = True
+    _, client, _ = bench(load=lambda _: segmenter, pose_timeout=0.0)
+
+    def until(level, message):
+        client.until(
+            lambda: client.status.get("level") == level and client.status["message"] == message,
+            message,
+        )
+
+    until(DiagnosticStatus.WARN, "no cloud in the last 10 s")
+    client.send_cloud(START, make_cloud()[0])
+    until(DiagnosticStatus.ERROR, "no pose: pose_timeout 1")
+    for i in range(3):
+        client.send_odometry(START + i * STEP, pose(i))
+        client.until_status(odometry__added=i + 1)
+        client.send_cloud(START + i * STEP, make_cloud()[0])
+    fallback = "CPU fallback: running on CPUExecutionProvider, not the provider asked for"
+    until(DiagnosticStatus.WARN, f"dropping 25% of the clouds: pose_timeout 1; {fallback}")
+
+
+def test_latency_topics_and_late_clouds(bench):
+    node, client, _ = bench(late_after=0.001)
+    values = {}
+    for stage in ("decode", "total"):
+        client.node.create_subscription(
+            Float64, f"/mos_node/debug/latency/{stage}_ms",
+            lambda message, s=stage: values.update({s: message.data}), 10,
+        )  # fmt: skip
+    numbers = iter(range(1000))
+
+    def label():
+        label_cloud(client, next(numbers), width=20_000)
+
+    label()
+    client.until(
+        lambda: all(
+            client.node.count_publishers(f"/mos_node/debug/latency/{stage}_ms")
+            for stage in ("decode", "total")
+        ),
+        "the topics",
+    )
+    while len(values) < 2:
+        label()
+    assert 0 < values["decode"] < values["total"]
+    client.until(lambda: int(client.status.get("late", 0)) > 0, "late clouds")
+    assert "late" in client.status["message"]
+    node.set_parameters([Parameter("late_after", value=60.0)])
+    client.until_status(labelled=len(client.labelled))
+    late = client.status["late"]
+    label()
+    client.until_status(labelled=len(client.labelled), late=late)
+
+
+def test_the_heap_is_trimmed_while_the_node_runs(bench, monkeypatch):
+    trimmed = []
+    monkeypatch.setattr(node_module, "_TRIM_PERIOD_S", 0.05)
+    monkeypatch.setattr(node_module, "trim_heap", lambda: trimmed.append(1))
+    _, client, _ = bench()
+    client.until(lambda: len(trimmed) > 1, "the heap's trimming")
+
+
+def test_publisher_whose_qos_does_not_fit_is_reported(bench, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        session.ThrottledLog, "warning", lambda self, kind, text: lines.append(text)
+    )
+    node, client, _ = bench(start=False)
+    client.node.destroy_publisher(client.clouds)
+    client.node.create_publisher(PointCloud2, "/points", profile("best_effort", 5))
+    node.start()
+    client.until(lambda: any("cloud_reliability" in line for line in lines), "the warning")
+
+
+def test_silent_publisher_is_reported(bench, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        session.ThrottledLog, "warning", lambda self, kind, text: lines.append(text)
+    )
+    monkeypatch.setattr("kdmos_ros.pipeline.delivery_watch.SILENCE_S", 0.0)
+    bench()[1].until(lambda: any("fastdds_profile.xml" in line for line in lines), "the warning")
