@@ -35,6 +35,7 @@ lint: .venv/ready-$(ROS)-test ## Lint and check types only
 	ruff check . || failed=1; \
 	ruff format --check . || failed=1; \
 	mypy || failed=1; \
+	lint-imports || failed=1; \
 	exit $$failed; }
 
 clean: ## Remove .venv and everything that make, pip and the tools wrote
