@@ -17,8 +17,8 @@ from kdmos_ros.geometry.transforms import matrix_to_quaternion
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.io.open_bag import open_bag
 from kdmos_ros.ros.client import Monitor, ros_node
-from kdmos_ros.ros.latency_probe import Ear
-from kdmos_ros.sessions.feeder import Mouth
+from kdmos_ros.ros.latency_probe import LatencyProbe
+from kdmos_ros.sessions.bag_feeder import BagFeeder
 from kdmos_ros.sessions.node_process import NodeProcess
 from kdmos_ros.sessions.playback import wait_until
 
@@ -44,30 +44,30 @@ def measure(case: Case, rate_hz: float | None = None) -> dict[str, Any]:
     Raises:
         KdmosError: the node does not start, ends, or labels nothing after the warm-up.
     """
-    with fed_node(case, rate_hz) as feed:
-        seconds = None if rate_hz is None else feed.mouth.recorded_s
-        feed.mouth.play(feed.process.check, case.limit, seconds)
-        feed.wait_for_the_last()
-        figures = _figures(feed.mouth, feed.ear, dict(feed.monitor.values))
-        times = feed.mouth.sent.values()
+    with fed_node(case, rate_hz) as fed:
+        seconds = None if rate_hz is None else fed.feeder.recorded_s
+        fed.feeder.play(fed.process.check, case.limit, seconds)
+        fed.wait_for_the_last()
+        figures = _figures(fed.feeder, fed.probe, dict(fed.monitor.values))
+        times = fed.feeder.sent.values()
         return {
             **figures,
             "rate_hz": rate_hz,
-            "ready_s": feed.ready_s,
-            "peak_memory_mb": peak_memory_mb(feed.process.pid),
+            "ready_s": fed.ready_s,
+            "peak_memory_mb": peak_memory_mb(fed.process.pid),
             "seconds": max(times) - min(times),
-            "counts": feed.counts(),
+            "counts": fed.counts(),
         }
 
 
 @dataclass
-class Feed:
+class FedNode:
     """A node that runs, what it is fed by, and who notes its answers."""
 
     process: NodeProcess
     monitor: Monitor
-    mouth: Mouth
-    ear: Ear
+    feeder: BagFeeder
+    probe: LatencyProbe
     ready_s: float
 
     def wait_for_the_last(self) -> None:
@@ -75,7 +75,7 @@ class Feed:
         quiet_since, last = time.monotonic(), (-1, "")
         while time.monotonic() - quiet_since < _LAST_S:
             self.process.check()
-            now = (len(self.ear.came), str(self.counts()))
+            now = (len(self.probe.arrived), str(self.counts()))
             if now != last:
                 quiet_since, last = time.monotonic(), now
             time.sleep(0.05)
@@ -89,7 +89,7 @@ class Feed:
             if key.startswith("dropped.")
         }
         return {
-            "sent": len(self.mouth.sent),
+            "sent": len(self.feeder.sent),
             "received": self.monitor.count("received"),
             "labelled": self.monitor.count("labelled"),
             "dropped": dropped,
@@ -97,7 +97,7 @@ class Feed:
 
 
 @contextmanager
-def fed_node(case: Case, rate_hz: float | None = None) -> Iterator[Feed]:
+def fed_node(case: Case, rate_hz: float | None = None) -> Iterator[FedNode]:
     """Start the node and connect to it.
 
     Raises:
@@ -110,7 +110,7 @@ def fed_node(case: Case, rate_hz: float | None = None) -> Iterator[Feed]:
         process = _process(case, bag, Path(folder) / "node.log")
         started = time.monotonic()
         with process, ros_node("kdmos_bench") as node:
-            monitor, ear = Monitor(node), Ear(node)
+            monitor, probe = Monitor(node), LatencyProbe(node)
             wait_until(
                 lambda: monitor.values.get("state") == "active",
                 process,
@@ -118,15 +118,15 @@ def fed_node(case: Case, rate_hz: float | None = None) -> Iterator[Feed]:
                 "the node does not become active",
             )
             ready = time.monotonic() - started
-            mouth = Mouth(node, bag, rate_hz)
+            feeder = BagFeeder(node, bag, rate_hz)
             wait_until(
-                lambda: mouth.heard() and node.count_publishers(ear.topic) > 0,
+                lambda: feeder.heard() and node.count_publishers(probe.topic) > 0,
                 process,
                 _CONNECT_S,
                 "the node does not listen to the topics that are played",
             )
             time.sleep(0.5)  # the node finds our subscription when we find its publisher
-            yield Feed(process, monitor, mouth, ear, ready)
+            yield FedNode(process, monitor, feeder, probe, ready)
 
 
 def _process(case: Case, bag: BagReader, log: Path) -> NodeProcess:
@@ -146,12 +146,14 @@ def _process(case: Case, bag: BagReader, log: Path) -> NodeProcess:
     )
 
 
-def _figures(mouth: Mouth, ear: Ear, values: dict[str, str]) -> dict[str, Any]:
-    warm = min(mouth.sent.values(), default=0.0) + WARM_UP_S
-    sent = {stamp: at for stamp, at in mouth.sent.items() if at >= warm}
-    latency = [(ear.came[stamp] - at) * 1e3 for stamp, at in sent.items() if stamp in ear.came]
+def _figures(feeder: BagFeeder, probe: LatencyProbe, values: dict[str, str]) -> dict[str, Any]:
+    warm = min(feeder.sent.values(), default=0.0) + WARM_UP_S
+    sent = {stamp: at for stamp, at in feeder.sent.items() if at >= warm}
+    latency = [
+        (probe.arrived[stamp] - at) * 1e3 for stamp, at in sent.items() if stamp in probe.arrived
+    ]
     stages = Latency()
-    for came, stage, value in ear.stages:
+    for came, stage, value in probe.stages:
         if came >= warm:
             stages.add({stage: value})
     total = stages.total()

@@ -27,17 +27,17 @@ def soak(case: Case, seconds: float, rate_hz: float | None = None) -> Soak:
     Raises:
         KdmosError: the node does not start, ends, or labels nothing.
     """
-    with fed_node(case, rate_hz) as feed:
-        pid = feed.process.pid
-        with Sampler(pid, seconds, lambda: feed.monitor.count("labelled")) as sampler:
+    with fed_node(case, rate_hz) as fed:
+        pid = fed.process.pid
+        with Sampler(pid, seconds, lambda: fed.monitor.count("labelled")) as sampler:
             burst_s = min(_BURST_S, seconds / 4)
             try:
-                feed.mouth.play(feed.process.check, seconds=burst_s, rate_hz=_BURST_HZ)
-                feed.mouth.play(feed.process.check, seconds=seconds - burst_s)
+                fed.feeder.play(fed.process.check, seconds=burst_s, rate_hz=_BURST_HZ)
+                fed.feeder.play(fed.process.check, seconds=seconds - burst_s)
             except KeyboardInterrupt:
                 print("interrupted: this is what there is so far", file=sys.stderr)
-        feed.wait_for_the_last()
-        values, counts = feed.monitor.values, feed.counts()
+        fed.wait_for_the_last()
+        values, counts = fed.monitor.values, fed.counts()
         run = {key: values[key] for key in ("model", "provider", "precision")}
         peak = peak_memory_mb(pid)
     if not counts["labelled"]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.geometry import transforms as geometry
+from kdmos_ros.geometry import transforms
 from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, TF, typestore
 
 SECOND_NS = 1_000_000_000
@@ -65,7 +65,10 @@ def odometry_message(
 ) -> Any:
     """nav_msgs/Odometry with the pose only; covariances and twist are zero."""
     types = typestore().types
-    translation, quaternion = odom_T_base[:3, 3], geometry.matrix_to_quaternion(odom_T_base[:3, :3])
+    translation, quaternion = (
+        odom_T_base[:3, 3],
+        transforms.matrix_to_quaternion(odom_T_base[:3, :3]),
+    )
     pose = types["geometry_msgs/msg/Pose"](
         types["geometry_msgs/msg/Point"](*map(float, translation)),
         types["geometry_msgs/msg/Quaternion"](*map(float, quaternion)),
@@ -86,7 +89,7 @@ def transform_message(
 ) -> Any:
     """tf2_msgs/TFMessage with one transform."""
     types = typestore().types
-    quaternion = geometry.matrix_to_quaternion(parent_T_child[:3, :3])
+    quaternion = transforms.matrix_to_quaternion(parent_T_child[:3, :3])
     stamped = types["geometry_msgs/msg/TransformStamped"](
         header(stamp_ns, parent),
         child,

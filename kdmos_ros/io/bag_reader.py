@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.geometry import transforms as geometry
+from kdmos_ros.geometry import transforms
 from kdmos_ros.io.bag_file import (
     ODOMETRY,
     POINT_CLOUD,
@@ -161,7 +161,7 @@ class BagReader:
 
     def _pose(self, raw: RawMessage, t: Any, q: Any) -> npt.NDArray[np.float64]:
         try:
-            return geometry.from_pose((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+            return transforms.from_pose((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
         except ValueError as error:
             raise BagError(f"{self.path}: {raw.topic} at {raw.stamp_ns} ns: {error}") from error
 
@@ -198,7 +198,7 @@ def chain(
                 found[child] = found[frame] @ link
                 frontier.append(child)
             elif child == frame and parent not in found:
-                found[parent] = found[frame] @ geometry.invert(link)
+                found[parent] = found[frame] @ transforms.invert(link)
                 frontier.append(parent)
     return found.get(source)
 

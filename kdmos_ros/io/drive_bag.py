@@ -8,7 +8,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.geometry import transforms as geometry
+from kdmos_ros.geometry import transforms
 from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, TF
 from kdmos_ros.io.bag_messages import cloud_message, odometry_message, transform_message
 from kdmos_ros.io.bag_reader import GROUND_TRUTH, TF_STATIC
@@ -70,7 +70,7 @@ class DriveWriter:
         calibration: Calibration | None = None,
     ) -> None:
         self._calibration = dict(calibration or {})
-        self._sensor_T_base = geometry.invert(base_T_sensor)
+        self._sensor_T_base = transforms.invert(base_T_sensor)
         self._base_T_sensor = base_T_sensor
         self._bag = BagWriter(path, overwrite=overwrite)
         self._bag.add_topic(TF_STATIC, TF, latched=True)
@@ -124,7 +124,7 @@ class DriveWriter:
         if LIDAR_TO_CAMERA in self._calibration:
             camera_T_lidar = np.eye(4)
             camera_T_lidar[:3] = self._calibration[LIDAR_TO_CAMERA]
-            lidar_T_camera = geometry.invert(camera_T_lidar)
+            lidar_T_camera = transforms.invert(camera_T_lidar)
             # In one message: of a latched topic a late subscriber gets the last one only.
             camera = transform_message(stamp_ns, SENSOR_FRAME, CAMERA_FRAME, lidar_T_camera)
             static.transforms.extend(camera.transforms)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.geometry import transforms as geometry
+from kdmos_ros.geometry import transforms
 from kdmos_ros.scan import Scan
 
 _POINT_BYTES = 16
@@ -128,7 +128,7 @@ class Sequence:
         self._check_length(self._poses_path, len(cameras))
         camera_T_lidar = np.eye(4)
         camera_T_lidar[:3] = self._read_calibration()
-        lidar_T_camera = geometry.invert(camera_T_lidar)
+        lidar_T_camera = transforms.invert(camera_T_lidar)
         poses = np.tile(np.eye(4), (len(cameras), 1, 1))
         poses[:, :3] = cameras
         return lidar_T_camera @ poses @ camera_T_lidar

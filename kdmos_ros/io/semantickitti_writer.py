@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.geometry import transforms as geometry
+from kdmos_ros.geometry import transforms
 from kdmos_ros.io.atomic import new_folder
 from kdmos_ros.io.kitti_calibration import LIDAR_TO_CAMERA, Calibration, write_calibration
 from kdmos_ros.scan import Scan
@@ -38,7 +38,7 @@ class SequenceWriter:
         (self._folder / "velodyne" / f"{name}.bin").write_bytes(rows.tobytes())
         if labels is not None:
             _write_label(self._folder / "labels" / f"{name}.label", labels, len(rows))
-        pose = self._camera_T_lidar @ scan.pose @ geometry.invert(self._camera_T_lidar)
+        pose = self._camera_T_lidar @ scan.pose @ transforms.invert(self._camera_T_lidar)
         self._rows.append(" ".join(f"{v:.12g}" for v in pose[:3].ravel()))
         self._stamps_ns.append(scan.stamp_ns)
 

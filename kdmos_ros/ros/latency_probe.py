@@ -19,17 +19,17 @@ _STAGES = (
 )
 
 
-class Ear:
+class LatencyProbe:
     """Notes when labelled clouds come, and what the node says about its stages."""
 
     def __init__(self, node: Any) -> None:
         self.topic = LABELLED_TOPIC
-        self.came: dict[int, float] = {}
+        self.arrived: dict[int, float] = {}
         self.stages: list[tuple[float, str, float]] = []
 
         def labelled(data: bytes) -> None:
             now = time.monotonic()
-            self.came[header_stamp(data)] = now
+            self.arrived[header_stamp(data)] = now
 
         self._subscriptions = [
             node.create_subscription(

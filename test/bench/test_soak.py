@@ -85,21 +85,21 @@ def test_the_command_plays_the_drive_again_and_again(tiny_model, tmp_path, capsy
 
 def test_what_was_measured_before_an_interrupt_is_kept(tiny_model, tmp_path, capsys, monkeypatch):
     pytest.importorskip("rclpy", reason="rclpy is not installed")
-    from kdmos_ros.sessions.feeder import Mouth
+    from kdmos_ros.sessions.bag_feeder import BagFeeder
 
     for name in isolate({}):
         monkeypatch.delenv(name, raising=False)
     drive, out = tmp_path / "drive", tmp_path / "soak.json"
     command = ["simulate", str(drive), "--sensor", "vlp16", "--duration", "0.5", "--scene", "field"]
     assert main(command) == 0
-    play = Mouth.play
+    play = BagFeeder.play
 
     def interrupted(self, *args, **keywords):
         play(self, *args, **keywords)
         if "rate_hz" not in keywords:  # after the burst
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Mouth, "play", interrupted)
+    monkeypatch.setattr(BagFeeder, "play", interrupted)
     command = ["bench", "--bag", str(drive), "--model", str(tiny_model), "--provider", "cpu"]
     assert main([*command, "--soak", "2", "--rate", "10", "--json", str(out)]) == 0
     shown = capsys.readouterr()

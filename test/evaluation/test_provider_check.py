@@ -8,7 +8,7 @@ import pytest
 
 from kdmos_ros import cli
 from kdmos_ros.errors import ModelError
-from kdmos_ros.evaluation import provider_check as gpu_check
+from kdmos_ros.evaluation import provider_check
 from kdmos_ros.evaluation.provider_check import Comparison, compare, placements, read_profile
 from kdmos_ros.inference import on_device
 from kdmos_ros.inference.model import find_model
@@ -87,7 +87,7 @@ def test_the_command_says_what_it_found(tiny_model, few_points, capsys, monkeypa
     assert cli.main(words) == 0
     told = capsys.readouterr().out
     assert "scatter: CPUExecutionProvider 2; 0 copies" in told and told.endswith("good\n")
-    monkeypatch.setattr(gpu_check, "compare", lambda *_: Comparison(0.5, 0.3, 0.2, 1e-3))
+    monkeypatch.setattr(provider_check, "compare", lambda *_: Comparison(0.5, 0.3, 0.2, 1e-3))
     assert cli.main(words) == 1
     assert capsys.readouterr().out.endswith("NOT as it should be\n")
     assert cli.main([*words, "--provider-options", "cuda_graphs=on"]) == 2

@@ -16,7 +16,7 @@ from drive_harness import (
 )
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.geometry import transforms as geometry
+from kdmos_ros.geometry import transforms
 from kdmos_ros.io.bag_file import POINT_CLOUD, BagError, BagFile
 from kdmos_ros.io.bag_reader import BagReader, chain
 from kdmos_ros.io.bag_writer import BagWriter
@@ -85,11 +85,11 @@ def test_restarted_clock_is_kept_apart(tmp_path):
 
 
 def test_mount_through_a_chain_in_both_directions():
-    turn = geometry.make_transform(geometry.quaternion_to_matrix([0, 0, 1, 1]), [0, 0, 1])
-    lift = geometry.make_transform(np.eye(3), [0, 2, 0])
+    turn = transforms.make_transform(transforms.quaternion_to_matrix([0, 0, 1, 1]), [0, 0, 1])
+    lift = transforms.make_transform(np.eye(3), [0, 2, 0])
     static = {("base", "mast"): turn, ("lidar", "mast"): lift, ("base", "camera"): np.eye(4)}
     np.testing.assert_allclose(
-        chain(static, "base", "lidar"), turn @ geometry.invert(lift), atol=1e-12
+        chain(static, "base", "lidar"), turn @ transforms.invert(lift), atol=1e-12
     )
     np.testing.assert_array_equal(chain(static, "base", "base"), np.eye(4))
     assert chain(static, "base", "radar") is None

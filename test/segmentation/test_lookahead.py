@@ -7,7 +7,7 @@ import pytest
 from lookahead_harness import BOTH, GRID, MOUNT, PAST, columns, scan, stream, wall
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.features import extractor as features
+from kdmos_ros.features import extractor
 from kdmos_ros.features.extractor import FeatureExtractor
 from kdmos_ros.features.range_image import build_range_image
 from kdmos_ros.features.visibility import VisibilitySpec
@@ -80,7 +80,7 @@ def test_each_scan_is_made_a_range_image_once(model, monkeypatch):
         made.append(len(points))
         return build_range_image(points, pool_rows)
 
-    monkeypatch.setattr(features, "build_range_image", spy)
+    monkeypatch.setattr(extractor, "build_range_image", spy)
     scans, waiting = stream(5), Lookahead(Segmenter(model, num_threads=1), 2)
     for each in scans:
         waiting.push(each)

@@ -19,7 +19,7 @@ from kdmos_ros.ros.qos import profile
 _DEPTH = 50
 
 
-class Mouth:
+class BagFeeder:
     """Publishes a bag's clouds and odometry, read beforehand.
 
     Args:
