@@ -10,7 +10,7 @@ PYTEST_ARGS ?= --durations=5
 export PYTHON BAG CLOUD ODOM
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint layers clean
 
 help: ## List the targets
 	@printf 'make <target>, in a virtual environment of its own (.venv):\n\n'
@@ -37,6 +37,9 @@ lint: .venv/ready-$(ROS)-test ## Lint and check types only
 	mypy || failed=1; \
 	lint-imports || failed=1; \
 	exit $$failed; }
+
+layers: .venv/ready-$(ROS)-test ## Draw docs/layers.svg: which room may import which
+	@$(RUN) python scripts/draw_layers.py
 
 clean: ## Remove .venv and everything that make, pip and the tools wrote
 	rm -rf .venv build dist *.egg-info demo_output

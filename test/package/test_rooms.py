@@ -1,0 +1,63 @@
+"""The rooms: what stands in them, what they may import, and the picture of it."""
+
+import ast
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "kdmos_ros"
+MESSAGES = ("_msgs", "_srvs", "_interfaces")
+
+
+def imports_of(path):
+    """Names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def is_ros(name):
+    """Whether a module is one of ROS: rclpy, TF or messages."""
+    top = name.split(".")[0]
+    return top in ("rclpy", "tf2_ros", "tf_transformations") or top.endswith(MESSAGES)
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "ros").glob("[!_]*.py")), ids=lambda p: p.stem)
+def test_everything_in_ros_is_about_ros(path):
+    names = list(imports_of(path))
+    assert any(is_ros(name) or name.startswith("kdmos_ros.ros.") for name in names)
+
+
+def test_nothing_else_imports_ros():
+    # As the contract in pyproject.toml, but also within functions and for all kinds of messages.
+    outside = [p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE / "ros"]
+    assert outside
+    guilty = {str(p): n for p in outside for n in imports_of(p) if is_ros(n)}
+    assert guilty == {}
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(p.parent for p in PACKAGE.rglob("__init__.py")), ids=lambda p: p.name
+)
+def test_every_room_says_in_one_line_what_it_holds(folder):
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    assert text and "\n\n" not in text
+
+
+def test_a_test_stands_where_its_module_stands():
+    rooms = {p.relative_to(PACKAGE) for p in PACKAGE.rglob("*") if p.is_dir()}
+    rooms |= {Path("package"), Path(".")}  # what is not in the package: scripts, docs, set-up
+    tests = sorted((ROOT / "test").rglob("test_*.py"))
+    assert tests
+    strays = [str(p) for p in tests if p.parent.relative_to(ROOT / "test") not in rooms]
+    assert strays == []
+
+
+def test_the_picture_of_the_layers_is_that_of_the_contract():
+    pytest.importorskip("importlinter")
+    drawn = runpy.run_path(str(ROOT / "scripts" / "draw_layers.py"))["drawing"]()
+    assert (ROOT / "docs" / "layers.svg").read_text(encoding="utf-8") == drawn, "run: make layers"
