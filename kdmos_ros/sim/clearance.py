@@ -46,6 +46,29 @@ def blocks(placed: Placed, line: Array, room: float) -> bool:
     return bool(near.any())
 
 
+class Obstacles:
+    """Bodies that stand somewhere, made ready for asking whether many lines keep clear of them."""
+
+    def __init__(self, placed: list[Placed]) -> None:
+        self._placed = placed
+        self._at = np.array([p.pose[:2] for p in placed]).reshape(-1, 2)
+        self._reach = np.array([_reach(p) for p in placed])
+
+    def clear(self, line: Array, room: float) -> bool:
+        """Whether all keep clear of a line (K, 2): see `blocks`."""
+        middle = 0.5 * (line.min(0) + line.max(0))
+        half = 0.5 * float(np.hypot(*np.ptp(line, axis=0)))
+        far = np.hypot(*(self._at - middle).T) - self._reach
+        return not any(blocks(self._placed[k], line, room)
+                       for k in np.flatnonzero(far < half + 2 * room))  # fmt: skip
+
+
+def _reach(placed: Placed) -> float:
+    rows = placed.body
+    size = np.linalg.norm(rows[:, col.HALF], axis=1)
+    return float((np.linalg.norm(rows[:, 1:3], axis=1) + size).max())
+
+
 def collide(
     a: Array, size_a: tuple[float, float], b: Array, size_b: tuple[float, float], room: float = 0.25
 ) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry.transforms import invert, make_transform
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.object_kinds import Kind, draw_reflectivity, is_participant
+from kdmos_ros.pointcloud.deskewing import deskew, knot_times, sensor_motion
 from kdmos_ros.scan import Scan
 from kdmos_ros.sim.odometry_noise import noisy_odometry, rotation
 from kdmos_ros.sim.scan_rendering import Renderer, Returns
@@ -31,8 +32,8 @@ class SimFrame:
 
     Attributes:
         scan: returns only; its pose is the noisy odometry, T_odom_sensor.
-        labels: (N,) uint8, see `kdmos_ros.labels`. Unlabelled are stray points and points mixed
-            of a moving and another surface.
+        labels: (N,) uint8, see `kdmos_ros.labels`. Unlabelled are stray points, points mixed of a
+            moving and another surface, and in some scenes what hardly moves.
         instance: (N,) int32, 1.. for traffic participants, else 0.
         kind: (N,) uint8, see `kdmos_ros.object_kinds.Kind`.
         true_pose: (4, 4) float64, T_world_sensor at the stamp.
@@ -62,7 +63,9 @@ class Drive:
         self, world: World, sensor: Sensor, base_T_sensor: npt.NDArray[np.float64],
         times: npt.NDArray[np.float64], seed: int, sweep_distortion: bool,
         stamp_fraction: float, odometry_noise: bool, scene: str, ego: str,
+        seam: tuple[float, float] | None = None,
     ) -> None:  # fmt: skip
+        self._seam = seam
         self.world, self.sensor, self.base_T_sensor = world, sensor, base_T_sensor
         self.scene, self.ego, self.times = scene, ego, times
         self.sweep_distortion, self.stamp_fraction = sweep_distortion, stamp_fraction
@@ -95,7 +98,8 @@ class Drive:
         index = range(len(self))[index]
         time, sweep = float(self.times[index]), self.sensor.sweep_s
         rng = np.random.default_rng([self._seed, 2, index])
-        rays = make_rays(self.sensor, rng, self._elevation_error)
+        seam = None if self._seam is None else self._seam[0] + self._seam[1] * time
+        rays = make_rays(self.sensor, rng, self._elevation_error, seam)
         begin = end = time
         if self.sweep_distortion:
             begin = time - self.stamp_fraction * sweep
@@ -115,11 +119,26 @@ class Drive:
             scan, labels, returns.instance, returns.kind, true_pose, seconds.astype(np.float32)
         )
 
+    def deskewed(self, frame: SimFrame) -> Scan:
+        """A frame's scan with each point where the sensor would have seen it at the stamp.
+
+        The world is taken as standing still, and the sensor's own motion as known.
+        """
+        scan = frame.scan
+        if not len(scan.points):
+            return scan
+        knots = knot_times(float(frame.seconds.min()), float(frame.seconds.max()))
+        time = (scan.stamp_ns - EPOCH_NS) * 1e-9
+        poses = [self.world.ego_pose(time + t) @ self.base_T_sensor for t in knots]
+        motion = sensor_motion(poses, frame.true_pose)
+        return replace(scan, points=deskew(scan.points, frame.seconds, knots, motion))
+
     def _labels(self, time: float, returns: Returns) -> npt.NDArray[np.uint8]:
         world = self.world
         table = np.full(len(world.rows) + 4, STATIC, dtype=np.uint8)  # the last four: the ground
         table[: len(world.rows)][is_participant(world.kind)] = MOVABLE
         table[: len(world.rows)][world.moving(time)] = MOVING
+        table[: len(world.rows)][world.doubtful(time)] = UNLABELLED
         labels = table[returns.solid]
         mixed = np.flatnonzero(returns.solid != returns.other)
         blurred = (labels[mixed] == MOVING) != (table[returns.other[mixed]] == MOVING)
@@ -149,6 +168,7 @@ def make_drive(
     odometry_noise: bool = True,
     start_s: float = 0.0,
     stamp_fraction: float = 0.5,
+    seam_drift_deg_s: float | None = None,
 ) -> Drive:
     """Draw a drive. Equal arguments give equal drives.
 
@@ -157,7 +177,8 @@ def make_drive(
         duration_s: from the first scan to the end; the drive has duration_s * rate_hz scans.
         rate_hz: scans a second; None: the sensor's usual rate. The time of one sweep is the
             sensor's, whatever the rate.
-        scene: "street", "crossing", "car_park", "field", or None to draw one.
+        scene: "street", "crossing", "car_park", "field", "pavement" or "queue"; None draws one of
+            the first four.
         movers: whether anything but the ego moves; None draws it (no in three drives of ten).
         ego: "standing", "creeping", "driving", "turning", or None to draw one.
         sweep_distortion: points are taken one after the other while everything moves, and stay
@@ -166,6 +187,9 @@ def make_drive(
         start_s: time in the life of the scene at which the first scan is taken.
         stamp_fraction: where in the sweep the stamp (pose, labels) is taken: 0 first point,
             1 last. With the head turning clockwise from the back, 0.5 is when it looks ahead.
+        seam_drift_deg_s: of a head whose turning is not locked to the scans: each sweep begins
+            where the last ended, somewhere that wanders so fast, degrees a second. None: sweeps
+            begin facing backwards.
 
     Raises:
         KdmosError: an unknown name, or a duration or rate that makes no sense.
@@ -185,8 +209,12 @@ def make_drive(
     stage = Stage(rng, start_s + duration_s, drawn if movers is None else movers, ego)
     world = World(SCENES[scene](stage), rng)
     times = start_s + np.arange(max(1, round(duration_s * rate))) / rate
-    return Drive(world, model, _mount(rng, model), times, seed, sweep_distortion, stamp_fraction,
-                 odometry_noise, scene, ego)  # fmt: skip
+    mount, seam = _mount(rng, model), None
+    if seam_drift_deg_s is not None:
+        start = float(np.random.default_rng([seed, 3]).uniform(-np.pi, np.pi))
+        seam = start, float(np.deg2rad(seam_drift_deg_s))
+    return Drive(world, model, mount, times, seed, sweep_distortion, stamp_fraction,
+                 odometry_noise, scene, ego, seam)  # fmt: skip
 
 
 def _mount(rng: np.random.Generator, sensor: Sensor) -> npt.NDArray[np.float64]:

@@ -14,6 +14,7 @@ from kdmos_ros.sim import raycast, sensing
 from kdmos_ros.sim import solids as col
 from kdmos_ros.sim.raycast_terrain import cast_ground
 from kdmos_ros.sim.sensors import Rays, Sensor
+from kdmos_ros.sim.terrain import Ground
 from kdmos_ros.sim.world import World
 
 Array = npt.NDArray[Any]
@@ -124,6 +125,7 @@ class Renderer:
             self._density, self._gloss, self._fade, order, window, seed, best, hit, cosine,
         )  # fmt: skip
         ground = self._world.ground
+        assert isinstance(ground, Ground)
         x, y, z = origin.astype(np.float32)
         cast_ground(
             directions, offset, rays.bin_start, ground.grid, ground.origin, ground.profile,

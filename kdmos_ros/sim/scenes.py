@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from kdmos_ros.sim.scene_crossing import crossing
 from kdmos_ros.sim.scene_open import car_park, field
+from kdmos_ros.sim.scene_pavement import pavement
+from kdmos_ros.sim.scene_queue import queue
 from kdmos_ros.sim.scene_street import street
 from kdmos_ros.sim.staging import Stage
 from kdmos_ros.sim.world import Plan
@@ -15,6 +17,9 @@ SCENES: dict[str, Callable[[Stage], Plan]] = {
     "crossing": crossing,
     "car_park": car_park,
     "field": field,
+    "pavement": pavement,
+    "queue": queue,
 }
-# How often each is drawn when none is asked for.
-SHARES = (0.52, 0.26, 0.1, 0.12)
+# How often each is drawn when none is asked for. Later scenes come when they are asked for, so that
+# drives which were drawn before stay what they were.
+SHARES = (0.52, 0.26, 0.1, 0.12, 0.0, 0.0)

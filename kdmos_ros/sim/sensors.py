@@ -1,7 +1,8 @@
 """LiDAR models: where a sensor's rays point and when each is fired.
 
 Beam tables follow the makers' manuals (Velodyne HDL-64E S2, HDL-32E, VLP-16; Ouster OS1 gen 1;
-a 40-beam table as in the Hesai Pandar40). The non-repetitive sensors are stand-ins with the fields
+a 40-beam table as in the Hesai Pandar40; the 128 beams of a Velodyne VLS-128 and of a Hesai
+Pandar128E3X, dense about the horizon). The non-repetitive sensors are stand-ins with the fields
 of view and point rates of a Livox Mid-360 and Avia, not their true prism patterns.
 """
 
@@ -62,6 +63,12 @@ def _table(start: float, stop: float, count: int) -> tuple[float, ...]:
 
 _HDL64E = _table(-24.33, -8.83, 32) + _table(-8.33, 2.0, 32)
 _PANDAR40 = _table(-16, -7, 10) + _table(-6, 2, 25) + _table(3, 7, 5)
+_VLS128 = (
+    *(-25.0, -19.582, -16.042, -13.565, -11.742, -10.346, -9.244, -8.352, -7.65, -7.15, -6.85),
+    *(-6.65, -6.5, *_table(-6.39, 4.83, 103), 4.98, 5.18, 5.43, 5.73, 6.08, 6.48, 6.98, 7.58),
+    *(8.43, 9.7, 11.75, 15.0),
+)
+_PANDAR128 = (-25.0, *_table(-24.5, -6.5, 37), *_table(-6, 2, 65), *_table(2.5, 14, 24), 15.0)
 
 SENSORS: dict[str, Sensor] = {
     s.name: s
@@ -73,6 +80,9 @@ SENSORS: dict[str, Sensor] = {
         Sensor("os1_128", _table(-22.5, 22.5, 128), 1024, mount=(0.5, 2.2), sensitivity=0.7),
         Sensor("pandar40", _PANDAR40, 1800, rate_hz=5.0, max_range=150.0, sensitivity=1.3,
                has_intensity=False, mount=(1.6, 2.4)),
+        Sensor("vls128", _VLS128, 1800, max_range=130.0, sensitivity=1.4, mount=(1.6, 2.4)),
+        Sensor("pandar128", _PANDAR128, 1800, max_range=130.0, sensitivity=1.4, range_noise=0.01,
+               mount=(1.6, 2.4)),
         Sensor("mid360", (), 20000, max_range=60.0, range_noise=0.02, sensitivity=0.6,
                min_range=0.3, mount=(0.4, 1.6), field_deg=(-7.0, 52.0)),
         Sensor("avia", (), 24000, max_range=150.0, range_noise=0.02, mount=(1.0, 2.2),
@@ -115,12 +125,16 @@ class Rays:
     stride: int
 
 
-def make_rays(sensor: Sensor, rng: np.random.Generator, elevation_error: Floats) -> Rays:
+def make_rays(
+    sensor: Sensor, rng: np.random.Generator, elevation_error: Floats, seam: float | None = None
+) -> Rays:
     """Rays of one sweep. The head turns clockwise and starts (fraction 0) facing backwards.
 
     Args:
         rng: draws the phase of the sweep, so that no two scans look along the same rays.
         elevation_error: (beams,) float32 radians, the calibration error of this specimen.
+        seam: azimuth (radians) where a head that does not start facing backwards starts instead;
+            nothing changes but when each ray is fired. Non-repetitive sensors have none.
     """
     if not sensor.elevations_deg:
         return _rosette(sensor, rng)
@@ -135,6 +149,8 @@ def make_rays(sensor: Sensor, rng: np.random.Generator, elevation_error: Floats)
     directions[..., 1] = np.sin(azimuth)[:, None] * np.cos(elevation)
     directions[..., 2] = np.sin(elevation)
     fraction = np.clip((np.pi - azimuth) / (2 * np.pi), 0, 1).astype(np.float32)
+    if seam is not None:
+        fraction = np.mod((seam - azimuth) / (2 * np.pi), 1.0).astype(np.float32)
     return Rays(
         directions=directions.reshape(-1, 3),
         elevations=np.tile(elevation, n),

@@ -16,8 +16,8 @@ Body = npt.NDArray[np.float64]
 # Columns of a solid's row. Lengths in metres, body frame: x forward, origin on the ground.
 SHAPE, CENTER, HALF, ANGLES = 0, slice(1, 4), slice(4, 7), slice(7, 10)
 SURFACE, DENSITY, REFLECTIVITY, KIND, SWING, PHASE, GESTURE, PIVOT = range(10, 18)
-GLOSS, FADE = 18, 19
-COLUMNS = 20
+GLOSS, FADE, FLEX, HINGE = 18, 19, 20, 21
+COLUMNS = 22
 
 
 def solid(
@@ -36,6 +36,8 @@ def solid(
     pivot: float = 0.0,
     gloss: float = 0.0,
     fade: float = 0.0,
+    flex: float = 0.0,
+    hinge: float = 0.0,
 ) -> tuple[Any, ...]:
     """One solid's row.
 
@@ -51,10 +53,12 @@ def solid(
             of the incidence to this power; below zero, as wire mesh, it grows to the side.
         fade: range (m) beyond which a thin surface returns nothing; for porous bodies the mean
             of their lumps' ranges. 0: none.
+        flex: how far (radians) the joint at height `hinge` of a limb bends backwards as the limb
+            comes forward, for what is below it: a knee, for a shank and its foot.
     """
     half = tuple(max(s, 0.01) / 2 for s in size)
     return (shape, *center, *half, *angles, surface, density, reflectivity, float(kind),
-            swing, phase, gesture, pivot, gloss, fade)  # fmt: skip
+            swing, phase, gesture, pivot, gloss, fade, flex, hinge)  # fmt: skip
 
 
 def body(solids: list[tuple[Any, ...]]) -> Body:

@@ -121,6 +121,28 @@ class Stage:
             else:
                 s += self.rng.uniform(4.0, 14.0)
 
+    def park_two_wheelers(
+        self, path: Path, offset: float, start: float, stop: float, share: float = 0.85
+    ) -> None:
+        """A row of bicycles, motorcycles and scooters, side by side and askew.
+
+        Args:
+            offset: metres to the left of the path. start, stop: arc lengths of the row's ends.
+            share: how many of the places are taken.
+        """
+        rng, s = self.rng, start
+        across, motors = rng.normal(np.pi / 2, 0.35), rng.choice([0.0, 0.3, 1.0])
+        while s < stop:
+            if rng.random() < share:
+                x, y, yaw = path.at(s)
+                motor = rng.random() < motors
+                draw = people.draw_motorcycle if motor else people.draw_cyclist
+                left = offset + rng.normal(0, 0.08)
+                turn = across + rng.normal(0, 0.12) + np.pi * (rng.random() < 0.3)
+                self.place(draw(rng, rider=False).body, x - left * np.sin(yaw),
+                           y + left * np.cos(yaw), yaw + turn, parked=True)  # fmt: skip
+            s += rng.uniform(0.45, 0.9)
+
     def scatter(self, path: Path, near: float, far: float, count: int,
                 houses: float = 0.13) -> None:  # fmt: skip
         """Structure on both sides of a path: trees, bushes, poles, a share of houses, hedges."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,17 @@ from kdmos_ros.sim import solids as col
 from kdmos_ros.sim.odometry_noise import rotation
 from kdmos_ros.sim.solids import Body
 from kdmos_ros.sim.suspension import suspend
-from kdmos_ros.sim.terrain import Ground
-from kdmos_ros.sim.traffic import MARGIN, TIME_STEP, Track, moving_flags
+from kdmos_ros.sim.traffic import MARGIN, MOVING_UNTIL, TIME_STEP, Track, moving_flags
 
 Array = npt.NDArray[Any]
+
+
+class Terrain(Protocol):
+    """What bodies stand on; see `kdmos_ros.sim.terrain.Ground`."""
+
+    def height(self, x: Array, y: Array) -> Array: ...
+
+    def tilt(self, x: Array, y: Array, yaw: Array) -> tuple[Array, Array]: ...
 
 
 @dataclass(frozen=True)
@@ -39,15 +46,19 @@ class Actor:
 
 @dataclass
 class Plan:
-    """What a scene generator makes: the parts of a world."""
+    """What a scene generator makes: the parts of a world.
 
-    ground: Ground
+    doubts: whether what goes at a speed between standing and moving counts as neither.
+    """
+
+    ground: Terrain
     ego: Track
     placed: list[Placed] = field(default_factory=list)
     actors: list[Actor] = field(default_factory=list)
+    doubts: bool = False
 
 
-def _lean(ground: Ground, x: Array, y: Array, yaw: Array) -> Array:
+def _lean(ground: Terrain, x: Array, y: Array, yaw: Array) -> Array:
     """(..., 6) x, y, z, roll, pitch, yaw of bodies standing on the ground."""
     pitch, roll = ground.tilt(x, y, yaw)
     return np.stack([x, y, ground.height(x, y), roll, pitch, yaw], axis=-1)
@@ -106,6 +117,7 @@ class World:
         self._motion = Motion(np.array(poses).reshape(len(actors), samples, 6))
         speeds = np.array([a.track.speed for a in actors]).reshape(len(actors), samples)
         self._moving = moving_flags(speeds)
+        self._doubtful = (speeds > MOVING_UNTIL) & ~self._moving & plan.doubts
         self._walk = np.array([a.track.walk for a in actors]).reshape(len(actors), samples)
         self._gesture = np.array([a.track.gesture for a in actors]).reshape(len(actors), samples)
         self.speeds = speeds
@@ -138,6 +150,10 @@ class World:
         center[:, 2] += np.where(swing != 0, arm * (np.cos(swing) - 1), 0)
         angles = np.zeros((len(rows), 3))
         angles[:, 1] = swing
+        bent = np.flatnonzero(rows[:, col.FLEX])
+        if len(bent):
+            stride = walk[owner[bent]] + phase[bent]
+            angles[bent, 1] += _bend(rows[bent], stride, swing[bent], center, bent)
         local = rotation(angles) @ self._local[self._static :]
         moved = _compose(self._motion.at(time)[owner], center, local)
         return Snapshot(
@@ -148,10 +164,17 @@ class World:
 
     def moving(self, time: float) -> npt.NDArray[np.bool_]:
         """Which solids (M,) belong to a moving participant at a time (s)."""
-        flags = np.zeros(len(self.rows), dtype=bool)
+        return self._of_owners(self._moving, time)
+
+    def doubtful(self, time: float) -> npt.NDArray[np.bool_]:
+        """Which solids (M,) belong to one of which it is not said whether it moves; see `Plan`."""
+        return self._of_owners(self._doubtful, time)
+
+    def _of_owners(self, flags: Array, time: float) -> npt.NDArray[np.bool_]:
+        found = np.zeros(len(self.rows), dtype=bool)
         mine = self.owner >= 0
-        flags[mine] = self._moving[self.owner[mine], self._motion.index(time)[0]]
-        return flags
+        found[mine] = flags[self.owner[mine], self._motion.index(time)[0]]
+        return found
 
     def speed_of_instance(self, time: float) -> Array:
         """Speed (m/s) of each instance at a time (s), (instances + 1,); 0 for what stands."""
@@ -168,6 +191,18 @@ class World:
         matrix[:3, :3] = rotation(pose[3:])
         matrix[:3, 3] = pose[:3]
         return matrix
+
+
+def _bend(rows: Array, stride: Array, swing: Array, center: Array, bent: Array) -> Array:
+    """Bend knees: moves rows `bent` of center (M, 3), returns how far (radians) each is bent."""
+    forward = np.maximum(0.0, -np.sign(rows[:, col.SWING]) * np.cos(stride))
+    turn = rows[:, col.FLEX] * forward
+    knee_x = rows[:, 1] + (rows[:, col.HINGE] - rows[:, col.PIVOT]) * np.sin(swing)
+    knee_z = rows[:, col.PIVOT] + (rows[:, col.HINGE] - rows[:, col.PIVOT]) * np.cos(swing)
+    below = rows[:, 3] - rows[:, col.HINGE]
+    center[bent, 0] = knee_x + below * np.sin(swing + turn)
+    center[bent, 2] = knee_z + below * np.cos(swing + turn)
+    return turn
 
 
 def _compose(poses: Array, center: Array, local: Array) -> Snapshot:

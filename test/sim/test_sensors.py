@@ -24,12 +24,32 @@ def test_hdl64e_has_the_two_blocks_of_its_manual():
 
 @pytest.mark.parametrize(
     ("name", "beams"), [("hdl32e", 32), ("vlp16", 16), ("os1_64", 64), ("os1_128", 128),
-                        ("pandar40", 40)]
+                        ("pandar40", 40), ("vls128", 128), ("pandar128", 128)]
 )  # fmt: skip
 def test_number_of_beams(name, beams):
     sensor = find_sensor(name)
     assert sensor.beams == beams
     assert list(sensor.elevations_deg) == sorted(sensor.elevations_deg)
+
+
+@pytest.mark.parametrize(("name", "finest"), [("vls128", 0.11), ("pandar128", 0.125)])
+def test_dense_sensors_are_finest_about_the_horizon(name, finest):
+    table = np.array(find_sensor(name).elevations_deg)
+    assert (table[0], table[-1]) == (-25.0, 15.0)
+    steps = np.diff(table)
+    assert steps.min() == pytest.approx(finest, abs=1e-3)
+    np.testing.assert_allclose(steps[(table[:-1] >= -5.9) & (table[1:] <= 1.9)], finest, atol=1e-3)
+
+
+def test_a_sweep_begins_at_its_seam_and_goes_round_once():
+    sensor = SENSORS["pandar128"]
+    for seam in (-2.0, 0.3, 3.0, 40.0):
+        rays = make_rays(sensor, np.random.default_rng(0), NO_ERROR["pandar128"], seam)
+        azimuth = np.arctan2(rays.directions[:, 1], rays.directions[:, 0])
+        turned = (seam - azimuth) % (2 * np.pi)  # clockwise from the seam
+        off = np.abs(rays.fractions - turned / (2 * np.pi))
+        assert np.minimum(off, 1 - off).max() < 1e-4
+        assert rays.fractions.max() < 1.0001 and rays.fractions.max() - rays.fractions.min() > 0.999
 
 
 @pytest.mark.parametrize("name", SENSORS)

@@ -67,6 +67,12 @@ class DataRecipe:
             so that starting up at twice the rate is learned too.
         sensors: of simulated drives: name in kdmos_ros.sim to its share.
         validation_sensors: of those held out, so that they can stay what they are; None: the same.
+        scenes: of simulated drives: name in kdmos_ros.sim to its share; None: the usual mix.
+        validation_scenes: of those held out; None: the usual mix.
+        seams: of simulated drives with sweep distortion: share whose sweeps begin anywhere, at a
+            place that wanders, and are stamped at their begin, middle or end.
+        deskewed: share of the same whose points are moved to where the sensor would have seen
+            them at the stamp. Those held out have neither.
         cache: simulated drives are kept on disk; false: made anew whenever they are read.
         sources: recorded drives to learn from beside the simulated ones.
         validation: recorded drives held out; none: the published counterparts of the sources'
@@ -81,6 +87,10 @@ class DataRecipe:
     dense_start: int = 0
     sensors: dict[str, float] = field(default_factory=lambda: {"hdl64e": 1.0})
     validation_sensors: dict[str, float] | None = None
+    scenes: dict[str, float] | None = None
+    validation_scenes: dict[str, float] | None = None
+    seams: float = 0.0
+    deskewed: float = 0.0
     cache: bool = True
     sources: tuple[SourceRecipe, ...] = ()
     validation: tuple[SourceRecipe, ...] = ()
@@ -90,6 +100,9 @@ class DataRecipe:
             raise ValueError("data: scans and spacing_s must be above 0")
         if not 0 <= self.dense_start < self.scans:
             raise ValueError("data: dense_start must be in 0..scans - 1")
+        for name in ("seams", "deskewed"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"data: {name} must be in 0..1, got {getattr(self, name)}")
         if not isinstance(self.first_drive, int):
             raise ValueError(f"data: first_drive must be a whole number, got {self.first_drive!r}")
         if not 0 <= self.first_drive <= VALIDATION_SEED - self.drives:
@@ -102,8 +115,11 @@ class DataRecipe:
         return DataRecipe(**{**values, **named})
 
     def to_validate(self) -> DataRecipe:
-        """The same with the sensors of the simulated drives that are held out."""
-        return dataclasses.replace(self, sensors=self.validation_sensors or self.sensors)
+        """The same for the simulated drives that are held out."""
+        sensors = self.validation_sensors or self.sensors
+        return dataclasses.replace(
+            self, sensors=sensors, scenes=self.validation_scenes, seams=0.0, deskewed=0.0
+        )
 
     def only(self, paths: list[str]) -> DataRecipe:
         """The same with these sources instead of all others and of simulated drives."""

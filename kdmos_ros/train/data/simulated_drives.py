@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -67,16 +68,24 @@ def simulate_drive(data: DataRecipe, seed: int) -> LabelledDrive:
     # Twice the rate is simulated, and of what follows the dense start, every other scan taken.
     dense, half_s = data.dense_start, 0.5 * data.spacing_s
     taken = [min(i, dense) + 2 * max(0, i - dense) for i in range(data.scans)]
+    distorted = bool(rng.random() < 0.7)
+    more = np.random.default_rng([seed, 1])  # so that what was drawn before stays what it was
+    sweep: dict[str, Any] = {"sweep_distortion": distorted}
+    if distorted and more.random() < data.seams:
+        sweep["seam_drift_deg_s"] = more.uniform(-200, 200)
+        sweep["stamp_fraction"] = more.choice([0.0, 0.5, 1.0])
     drive = make_drive(
         seed,
         sensor=sensor,
         duration_s=(taken[-1] + 1) * half_s,
         rate_hz=1 / half_s,
-        sweep_distortion=bool(rng.random() < 0.7),
+        scene=_draw_scene(more, data.scenes),
+        **sweep,
     )
+    deskewed = distorted and more.random() < data.deskewed
     scans = [
         LabelledScan(
-            frame.scan,
+            drive.deskewed(frame) if deskewed else frame.scan,
             frame.labels,
             frame.kind,
             f"drive_{seed:07d}/{number:06d}",
@@ -85,3 +94,12 @@ def simulate_drive(data: DataRecipe, seed: int) -> LabelledDrive:
         for number, (i, frame) in enumerate((i, drive[i]) for i in taken)
     ]
     return LabelledDrive(scans, np.asarray(drive.base_T_sensor, np.float64), sensor)
+
+
+def _draw_scene(rng: np.random.Generator, shares: dict[str, float] | None) -> str | None:
+    """A scene's name; None for the usual mix."""
+    if not shares:
+        return None
+    names = sorted(shares)
+    p = np.array([shares[name] for name in names])
+    return names[int(rng.choice(len(names), p=p / p.sum()))]

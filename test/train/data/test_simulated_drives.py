@@ -56,6 +56,33 @@ def test_held_out_drives_can_have_sensors_of_their_own(tmp_path):
     assert sensors(validation_sensors={"hdl32e": 1.0}) == ["vlp16", "hdl32e"]
 
 
+def test_scenes_seams_and_deskewing_are_asked_for_and_never_held_out():
+    from kdmos_ros.train.data.simulated_drives import simulate_drive
+
+    plain = DataRecipe(scans=2, sensors={"vlp16": 1.0})
+    asked = DataRecipe(scans=2, sensors={"vlp16": 1.0}, scenes={"pavement": 1.0}, seams=1.0,
+                       deskewed=0.5)  # fmt: skip
+    assert asked.to_validate() == plain.to_validate()
+    changed = 0
+    for seed in range(3):
+        first, second = simulate_drive(plain, seed), simulate_drive(asked, seed)
+        a, b = first.scans[0].scan.points, second.scans[0].scan.points
+        changed += a.shape != b.shape
+        again = simulate_drive(asked, seed).scans[0].scan.points
+        np.testing.assert_array_equal(again, b)
+    assert changed == 3
+    with pytest.raises(ValueError, match="seams must be in"):
+        DataRecipe(seams=1.5)
+
+
+def test_an_unknown_scene_is_named():
+    from kdmos_ros.errors import KdmosError
+    from kdmos_ros.train.data.simulated_drives import simulate_drive
+
+    with pytest.raises(KdmosError, match="no scene 'beach'"):
+        simulate_drive(DataRecipe(scans=1, sensors={"vlp16": 1.0}, scenes={"beach": 1.0}), 1)
+
+
 @pytest.mark.parametrize("first", [-1, VALIDATION_SEED - 1, 0.5, "7"])
 def test_seeds_that_cannot_be(first):
     """The last one to learn from is below the first one to validate on."""
