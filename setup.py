@@ -26,8 +26,8 @@ EXTRAS = {
     ],
     # Poses from the clouds alone: the pose source kiss_icp.
     "kiss": ["kiss-icp>=1.2"],
-    # Bags, demo, pictures.
-    "tools": ["rosbags", "matplotlib", "pillow", "tqdm"],
+    # Bags, demo, pictures, `--lidar`.
+    "tools": ["rosbags", "matplotlib", "pillow", "tqdm", "PyYAML"],
     # `kdmos view --viewer rerun`
     "view": ["rerun-sdk>=0.23"],
     # `kdmos label --cluster`

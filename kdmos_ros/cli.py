@@ -35,6 +35,7 @@ _EXTRAS = {
     "rosbags": "tools",
     "torch": "train",
     "tqdm": "tools",
+    "yaml": "tools",
 }
 
 

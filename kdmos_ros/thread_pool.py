@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -10,6 +11,14 @@ from typing import TypeVar
 import numpy as np
 
 Result = TypeVar("Result")
+
+
+def thread_count(wanted: int) -> int:
+    """Threads to use: `wanted`, or for 0 as many as the cores that this process may run on.
+
+    Fewer than the machine has, in a container or under `taskset`.
+    """
+    return wanted or len(os.sched_getaffinity(0))
 
 
 class Threads:

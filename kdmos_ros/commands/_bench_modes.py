@@ -13,6 +13,7 @@ from typing import Any
 
 from kdmos_ros.commands._options import bag_options, model_folder, open_bag, shown_command
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.thread_pool import thread_count
 
 _SIMULATED_S = 12.0
 
@@ -33,13 +34,13 @@ def run_sweep(args: argparse.Namespace) -> int:
             model,
             provider=provider,
             precision=precision,
-            num_threads=threads or len(os.sched_getaffinity(0)),
+            num_threads=thread_count(threads),
         )
         segmenter.warm_up()
         if args.sweep == "points":
             costs = sweep.sweep_points(segmenter)
         else:
-            costs = sweep.sweep_history(segmenter, threads or len(os.sched_getaffinity(0)))
+            costs = sweep.sweep_history(segmenter, thread_count(threads))
         run = {
             "model": segmenter.model_name,
             "provider": segmenter.provider,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.labelling.interrupt import Interrupt
 from kdmos_ros.labelling.many import Job, Result, run_processes
+from kdmos_ros.thread_pool import thread_count
 
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
@@ -117,10 +117,10 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
 
 
 def _threads(args: argparse.Namespace) -> int:
-    """Threads of each process: all cores are shared by those that run at the same time."""
+    """Threads of each process: all usable cores are shared by those that run at the same time."""
     if args.threads or args.cluster:
         return int(args.threads)
-    return max(1, (os.cpu_count() or 1) // args.jobs)
+    return max(1, thread_count(0) // args.jobs)
 
 
 def _mount_text(base_T_sensor: object) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +64,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="numbers to compute in (default: the fastest that the model has on the provider)",
     )
     parser.add_argument(
-        "--threads", type=count, default=0, metavar="N", help="CPU threads; 0: all cores"
+        "--threads", type=count, default=0, metavar="N", help="CPU threads; 0: all usable cores"
     )
 
 
@@ -120,11 +120,18 @@ def add_provider_options(parser: argparse.ArgumentParser) -> None:
 
 
 def make_segmenter(args: argparse.Namespace, num_threads: int | None = None) -> Segmenter:
-    """The segmenter that the options ask for.
+    """The segmenter that the options ask for. What is to be said of its provider goes to stderr.
 
     Args:
         num_threads: instead of the options' threads.
     """
+    segmenter = _segmenter(args, num_threads)
+    if segmenter.note:
+        print(f"kdmos: warning: {segmenter.note}", file=sys.stderr)
+    return segmenter
+
+
+def _segmenter(args: argparse.Namespace, num_threads: int | None = None) -> Segmenter:
     from kdmos_ros.segmentation.segmenter import Segmenter
 
     return Segmenter(
@@ -139,12 +146,13 @@ def make_segmenter(args: argparse.Namespace, num_threads: int | None = None) -> 
 def make_segmenters(args: argparse.Namespace) -> list[Segmenter]:
     """Segmenters for scans side by side, which on a CPU takes less than all threads for each."""
     from kdmos_ros.inference.providers import PROVIDERS
+    from kdmos_ros.thread_pool import thread_count
 
-    first = make_segmenter(args, 1)
+    first = _segmenter(args, 1)
     if first.provider != PROVIDERS["cpu"]:
         return [make_segmenter(args)]
-    threads = args.threads or len(os.sched_getaffinity(0))
-    return [first, *(make_segmenter(args, 1) for _ in range(threads - 1))]
+    threads = thread_count(args.threads)
+    return [first, *(_segmenter(args, 1) for _ in range(threads - 1))]
 
 
 def model_folder(name: str | None) -> Path:

@@ -60,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         type=count,
         metavar="N",
-        help="CPU threads; 0: all cores; repeatable",
+        help="CPU threads; 0: all usable cores; repeatable",
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="first N scans only")
     parser.add_argument(

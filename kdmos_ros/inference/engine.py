@@ -27,6 +27,7 @@ from kdmos_ros.inference.providers import (
     choose_precision,
     graph_precision,
     make_session,
+    unmeasured_note,
     usable_provider,
 )
 from kdmos_ros.labels import CLASS_NAMES
@@ -45,7 +46,7 @@ class Engine:
     Args:
         folder: the model folder.
         provider: key of PROVIDERS, or "auto": CUDA, OpenVINO or CPU, the first that there is.
-        num_threads: threads on the CPU; 0 means all cores.
+        num_threads: threads on the CPU; 0: as many as the cores that this process may use.
         precision: one of model.PRECISIONS, or "auto": the fastest on the provider in use.
         options: of the provider, see `provider_settings`.
 
@@ -54,6 +55,7 @@ class Engine:
         provider: the execution provider in use, ONNX Runtime's name.
         precision: of the grid network in use.
         fell_back: a provider was asked for by name and is not the one in use.
+        note: one line to log about the provider in use, or "".
         on_device: runs everything on the GPU; None: `run` is to be used.
 
     Raises:
@@ -85,6 +87,7 @@ class Engine:
                 settings = ProviderSettings()
             self._load(folder, started, num_threads, precision, settings)
         self.fell_back = provider != AUTO and self.provider != PROVIDERS[provider]
+        self.note = unmeasured_note(provider, self.provider)
         self._check(folder)
         self.on_device: OnDevice | None = None
         if settings.binding:

@@ -11,6 +11,7 @@ import onnxruntime as ort
 from kdmos_ros.errors import ModelError
 from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.inference.provider_settings import ProviderSettings
+from kdmos_ros.thread_pool import thread_count
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -21,6 +22,8 @@ PROVIDERS = {
 AUTO = "auto"
 # TensorRT compiles for minutes, so it must be asked for.
 _AUTO_ORDER = ("cuda", "openvino")
+# Neither speed nor labels of these have been measured on real hardware; see docs/providers.md.
+_UNMEASURED = {"cuda": "CUDA", "tensorrt": "TensorRT"}
 # Best first. INT8 on ONNX Runtime's own CPU kernels is hardly faster than single precision, which
 # is exact. The INT8 graphs have zero points, which TensorRT refuses and CUDA has no kernels for.
 _PRECISIONS = {
@@ -51,6 +54,23 @@ def usable_provider(wanted: str) -> str:
         if PROVIDERS[key] in available:
             return key
     return "cpu"
+
+
+def unmeasured_note(wanted: str, used: str) -> str:
+    """One line to log if "auto" chose a provider whose speed and labels are not measured, or "".
+
+    Args:
+        wanted: key of PROVIDERS, or "auto".
+        used: ONNX Runtime's name of the provider in use.
+    """
+    for key, name in _UNMEASURED.items():
+        if wanted == AUTO and PROVIDERS[key] == used:
+            return (
+                f"provider auto chose {name}, which is not measured: neither its speed nor its "
+                f"labels were checked on hardware; `kdmos providers --check --provider {key}` "
+                "checks them here, and provider cpu or openvino avoids it"
+            )
+    return ""
 
 
 def choose_precision(spec: ModelSpec, provider: str, wanted: str) -> str:
@@ -94,14 +114,14 @@ def make_session(
 
     Args:
         provider: key of PROVIDERS that ONNX Runtime has.
-        num_threads: CPU threads; 0 means all cores.
+        num_threads: CPU threads; 0: as many as the cores that this process may use.
         settings: the user's, None: plain ones.
         profile: beginning of the name of a file for ONNX Runtime's profile, if one is wanted.
 
     Raises:
         ModelError: ONNX Runtime cannot load the graph.
     """
-    threads = num_threads or len(os.sched_getaffinity(0))
+    threads = thread_count(num_threads)
     settings = settings or ProviderSettings()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

@@ -15,12 +15,13 @@ CPU_PROVIDER = "CPUExecutionProvider"
 
 class Identity(NamedTuple):
     """What the node runs: model, ONNX Runtime provider, whether another was asked for; precision
-    of the grid network."""
+    of the grid network; one line to log about the provider, or ""."""
 
     model: str
     provider: str
     fell_back: bool
     precision: str
+    note: str = ""
 
     @property
     def where(self) -> str:

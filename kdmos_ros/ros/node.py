@@ -158,6 +158,8 @@ class MosNode(LifecycleNode):
         identity = self._session.identity
         asked = f", not on {self.parameters['provider']} as asked for" if identity.fell_back else ""
         self.get_logger().info(f"model {identity.model} runs {identity.where}{asked}")
+        if identity.note:
+            self.get_logger().warning(identity.note)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.state_name == "active"

@@ -122,7 +122,10 @@ SPECS = (
         "many clouds late, with its own stamp. 0: at once.",
         0, MAX_LOOKAHEAD, live=True,
     ),
-    Spec("num_threads", 0, "Threads on the CPU; 0 uses all cores.", 0, 256, live=True),
+    Spec(
+        "num_threads", 0, "Threads on the CPU; 0: as many as the cores that the process may use.",
+        0, 256, live=True,
+    ),
     Spec(
         "pose_source", "odometry",
         "Where poses come from. odometry: a topic; tf: fixed_frame to the cloud's frame; kiss_icp: "

@@ -22,6 +22,7 @@ from kdmos_ros.ros.outputs import Outputs
 from kdmos_ros.ros.pose_source_factory import limit_poses, make_pose_source
 from kdmos_ros.ros.qos import profile
 from kdmos_ros.ros.tf_extrinsics import make_extrinsics
+from kdmos_ros.ros.tf_listener import listen_to_tf
 from kdmos_ros.segmentation.deferred_labels import Promised
 from kdmos_ros.segmentation.lookahead import Lookahead
 from kdmos_ros.throttled_log import ThrottledLog
@@ -33,7 +34,11 @@ _WARNING_PERIOD_S = 30.0
 def identity_of(segmenter: Any) -> Identity:
     """What diagnostics say of a segmenter."""
     return Identity(
-        segmenter.model_name, segmenter.provider, segmenter.fell_back, segmenter.precision
+        segmenter.model_name,
+        segmenter.provider,
+        segmenter.fell_back,
+        segmenter.precision,
+        segmenter.note,
     )
 
 
@@ -61,8 +66,9 @@ class Session:
         self._log = ThrottledLog(node.get_logger())
         self._rare_log = ThrottledLog(node.get_logger(), _WARNING_PERIOD_S)
         self.identity = identity_of(segmenter)
-        self._poses = make_pose_source(node, p, statistics, self._log)
-        self._extrinsics = make_extrinsics(node, p["base_to_lidar"])
+        self._tf = listen_to_tf(node, p)
+        self._poses = make_pose_source(self._tf, p, statistics, self._log)
+        self._extrinsics = make_extrinsics(self._tf, p["base_to_lidar"])
         self._outputs = Outputs(node, profile(p["output_reliability"], p["output_depth"]))
         self._latency = LatencyTopics(node)
         self._pipeline = Pipeline(
@@ -112,6 +118,8 @@ class Session:
         self._latency.destroy()
         self._extrinsics.close()
         self._poses.close()
+        if self._tf is not None:
+            self._tf.close()
 
     def use(self, segmenter: Any) -> None:
         """Label with another segmenter from the next scan on. May be called from any thread."""
@@ -119,6 +127,8 @@ class Session:
         self.identity = identity_of(segmenter)
         where = f"model {self.identity.model} runs {self.identity.where}"
         self._node.get_logger().info(where)
+        if self.identity.note:
+            self._node.get_logger().warning(self.identity.note)
 
     def reset(self) -> None:
         """Forget the history before the next scan."""

@@ -17,6 +17,7 @@ from kdmos_ros.poses.extrinsics import (
     UnknownExtrinsics,
 )
 from kdmos_ros.ros.messages import transform_matrix
+from kdmos_ros.ros.tf_listener import TfListener
 
 Matrix = npt.NDArray[np.float64]
 
@@ -24,12 +25,9 @@ Matrix = npt.NDArray[np.float64]
 class TfExtrinsics:
     """The transform comes from /tf_static or /tf, at the cloud's stamp."""
 
-    def __init__(self, node: Any) -> None:
-        import tf2_ros
-
-        self._error = tf2_ros.TransformException
-        self._buffer = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+    def __init__(self, tf: TfListener) -> None:
+        self._error = tf.tf2.TransformException
+        self._buffer = tf.buffer
 
     def look_up(self, base: str, lidar: str, stamp_ns: int, timeout_s: float) -> Matrix | None:
         """See Extrinsics."""
@@ -57,16 +55,12 @@ class TfExtrinsics:
         self._buffer.clear()  # tf2 refuses what is older than its cache; static ones stay
 
     def close(self) -> None:
-        """Stop listening."""
-        self._listener.unregister()
+        """Nothing to do: the listener's owner closes it."""
 
 
-def make_extrinsics(node: Any, base_to_lidar: Any) -> Extrinsics:
-    """The parameter if it is set, else TF where it is installed."""
+def make_extrinsics(tf: TfListener | None, base_to_lidar: Any) -> Extrinsics:
+    """The parameter if it is set, else TF where there is a listener."""
     matrix = parse_transform(base_to_lidar)
     if matrix is not None:
         return FixedExtrinsics(matrix)
-    try:
-        return TfExtrinsics(node)
-    except ImportError:
-        return UnknownExtrinsics()
+    return UnknownExtrinsics() if tf is None else TfExtrinsics(tf)

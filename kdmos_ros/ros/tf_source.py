@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
-from kdmos_ros.errors import KdmosError, PoseError
+from kdmos_ros.errors import PoseError
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.pose_source import BufferedPoses, Matrix, StampedCloud
 from kdmos_ros.ros.messages import transform_matrix
+from kdmos_ros.ros.tf_listener import TfListener
 from kdmos_ros.throttled_log import ThrottledLog
 
 _POLL_S = 0.01
@@ -21,7 +21,7 @@ class TfSource(BufferedPoses):
     The whole chain counts, moving joints between base and LiDAR included.
 
     Args:
-        node: gets the subscriptions to /tf and /tf_static.
+        tf: listens to TF; it may serve others too.
         buffer: of its own, in which the poses of the clouds are watched for jumps.
         base_frame: frame on the ground, to which the mount is looked up.
         fixed_frame: a frame with continuous odometry.
@@ -29,9 +29,6 @@ class TfSource(BufferedPoses):
 
     Attributes:
         timeouts: clouds for which no transform came in time.
-
-    Raises:
-        KdmosError: tf2_ros is not installed.
     """
 
     kind = "tf"
@@ -40,7 +37,7 @@ class TfSource(BufferedPoses):
 
     def __init__(
         self,
-        node: Any,
+        tf: TfListener,
         buffer: PoseBuffer,
         base_frame: str,
         fixed_frame: str,
@@ -48,16 +45,8 @@ class TfSource(BufferedPoses):
         gives_sensor: bool = True,
     ) -> None:
         super().__init__(buffer, base_frame)
-        try:
-            import tf2_ros
-        except ImportError as error:
-            raise KdmosError(
-                f"pose source tf needs tf2_ros, which is not installed here ({error}): install "
-                "ROS 2's tf2_ros, or set the parameter pose_source to odometry or kiss_icp"
-            ) from error
-        self._tf2 = tf2_ros
-        self._tf = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._tf, node, spin_thread=False)
+        self._tf2 = tf.tf2
+        self._tf = tf.buffer
         self.gives_sensor = gives_sensor
         self._fixed_frame = fixed_frame
         self._frame = base_frame
@@ -125,8 +114,7 @@ class TfSource(BufferedPoses):
         }
 
     def close(self) -> None:
-        """Stop listening."""
-        self._listener.unregister()
+        """Nothing to do: the listener's owner closes it."""
 
     def _look_up(self, stamp_ns: int) -> Matrix:
         from rclpy.time import Time

@@ -19,6 +19,7 @@ from kdmos_ros.inference.model import ModelSpec, find_model
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmentation.hysteresis import evidence_of_motion
+from kdmos_ros.thread_pool import thread_count
 
 Labels = npt.NDArray[np.uint8]
 Probability = npt.NDArray[np.float32]
@@ -88,7 +89,7 @@ class Segmenter:
         if mount is None:
             mount = make_transform(np.eye(3), [0, 0, self.spec.sensor_height_m])
         self._extractor = FeatureExtractor(
-            self.spec.grid, self.spec.features, mount, num_threads or 2
+            self.spec.grid, self.spec.features, mount, thread_count(num_threads)
         )
 
     @property
@@ -115,6 +116,11 @@ class Segmenter:
     def fell_back(self) -> bool:
         """True if another provider was asked for by name."""
         return self._engine.fell_back
+
+    @property
+    def note(self) -> str:
+        """One line to log about the provider in use, or ""."""
+        return self._engine.note
 
     def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
         """Change the sensor's mount, (4, 4) T_base_sensor."""

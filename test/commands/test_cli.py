@@ -53,6 +53,16 @@ def drive(tmp_path):
     return bag, labels
 
 
+def test_lidar_without_pyyaml_is_one_clear_line(drive, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    bag, labels = drive
+    assert cli.main(["eval", str(bag), "--labels", str(labels), "--lidar", "velodyne"]) != 0
+    error = capsys.readouterr().err
+    assert error == (
+        "kdmos: error: this command needs the Python package yaml: pip install 'kdmos_ros[tools]'\n"
+    )
+
+
 @pytest.fixture
 def forward(monkeypatch):
     monkeypatch.setattr("kdmos_ros.commands.eval.make_segmenter", lambda args: ForwardSegmenter())

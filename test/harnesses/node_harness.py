@@ -24,7 +24,7 @@ STEP = SECOND // 10
 class FakeSegmenter:
     """Labels point i with i % 4; notes resets."""
 
-    model_name, provider, fell_back = "fake", "CPUExecutionProvider", False
+    model_name, provider, fell_back, note = "fake", "CPUExecutionProvider", False, ""
     precision = "fp32"
 
     def __init__(self):

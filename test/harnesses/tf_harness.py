@@ -11,6 +11,7 @@ from kdmos_ros.errors import PoseError
 from kdmos_ros.geometry.transforms import from_pose, make_transform
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.pose_source import StampedCloud
+from kdmos_ros.ros.tf_listener import TfListener
 from kdmos_ros.ros.tf_source import TfSource
 from kdmos_ros.throttled_log import ThrottledLog
 
@@ -31,8 +32,9 @@ class Bench:
         self.logger = Logger()
         self.buffer = PoseBuffer(max_gap_s=2.0, max_jump_m=1.0, name="transform")
         self.tf = tf_stand_in.Air()
+        self.listener = TfListener(self.tf)
         self.source = TfSource(
-            self.tf, self.buffer, "base_link", "odom", ThrottledLog(self.logger, 0), **options
+            self.listener, self.buffer, "base_link", "odom", ThrottledLog(self.logger, 0), **options
         )
         if fixed_mount:
             self.tf.set_static("base_link", "lidar", MOUNT)

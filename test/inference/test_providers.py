@@ -1,6 +1,7 @@
 """Which provider and precision are used, and what each provider is told."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import onnxruntime
@@ -16,6 +17,7 @@ from kdmos_ros.inference.providers import (
     choose_precision,
     graph_precision,
     provider_options,
+    unmeasured_note,
     usable_provider,
 )
 
@@ -43,6 +45,21 @@ def test_the_best_provider_that_is_installed(monkeypatch, installed, wanted, use
     names = [PROVIDERS[key] for key in [*installed, "cpu"]]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
     assert usable_provider(wanted) == used
+
+
+@pytest.mark.parametrize(
+    ("wanted", "used", "says"),
+    [
+        ("auto", "cuda", "auto chose CUDA, which is not measured"),
+        ("auto", "tensorrt", "auto chose TensorRT, which is not measured"),
+        ("auto", "openvino", None),
+        ("auto", "cpu", None),
+        ("cuda", "cuda", None),
+    ],
+)
+def test_auto_says_that_a_provider_is_not_measured(wanted, used, says):
+    note = unmeasured_note(wanted, PROVIDERS[used])
+    assert says in note if says else note == ""
 
 
 def test_an_unknown_provider_is_refused():
@@ -115,7 +132,7 @@ def test_threads_are_as_asked_and_do_not_spin(monkeypatch, tiny_model, asked, th
             seen.append((options, providers))
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
-    monkeypatch.setattr(providers.os, "sched_getaffinity", lambda pid: {0, 1, 2, 5, 7})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 5, 7})
     providers.make_session(tiny_model / "bev.onnx", "cpu", "fp32", asked)
     ((options, chain),) = seen
     assert options.intra_op_num_threads == (threads or 5), "not all the cores it may use"

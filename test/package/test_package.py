@@ -16,6 +16,7 @@ EXECUTABLES = ["mos_node"]
 ROSDEP_KEYS = {
     "onnxruntime": "python3-onnxruntime-pip",
     "pillow": "python3-pil",
+    "pyyaml": "python3-yaml",
     "rosbags": "python3-rosbags-pip",
 }
 
@@ -137,7 +138,7 @@ def test_what_only_tests_use_is_no_burden_for_users(manifest):
 
 
 def test_every_imported_library_is_required(setup_arguments):
-    own = {"kdmos_ros", *(path.stem for path in (ROOT / "test").glob("*.py"))}
+    own = {"kdmos_ros", *(path.stem for path in (ROOT / "test").rglob("*.py"))}
     used = imported_modules("kdmos_ros", "test") - own - sys.stdlib_module_names
     libraries = {DISTRIBUTIONS.get(name, name) for name in used if not ROS_MODULE.fullmatch(name)}
     required = {canonical(requirement.name) for requirement in requirements(setup_arguments)}

@@ -35,7 +35,7 @@ class Way:
 
     def __init__(self, bench, extrinsics=None, **options):
         self.bench = bench
-        self.extrinsics = extrinsics or TfExtrinsics(bench.tf)
+        self.extrinsics = extrinsics or TfExtrinsics(bench.listener)
         self.segmenter, self.statistics = Recorder(), Statistics()
         options = {"pose_timeout": 0.0, **CLOUD_OPTIONS, **options}
         self.pipeline = Pipeline(

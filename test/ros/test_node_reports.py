@@ -22,6 +22,14 @@ def bench():
         yield make
 
 
+def test_a_provider_that_is_not_measured_is_in_the_log(bench, capfd):
+    segmenter = FakeSegmenter()
+    segmenter.note = "provider auto chose CUDA, which is not measured"
+    bench(load=lambda _: segmenter)
+    lines = [line for line in capfd.readouterr().err.splitlines() if segmenter.note in line]
+    assert len(lines) == 1 and "[WARN]" in lines[0]
+
+
 def test_the_operator_is_told_what_is_wrong(bench):
     segmenter = FakeSegmenter()
     segmenter.fell_back = True

@@ -23,6 +23,7 @@ class SlowSegmenter:
     """Takes each scan as long as the test says."""
 
     model_name, provider, fell_back, precision = "slow", "CPUExecutionProvider", False, "fp32"
+    note = ""
 
     def __init__(self):
         self.begun = []

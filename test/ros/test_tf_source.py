@@ -13,9 +13,19 @@ from pipeline_harness import Logger
 from tf_harness import MOUNT, STEP, Bench, base
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.poses.buffer import PoseBuffer
-from kdmos_ros.ros.tf_source import TfSource
+from kdmos_ros.pipeline.statistics import Statistics
+from kdmos_ros.ros.pose_source_factory import make_pose_source
+from kdmos_ros.ros.tf_extrinsics import make_extrinsics
+from kdmos_ros.ros.tf_listener import listen_to_tf
 from kdmos_ros.throttled_log import ThrottledLog
+
+LIMITS = {
+    "base_frame": "base_link",
+    "fixed_frame": "odom",
+    "pose_history": 30.0,
+    "pose_max_gap": 0.5,
+    "pose_max_jump": 1.0,
+}
 
 
 @pytest.fixture
@@ -30,8 +40,36 @@ def jointed(tf_library):
 
 def test_without_tf2_ros_there_is_one_clear_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    parameters = {"pose_source": "tf", "base_to_lidar": ""}
+    listener = listen_to_tf(None, parameters)
     with pytest.raises(KdmosError, match=r"tf needs tf2_ros.*pose_source"):
-        TfSource(None, PoseBuffer(), "base_link", "odom", ThrottledLog(Logger()))
+        make_pose_source(listener, parameters, Statistics(), ThrottledLog(Logger()))
+
+
+@pytest.mark.parametrize(
+    ("pose_source", "base_to_lidar", "asks_tf"),
+    [
+        ("tf", "", True),
+        ("tf", "0 0 2", True),
+        ("odometry", "", True),
+        ("kiss_icp", "", True),
+        ("odometry", "0 0 2", False),
+    ],
+)
+def test_poses_and_mount_share_one_listener(tf_library, pose_source, base_to_lidar, asks_tf):
+    air = tf_stand_in.Air()
+    listener = listen_to_tf(air, {"pose_source": pose_source, "base_to_lidar": base_to_lidar})
+    assert (listener is not None) == asks_tf
+    extrinsics = make_extrinsics(listener, base_to_lidar)
+    parameters = {**LIMITS, "pose_source": "tf", "base_to_lidar": base_to_lidar}
+    if pose_source == "tf":
+        make_pose_source(listener, parameters, Statistics(), ThrottledLog(Logger()))
+    topics = sorted(topic for topic, _ in air.subscriptions)
+    assert topics == (["/tf", "/tf_static"] if asks_tf else [])
+    extrinsics.close()
+    if listener is not None:
+        listener.close()
+    assert air.subscriptions == []
 
 
 def test_reasons_of_missing_transforms(bench):
@@ -147,5 +185,5 @@ def test_with_a_mount_by_parameter_tf_need_not_know_the_lidar(tf_library):
 
 def test_close_stops_listening(bench):
     assert {topic for topic, _ in bench.tf.subscriptions} == {"/tf", "/tf_static"}
-    bench.source.close()
+    bench.listener.close()
     assert bench.tf.subscriptions == []
