@@ -50,17 +50,29 @@ def find_clusters(points: npt.NDArray[np.float64], min_points: int = MIN_POINTS)
     """Clusters of points (N, 3), largest first; fewer than min_points are no cluster."""
     if len(points) < min_points:
         return []
-    cells = np.floor(points[:, :2] / CELL_M).astype(np.int64)
-    cells -= cells.min(axis=0)
-    stride = int(cells[:, 1].max()) + 3
-    # Column 0 stays empty, so that a neighbour's key never wraps into the next row.
-    keys, cell_of_point = np.unique(cells[:, 0] * stride + cells[:, 1] + 1, return_inverse=True)
-    component = _components(keys, stride)[cell_of_point]
+    component = cluster_of_each(points)
     order = np.argsort(component, kind="stable")
     starts = np.flatnonzero(np.diff(component[order])) + 1
     groups = [group for group in np.split(order, starts) if len(group) >= min_points]
     groups.sort(key=len, reverse=True)
     return [Cluster(points[group].astype(np.float64)) for group in groups]
+
+
+def cluster_of_each(points: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Number (N,) of the cluster of each of N points, 0 upwards without gaps.
+
+    Args:
+        points: (N, 2 or more), finite, metres; x and y alone count.
+    """
+    if not len(points):
+        return np.empty(0, np.int64)
+    cells = np.floor(points[:, :2] / CELL_M).astype(np.int64)
+    cells -= cells.min(axis=0)
+    stride = int(cells[:, 1].max()) + 3
+    # Column 0 stays empty, so that a neighbour's key never wraps into the next row.
+    keys, cell_of_point = np.unique(cells[:, 0] * stride + cells[:, 1] + 1, return_inverse=True)
+    _, number = np.unique(_components(keys, stride), return_inverse=True)
+    return number.astype(np.int64)[cell_of_point]
 
 
 def _components(keys: npt.NDArray[np.int64], stride: int) -> npt.NDArray[np.int64]:
