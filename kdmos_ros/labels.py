@@ -64,6 +64,16 @@ def from_benchmark(raw: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
     return _FROM_BENCHMARK[np.asarray(raw) & 0xFFFF]
 
 
+def instances_of(raw: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
+    """Ids (N,) int32 of the objects of raw labels (N,) uint32; 0 where a point has none.
+
+    As in SemanticKITTI, an id tells objects apart together with the class id: the whole label of
+    points with an instance in its upper 16 bits.
+    """
+    raw = np.asarray(raw, np.uint32)
+    return np.where(raw >> 16 > 0, raw, np.uint32(0)).view(np.int32)
+
+
 def to_semantickitti(classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
     """Map classes (N,) uint8 to SemanticKITTI-MOS ids (N,) uint32: 0, 9, 250, 251.
 

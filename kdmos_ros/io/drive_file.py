@@ -22,6 +22,7 @@ from kdmos_ros.scan import Scan
 
 STEP_M = 0.004
 STEP_MPS = 0.25  # of speeds
+_KNOWN = ("speed", "instance")  # of points too, where the source tells
 _PER_POINT = ("points", "labels", "kind", "intensity")
 _INT16_MAX = np.iinfo(np.int16).max
 
@@ -46,6 +47,9 @@ def save_drive(drive: LabelledDrive, path: Path) -> None:
     known: dict[str, Any] = {}
     if len(speeds) == len(scans):
         known["speed"] = _concatenate([_speed_steps(s) for s in speeds], (0,), np.uint8)
+    instances = [s.instance for s in scans if s.instance is not None]
+    if len(instances) == len(scans):
+        known["instance"] = _concatenate([_numbers(s) for s in instances], (0,), np.uint16)
     with new_file(path) as temporary:
         np.savez(
             temporary,
@@ -73,7 +77,7 @@ def load_drive(path: Path) -> LabelledDrive:
             content = {name: file[name] for name in file.files}
         ends = np.cumsum(content["count"])
         n_points = ends[-1] if len(ends) else 0
-        if any(len(content[name]) != n_points for name in {*_PER_POINT, "speed"} & content.keys()):
+        if any(len(content[name]) != n_points for name in {*_PER_POINT, *_KNOWN} & content.keys()):
             raise ValueError("scan lengths do not add up")
         scans = [
             LabelledScan(
@@ -87,6 +91,7 @@ def load_drive(path: Path) -> LabelledDrive:
                 content["kind"][start:end],
                 f"{path.stem}/{i:06d}",
                 _speed(content["speed"][start:end]) if "speed" in content else None,
+                content["instance"][start:end].astype(np.int32) if "instance" in content else None,
             )
             for i, (start, end, stamp, pose) in enumerate(
                 zip(
@@ -141,6 +146,15 @@ def _speed_steps(speed: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 def _speed(steps: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return steps.astype(np.float32) * np.float32(STEP_MPS)
+
+
+def _numbers(instance: npt.NDArray[np.int32]) -> npt.NDArray[np.uint16]:
+    # Ids tell the objects of one scan apart, so that small numbers do; 0 stays 0.
+    ids, number = np.unique(np.append(instance, 0), return_inverse=True)
+    order = np.argsort(ids != 0, kind="stable")
+    small = np.empty(len(ids), np.uint16)
+    small[order] = np.arange(len(ids))
+    return small[number[:-1]]
 
 
 def _to_bytes(scan: Scan) -> npt.NDArray[np.uint8]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.samples import LabelledScan, Source
 from kdmos_ros.io.semantickitti import Sequence
-from kdmos_ros.labels import from_benchmark
+from kdmos_ros.labels import from_benchmark, instances_of
 from kdmos_ros.semantickitti_ids import kinds_of
 
 SEMANTICKITTI_SPLITS: dict[str, tuple[str, ...]] = {
@@ -85,7 +85,8 @@ class FolderSource:
             if self._zero_is_static:
                 raw = np.where(raw & 0xFFFF == 0, _STATIC_ID, raw)
         name = f"{self.name}/{self.sequence.scan_name(index)}"
-        return LabelledScan(scan, from_benchmark(raw), kinds_of(raw), name)
+        instance = instances_of(raw)
+        return LabelledScan(scan, from_benchmark(raw), kinds_of(raw), name, instance=instance)
 
 
 def semantickitti(

@@ -22,6 +22,7 @@ class LabelledScan:
         kind: (N,) uint8 of kdmos_ros.object_kinds.Kind; 0 where it is not known.
         name: what tells this scan from all others of its data set, e.g. "08/000123".
         speed: (N,) float32 m/s of the object of each point over ground, or None: not known.
+        instance: (N,) int32 id of the object of each point, 0 where it has none; None: not known.
         logits: (N, C) float16 of a teacher, NaN where it has no opinion; None without a teacher.
         later: how many of the scans after it may be compared with it in training.
     """
@@ -31,6 +32,7 @@ class LabelledScan:
     kind: npt.NDArray[np.uint8]
     name: str = ""
     speed: npt.NDArray[np.float32] | None = None
+    instance: npt.NDArray[np.int32] | None = None
     logits: npt.NDArray[np.float16] | None = None
     later: int = 0
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from kdmos_ros.errors import KdmosError, ReasonedError
 from kdmos_ros.io import folder_sources
 from kdmos_ros.io.samples import LabelledScan, Source
-from kdmos_ros.labels import from_semantickitti
+from kdmos_ros.labels import from_semantickitti, instances_of
 from kdmos_ros.scan import Scan
 from kdmos_ros.semantickitti_ids import kinds_of
 
@@ -76,7 +76,11 @@ class BagSource:
                     continue
                 scan = Scan(cloud.points, cloud.intensity, stamp_ns, pose)
                 yield LabelledScan(
-                    scan, from_semantickitti(raw), kinds_of(raw), f"{self.name}/{index:06d}"
+                    scan,
+                    from_semantickitti(raw),
+                    kinds_of(raw),
+                    f"{self.name}/{index:06d}",
+                    instance=instances_of(raw),
                 )
 
 
@@ -106,6 +110,7 @@ class SimulatedSource:
                 frame.kind,
                 f"{self.name}/{index:06d}",
                 speeds[frame.instance],
+                frame.instance,
             )
 
 

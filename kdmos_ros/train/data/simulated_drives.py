@@ -90,6 +90,7 @@ def simulate_drive(data: DataRecipe, seed: int) -> LabelledDrive:
             frame.kind,
             f"drive_{seed:07d}/{number:06d}",
             drive.world.speed_of_instance(float(drive.times[i])).astype(np.float32)[frame.instance],
+            frame.instance,
         )
         for number, (i, frame) in enumerate((i, drive[i]) for i in taken)
     ]

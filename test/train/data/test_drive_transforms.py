@@ -1,5 +1,6 @@
 """Drives on disk and their augmentation: labels stay with their points, the world stays true."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,19 @@ def test_a_drive_that_is_being_written_is_not_taken_for_one(drive, tmp_path, mon
     with pytest.raises(KdmosError, match=r"drive_0000001\.npz: No space left on device"):
         save_drive(drive, tmp_path / "drive_0000001.npz")
     assert not found and not list(tmp_path.iterdir())
+
+
+def test_objects_stay_apart_on_disk(drive, tmp_path):
+    """Ids of recorded labels need 32 bits; in a file, what they tell apart is what counts."""
+    ids = np.random.default_rng(3).choice([0, -5, 252 | 7 << 16, 252 | 40_000 << 16], 102)
+    scans = [replace(s, instance=ids[: len(s.labels)].astype(np.int64)) for s in drive.scans]
+    save_drive(replace(drive, scans=scans), tmp_path / "d.npz")
+    for a, b in zip(scans, load_drive(tmp_path / "d.npz").scans, strict=True):
+        np.testing.assert_array_equal(b.instance == 0, a.instance == 0)
+        pairs = set(zip(a.instance.tolist(), b.instance.tolist(), strict=True))
+        assert len(pairs) == len(set(b.instance)) == 4
+    save_drive(replace(drive, scans=[scans[0], *drive.scans[1:]]), tmp_path / "d.npz")
+    assert load_drive(tmp_path / "d.npz").scans[0].instance is None
 
 
 def test_too_far_becomes_no_return(drive, tmp_path):

@@ -130,7 +130,8 @@ def test_drive_files_and_simulated_seeds(tmp_path):
     assert drives[1].weight == 2 and drives[1].sizes() == stored[1].sizes()
     (simulated,) = opened(tmp_path, SourceRecipe("sim:3", sensor="vlp16", rate_hz=0.15))
     labelled = simulated.load().scans[0]
-    assert labelled.speed is not None and simulated.load().base_T_sensor[2, 3] > 0.3
+    assert labelled.speed is not None and labelled.instance is not None
+    assert simulated.load().base_T_sensor[2, 3] > 0.3
 
 
 def test_what_cannot_be_learned_from_is_named(kitti, tmp_path):
