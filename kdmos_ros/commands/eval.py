@@ -43,13 +43,14 @@ if TYPE_CHECKING:
     from kdmos_ros.segmentation.deferred_labels import Promised
     from kdmos_ros.segmentation.segmenter import Segmenter
 
-TABLES = ("range", "class", "speed", "sensor")
+TABLES = ("range", "class", "speed", "sensor", "object")
 _OUTPUTS = {"--json": 1, "--plot": 1, "--predictions": 1, "--zip": 0}  # and their values
 _WHAT = {
     "range": "horizontal range",
     "class": "object class",
     "speed": "speed of the object",
     "sensor": "sensor (of simulated drives: of those of --sensor, or of six kinds)",
+    "object": "object: moving objects found, by range, class and speed, and false alarms",
 }
 
 

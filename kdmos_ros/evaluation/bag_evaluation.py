@@ -13,7 +13,8 @@ import numpy.typing as npt
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.evaluation.breakdown import Breakdown, figure_table
 from kdmos_ros.evaluation.metrics import ConfusionAccumulator, Latency
-from kdmos_ros.labels import from_semantickitti
+from kdmos_ros.evaluation.object_score import ObjectScore
+from kdmos_ros.labels import from_semantickitti, instances_of
 from kdmos_ros.pipeline.replay import ReplayedScan
 from kdmos_ros.semantickitti_ids import kinds_of
 
@@ -61,6 +62,7 @@ class Report:
         lookahead: later scans that a label may use.
         stamps: how far apart scans that follow each other are.
         breakdown: figures of parts of the points.
+        objects: figures by object.
         sequences, sensors: the confusion of each sequence of a split, and of each sensor, by name.
     """
 
@@ -74,6 +76,7 @@ class Report:
     lookahead: int = 0
     stamps: Spacing = field(default_factory=Spacing)
     breakdown: Breakdown = field(default_factory=Breakdown)
+    objects: ObjectScore = field(default_factory=ObjectScore)
     sequences: dict[str, ConfusionAccumulator] = field(default_factory=dict)
     sensors: dict[str, ConfusionAccumulator] = field(default_factory=dict)
 
@@ -102,13 +105,14 @@ class Report:
             "sequences": {name: part.figures() for name, part in self.sequences.items()},
             "by_sensor": {name: part.figures() for name, part in self.sensors.items()},
             **self.breakdown.to_dict(),
+            **self.objects.to_dict(),
         }
 
     def to_text(self, tables: Collection[str] = ()) -> str:
         """The same for people.
 
         Args:
-            tables: what to print too: "sensor", or of those of `Breakdown.tables`.
+            tables: what to print too: "sensor", "object", or of those of `Breakdown.tables`.
         """
         c = self.confusion
         lines = [
@@ -121,12 +125,17 @@ class Report:
         share = c.false_positive_share
         if share is not None:
             lines.append(f"static points called moving: {100 * share:.4f} %")
+        lines.append(self.objects.summary())
         if self.dropped:
             dropped = ", ".join(f"{n} {reason}" for reason, n in sorted(self.dropped.items()))
             lines.append(f"scans dropped: {dropped}")
         if len(self.sequences) > 1:
             lines += [f"sequence {n}: IoU {_figure(p.iou)}" for n, p in self.sequences.items()]
-        known = {**self.breakdown.tables(), "sensor": figure_table("sensor", self.sensors)}
+        known = {
+            **self.breakdown.tables(),
+            "sensor": figure_table("sensor", self.sensors),
+            "object": self.objects.table(),
+        }
         for table in tables:
             lines += (
                 known[table] if len(known[table]) > 1 else [f"by {table}: not known of this data"]
@@ -153,6 +162,7 @@ def evaluate_bag(
     Raises:
         KdmosError: labels are missing or of another length, or not one scan could be labelled.
     """
+    report.objects.begin()
     for scan in replayed:
         truth = labels.read(scan.index, scan.stamp_ns, scan.n_points)
         if scan.labels is None:
@@ -162,7 +172,9 @@ def evaluate_bag(
         if scan.scan is not None:
             classes, kinds = from_semantickitti(truth), kinds_of(truth)
             name = f"{scan.index:06d}"
-            report.breakdown.add(name, scan.scan.points, classes, scan.labels, kinds)
+            points, instance = scan.scan.points, instances_of(truth)
+            report.breakdown.add(name, points, classes, scan.labels, kinds)
+            report.objects.add(points, classes, scan.labels, kinds, instance=instance)
         report.stamps.add(scan.stamp_ns)
         report.latency.add(scan.timings_ms)
         report.scans += 1

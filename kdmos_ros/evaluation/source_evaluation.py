@@ -58,6 +58,7 @@ def evaluate_source(
         segmenter.set_mount(source.base_T_sensor)
     part = ConfusionAccumulator()
     report.stamps.begin()
+    report.objects.begin()
     for sample, result, total in finished(
         _push_all(source, segmenter, watch(islice(source, limit)))
     ):
@@ -73,6 +74,14 @@ def evaluate_source(
             result.labels,
             sample.kind,
             sample.speed,
+        )
+        report.objects.add(
+            sample.scan.points,
+            sample.labels,
+            result.labels,
+            sample.kind,
+            sample.speed,
+            sample.instance,
         )
         on_scan(sample, result.labels)
     report.sequences[source.name] = part
