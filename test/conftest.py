@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,9 @@ else:
 
 
 def pytest_configure(config):
+    # A background job of a shell ignores ^C, and so would the processes that tests interrupt.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     log_dir = tempfile.mkdtemp(prefix="kdmos_ros_log_")
     config.add_cleanup(lambda: shutil.rmtree(log_dir, ignore_errors=True))
     os.environ.update(ISOLATION, ROS_LOG_DIR=log_dir)

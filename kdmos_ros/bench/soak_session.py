@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from kdmos_ros.bench.node_timing import fed_node
 from kdmos_ros.bench.soak import Sampler, Soak
@@ -38,7 +39,7 @@ def soak(case: Case, seconds: float, rate_hz: float | None = None) -> Soak:
                 print("interrupted: this is what there is so far", file=sys.stderr)
         fed.wait_for_the_last()
         values, counts = fed.monitor.values, fed.counts()
-        run = {key: values[key] for key in ("model", "provider", "precision")}
+        run: dict[str, Any] = {key: values[key] for key in ("model", "provider", "precision")}
         peak = peak_memory_mb(pid)
     if not counts["labelled"]:
         raise KdmosError("the node labelled nothing")

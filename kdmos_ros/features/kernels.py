@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from kdmos_ros.features.grid import OUTSIDE
@@ -169,7 +170,15 @@ def _geometric(  # type: ignore[no-untyped-def]
             value[j] = abs(vx * y[j] - vy * x[j]) / rho[j]
 
 
-def motion_map(index, cell, height, slabs, state, n_cells, width):  # type: ignore[no-untyped-def]
+def motion_map(
+    index: npt.NDArray[np.int64],
+    cell: npt.NDArray[np.int32],
+    height: npt.NDArray[np.float32],
+    slabs: npt.NDArray[np.float32],
+    state: npt.NDArray[np.uint8],
+    n_cells: int,
+    width: int,
+) -> npt.NDArray[np.float32]:
     """Share of a cell's points in each state, by slab and lag: (n_cells, width) float32.
 
     The first slabs * lags * 3 columns; the others are left at zero.

@@ -119,11 +119,11 @@ class MosNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start to label."""
-        return self._guarded("active", lambda: self._session.start())
+        return self._guarded("active", lambda: self._configured().start())
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop to label; the model stays loaded."""
-        return self._guarded("inactive", lambda: self._session.stop())
+        return self._guarded("inactive", lambda: self._configured().stop())
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model and all publishers."""
@@ -136,6 +136,12 @@ class MosNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Back to the beginning, so that a manager can try again."""
         return self._guarded("unconfigured", self.stop)
+
+    def _configured(self) -> Session:
+        """The session of a node that is configured."""
+        if self._session is None:
+            raise KdmosError("the node is not configured")
+        return self._session
 
     def _guarded(self, target: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         """Run a transition; what goes wrong in it, rclpy itself would swallow."""

@@ -59,10 +59,12 @@ class Spec:
             rule = "changes only while the node is unconfigured"
             parts = [descriptor.additional_constraints, rule]
             descriptor.additional_constraints = "; ".join(filter(None, parts))
+        if self.low is None or self.high is None:
+            return descriptor
         if isinstance(self.default, float):
             bounds = FloatingPointRange(from_value=float(self.low), to_value=float(self.high))
             descriptor.floating_point_range = [bounds]
-        elif isinstance(self.default, int) and not isinstance(self.default, bool):
+        else:
             bounds = IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)
             descriptor.integer_range = [bounds]
         return descriptor

@@ -65,7 +65,7 @@ class Player:
         self._publishers = self._make_publishers(topics)
         self._clock: Any = None
         if clock:
-            self._clock_type = message_class("rosgraph_msgs/msg/Clock")
+            self._clock_type: Any = message_class("rosgraph_msgs/msg/Clock")
             if self._clock_type is None:
                 raise KdmosError("/clock needs the package rosgraph_msgs")
             self._clock = node.create_publisher(

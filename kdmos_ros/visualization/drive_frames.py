@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import numpy as np
+import numpy.typing as npt
 
 from kdmos_ros.errors import ReasonedError
 from kdmos_ros.io.bag_reader import BagReader
@@ -44,6 +45,6 @@ def labelled_frames(
         )
 
 
-def ego_path(bag: BagReader) -> np.ndarray:
+def ego_path(bag: BagReader) -> npt.NDArray[np.float64]:
     """Positions (K, 3) of the base in odom; none without odometry."""
     return np.array([pose[:3, 3] for _, pose in bag.odometry]).reshape(-1, 3)

@@ -88,9 +88,9 @@ def test_freed_memory_goes_back_to_the_system(monkeypatch):
 
 LIBRARIES = """
 import sys
-sys.path.insert(0, "test/harnesses")
+sys.path[:0] = ["test/harnesses", "test/segmentation"]
 from numba import njit
-from kdmos_ros.ros import memory
+from kdmos_ros.pipeline import memory
 from test_memory import own_memory_mb
 
 assert njit(lambda x: x + 1)(1) == 2
