@@ -60,6 +60,6 @@ def cloud_message(header: Any, cloud: PackedCloud) -> PointCloud2:
     # The only type that the setter takes as it is; any other is checked byte by byte (a second
     # for a large cloud).
     data = array.array("B")
-    data.frombytes(cloud.data.data)
+    data.frombytes(memoryview(cloud.data))  # type: ignore[arg-type]
     message.data = data
     return message
