@@ -10,7 +10,7 @@ PYTEST_ARGS ?= --durations=5
 export PYTHON BAG CLOUD ODOM
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint layers clean
+.PHONY: help demo test lint layers tables docs clean
 
 help: ## List the targets
 	@printf 'make <target>, in a virtual environment of its own (.venv):\n\n'
@@ -41,8 +41,14 @@ lint: .venv/ready-$(ROS)-test ## Lint and check types only
 layers: .venv/ready-$(ROS)-test ## Draw docs/layers.svg: which room may import which
 	@$(RUN) python scripts/draw_layers.py
 
+tables: .venv/ready-$(ROS)-test ## Write the tables of README and docs/ that come from code and models
+	@$(RUN) python scripts/update_tables.py
+
+docs: .venv/ready-$(ROS)-test ## Build the pages of docs/ as a site in site/
+	@$(RUN) mkdocs build --strict --quiet && echo "site/index.html"
+
 clean: ## Remove .venv and everything that make, pip and the tools wrote
-	rm -rf .venv build dist *.egg-info demo_output
+	rm -rf .venv build dist site *.egg-info demo_output
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -44,7 +44,7 @@ EXTRAS = {
         "transforms3d",
         'kiss-icp>=1.2; platform_machine == "x86_64"',  # elsewhere its tests skip
     ],
-    "dev": ["import-linter", "ruff", "mypy", "types-PyYAML", "pre-commit"],
+    "dev": ["import-linter", "mkdocs", "ruff", "mypy", "types-PyYAML", "pre-commit"],
 }
 
 

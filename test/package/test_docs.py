@@ -1,50 +1,46 @@
-"""The README's tables against the code: what is documented exists, what exists is documented."""
+"""The documents against the code: what is documented exists, what exists is documented."""
 
-import argparse
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
-from kdmos_ros.cli import make_parser
-
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+INTERFACE = (ROOT / "docs" / "interface.md").read_text(encoding="utf-8")
+DOCUMENTS = [
+    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "findings/README.md"),
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+]
 
 
 def table(heading):
-    """Rows of the first table under a heading, each a list of cells."""
-    section = re.split(r"\n#+ ", README.split(f"# {heading}\n", 1)[1])[0]
+    """Rows of the first table under a heading of the interface, each a list of cells."""
+    section = re.split(r"\n#+ ", INTERFACE.split(f"# {heading}\n", 1)[1])[0]
     rows = [line.strip() for line in section.splitlines() if line.strip().startswith("|")]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
-def shown(value):
-    """A default as the README prints it."""
-    if value == "":
-        return "empty"
-    return str(value).lower() if isinstance(value, bool) else f"{value}"
+@pytest.fixture(scope="module")
+def tables():
+    return runpy.run_path(str(ROOT / "scripts" / "update_tables.py"))
 
 
-def test_parameters_are_those_of_the_node():
-    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    from kdmos_ros.ros.parameters import SPECS
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/interface.md", "docs/lidar.md", "docs/results.md"]
+)
+def test_tables_are_those_that_the_code_gives(tables, name):
+    pytest.importorskip("rclpy", reason="the node's parameters need ROS 2")
+    pytest.importorskip("yaml")
+    assert name in tables["FILES"]
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert tables["updated"](text) == text, "run: make tables"
 
-    expected = [
-        [f"`{spec.name}`", shown(spec.default), "yes" if spec.live else "", spec.description]
-        for spec in SPECS
-    ]
-    assert table("Parameters") == expected
 
-
-def test_commands_are_those_of_the_command_line():
-    subparsers = next(
-        action
-        for action in make_parser()._actions
-        if isinstance(action, argparse._SubParsersAction)
-    )
-    documented = [row[0].strip("`").split()[1] for row in table("Commands")]
-    assert sorted(documented) == sorted(subparsers.choices)
+def test_every_block_is_in_a_document(tables):
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in tables["FILES"])
+    for name in tables["BLOCKS"]:
+        assert f"<!-- {name} -->\n|" in text
 
 
 def test_topics_are_those_of_the_node():
@@ -54,28 +50,32 @@ def test_topics_are_those_of_the_node():
     in_code = set(re.findall(created, sources))
     documented = {row[0].strip("`") for row in table("Topics")}
     assert in_code - documented == {"~/reset"}, "in the code, but not in the table"
-    assert "`~/reset`" in README
+    assert "`~/reset`" in INTERFACE
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_files_that_the_documents_name_exist(name):
+    path = ROOT / name
+    linked = re.findall(r"\]\(([^)#:]+)[^):]*\)", path.read_text(encoding="utf-8"))
+    for target in linked:
+        assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_modules_that_the_documents_name_exist(name):
+    # `features/grid.py`, or with the package's or another folder's name before it.
     text = (ROOT / name).read_text(encoding="utf-8")
-    linked = re.findall(r"\]\(([^)#:]+)\)", text)
-    for path in linked:
-        assert (ROOT / path).exists(), path
+    rooms = sorted(p.name for p in (ROOT / "kdmos_ros").iterdir() if p.is_dir())
+    for room, rest in re.findall(rf"`(?:kdmos_ros/)?({'|'.join(rooms)})/([\w/]+\.py)`", text):
+        assert (ROOT / "kdmos_ros" / room / rest).exists(), f"{room}/{rest}"
 
 
-def test_sensors_are_those_of_the_files():
+def test_every_page_is_in_the_site():
     yaml = pytest.importorskip("yaml")
-    rows = {row[0].strip("`"): row[2:] for row in table("Your own LiDAR")}
-    files = (ROOT / "config" / "sensors").glob("*.yaml")
-    shipped = {p.stem: yaml.safe_load(p.read_text())["/**"]["ros__parameters"] for p in files}
-    assert rows.keys() == shipped.keys()
-    for name, (intensity, time) in rows.items():
-        values = shipped[name]
-        if values["intensity_field"]:
-            scale = f"{values['intensity_scale']:g}"
-            assert intensity == f"`{values['intensity_field']}` / {scale}"
-        if values["time_field"]:
-            base = {"stamp": "from the stamp", "absolute": "since 1970"}[values["time_base"]]
-            assert time == f"`{values['time_field']}`, {values['time_unit']} {base}"
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert pages == set(re.findall(r"[\w]+\.md", str(site["nav"])))
+
+
+def test_readme_is_read_in_three_minutes():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) < 900
