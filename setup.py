@@ -33,7 +33,7 @@ EXTRAS = {
     # `kdmos label --cluster`
     "dask": ["distributed"],
     "ray": ["ray"],
-    "train": ["torch", "onnx", "onnxscript", "PyYAML", "tensorboard", "tqdm"],
+    "train": ["torch", "pydantic>=2.7", "onnx", "onnxscript", "PyYAML", "tensorboard", "tqdm"],
     # `pytest` here is also what makes `colcon test` run pytest.
     "test": [
         "pytest",

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic.dataclasses import dataclass
+
+from kdmos_ros.train.config.checking import STRICT, NotNegative, Share
 
 
-@dataclass(frozen=True)
+def _rising(span: tuple[float, float]) -> tuple[float, float]:
+    if not span[0] <= span[1]:
+        raise ValueError(f"must be a rising range, got {span[0]}, {span[1]}")
+    return span
+
+
+Range = Annotated[tuple[NotNegative, NotNegative], AfterValidator(_rising)]
+
+
+@dataclass(frozen=True, config=STRICT)
 class AugmentRecipe:
     """How much a drive is changed. A probability of 0 or a spread of 0 turns a change off.
 
@@ -24,34 +38,19 @@ class AugmentRecipe:
         no_intensity: probability of a sensor without intensity.
     """
 
-    mirror: float = 0.5
+    mirror: Share = 0.5
     turn: bool = True
-    drop: float = 0.2
-    drop_share: tuple[float, float] = (0.02, 0.3)
-    mount_error_m: float = 0.05
-    scale: float = 0.0
-    range_crop: float = 0.0
-    range_crop_m: tuple[float, float] = (25.0, 60.0)
-    beam_drop: float = 0.0
-    beam_drop_share: tuple[float, float] = (0.2, 0.6)
-    shift_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    tilt_deg: float = 0.0
-    mount_tilt_deg: float = 0.0
-    pose_noise_m: float = 0.0
-    pose_noise_deg: float = 0.0
-    no_intensity: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("mirror", "drop", "range_crop", "beam_drop", "no_intensity", "scale"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"augment: {name} must be in 0..1, got {getattr(self, name)}")
-        for name in ("mount_error_m", "tilt_deg", "mount_tilt_deg", "pose_noise_m",
-                     "pose_noise_deg"):  # fmt: skip
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"augment: {name} must not be negative")
-        for name in ("drop_share", "range_crop_m", "beam_drop_share"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise ValueError(f"augment: {name} must be a rising range, got {low}, {high}")
-        if len(self.shift_m) != 3 or min(self.shift_m) < 0:
-            raise ValueError("augment: shift_m must be three spreads")
+    drop: Share = 0.2
+    drop_share: Range = (0.02, 0.3)
+    mount_error_m: NotNegative = 0.05
+    scale: Share = 0.0
+    range_crop: Share = 0.0
+    range_crop_m: Range = (25.0, 60.0)
+    beam_drop: Share = 0.0
+    beam_drop_share: Range = (0.2, 0.6)
+    shift_m: tuple[NotNegative, NotNegative, NotNegative] = (0.0, 0.0, 0.0)
+    tilt_deg: NotNegative = 0.0
+    mount_tilt_deg: NotNegative = 0.0
+    pose_noise_m: NotNegative = 0.0
+    pose_noise_deg: NotNegative = 0.0
+    no_intensity: Share = 0.0

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator, Field, NonNegativeInt
+from pydantic.dataclasses import dataclass
+
+from kdmos_ros.train.config.checking import STRICT, Count, NotNegative, Positive, Share
 from kdmos_ros.train.config.plain import with_tuples
 
 # Of a data set, what is held out where this is learned from.
@@ -15,7 +19,7 @@ DEFAULT_SPLITS = ("train",)
 VALIDATION_SEED = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class SourceRecipe:
     """Drives that `io.sources.open_sources` opens.
 
@@ -30,22 +34,16 @@ class SourceRecipe:
         sensor: of simulated drives.
     """
 
-    path: str
+    path: Annotated[str, Field(min_length=1)]
     name: str = ""
-    weight: float = 1.0
+    weight: Positive = 1.0
     dataset: str | None = None
     splits: tuple[str, ...] = DEFAULT_SPLITS
     sequences: tuple[str, ...] = ()
-    rate_hz: float | None = None
+    rate_hz: Positive | None = None
     labels: str | None = None
-    height_m: float = 1.73
+    height_m: Positive = 1.73
     sensor: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.path or not isinstance(self.path, str):
-            raise ValueError(f"data: a source needs a path, got {self.path!r}")
-        if not self.weight > 0 or not self.height_m > 0:
-            raise ValueError(f"data: weight and height_m of {self.path} must be above 0")
 
     def held_out(self) -> SourceRecipe | None:
         """The published counterpart to validate on, or None where there is none."""
@@ -53,7 +51,17 @@ class SourceRecipe:
         return dataclasses.replace(self, splits=splits) if splits and not self.sequences else None
 
 
-@dataclass(frozen=True)
+def _entry(value: Any) -> Any:
+    """A path alone is a source, too."""
+    if isinstance(value, str):
+        return {"path": value}
+    return with_tuples(value) if isinstance(value, dict) else value
+
+
+Sources = tuple[Annotated[SourceRecipe, BeforeValidator(_entry)], ...]
+
+
+@dataclass(frozen=True, config=STRICT)
 class DataRecipe:
     """What is learned from.
 
@@ -79,40 +87,27 @@ class DataRecipe:
             splits. Simulated drives are held out beside them unless none are learned from.
     """
 
-    drives: int = 500
-    validation_drives: int = 40
-    first_drive: int = 0
-    scans: int = 11
-    spacing_s: float = 0.2
-    dense_start: int = 0
-    sensors: dict[str, float] = field(default_factory=lambda: {"hdl64e": 1.0})
-    validation_sensors: dict[str, float] | None = None
-    scenes: dict[str, float] | None = None
-    validation_scenes: dict[str, float] | None = None
-    seams: float = 0.0
-    deskewed: float = 0.0
+    drives: NonNegativeInt = 500
+    validation_drives: NonNegativeInt = 40
+    first_drive: NonNegativeInt = 0
+    scans: Count = 11
+    spacing_s: Positive = 0.2
+    dense_start: NonNegativeInt = 0
+    sensors: dict[str, NotNegative] = field(default_factory=lambda: {"hdl64e": 1.0})
+    validation_sensors: dict[str, NotNegative] | None = None
+    scenes: dict[str, NotNegative] | None = None
+    validation_scenes: dict[str, NotNegative] | None = None
+    seams: Share = 0.0
+    deskewed: Share = 0.0
     cache: bool = True
-    sources: tuple[SourceRecipe, ...] = ()
-    validation: tuple[SourceRecipe, ...] = ()
+    sources: Sources = ()
+    validation: Sources = ()
 
     def __post_init__(self) -> None:
-        if self.scans < 1 or not self.spacing_s > 0:
-            raise ValueError("data: scans and spacing_s must be above 0")
-        if not 0 <= self.dense_start < self.scans:
-            raise ValueError("data: dense_start must be in 0..scans - 1")
-        for name in ("seams", "deskewed"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"data: {name} must be in 0..1, got {getattr(self, name)}")
-        if not isinstance(self.first_drive, int):
-            raise ValueError(f"data: first_drive must be a whole number, got {self.first_drive!r}")
-        if not 0 <= self.first_drive <= VALIDATION_SEED - self.drives:
-            raise ValueError(f"data: first_drive + drives must be in 0..{VALIDATION_SEED}")
-
-    @staticmethod
-    def of(values: dict[str, Any]) -> DataRecipe:
-        """From the entries of a recipe's file."""
-        named = {k: _sources(values[k]) for k in ("sources", "validation") if k in values}
-        return DataRecipe(**{**values, **named})
+        if self.dense_start >= self.scans:
+            raise ValueError("dense_start must be in 0..scans - 1")
+        if self.first_drive > VALIDATION_SEED - self.drives:
+            raise ValueError(f"first_drive + drives must be in 0..{VALIDATION_SEED}")
 
     def to_validate(self) -> DataRecipe:
         """The same for the simulated drives that are held out."""
@@ -130,12 +125,3 @@ class DataRecipe:
         """Sources to validate on."""
         found = [source.held_out() for source in self.sources]
         return self.validation or tuple(source for source in found if source is not None)
-
-
-def _sources(entries: Any) -> tuple[SourceRecipe, ...]:
-    if not isinstance(entries, list):
-        raise ValueError("data: sources and validation must be lists")
-    return tuple(
-        SourceRecipe(entry) if isinstance(entry, str) else SourceRecipe(**with_tuples(entry))
-        for entry in entries
-    )

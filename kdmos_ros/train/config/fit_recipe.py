@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt
+from pydantic.dataclasses import dataclass
 
 from kdmos_ros.features.spec import FeatureSpec
+from kdmos_ros.labels import CLASS_NAMES
+from kdmos_ros.train.config.checking import STRICT, Count, NotNegative, Positive, Share
 
-PRECISIONS = ("32", "bf16", "fp16")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class FitRecipe:
     """How the student is fitted.
 
@@ -35,7 +38,7 @@ class FitRecipe:
             work folder), by its averaged weights, or a model: its folder, or the name of a shipped
             one; None: random weights.
         start_student: settings of the student in that checkpoint that differ from the recipe's: a
-            narrower one is widened to the recipe's shape (see `growth`). A model tells its own.
+            narrower one is widened to the recipe's shape (see `net2wider`). A model tells its own.
         start_features: features of the student there, and of those in averaged_with, if the recipe
             has more; None: the recipe's. A model tells its own.
         averaged_with: checkpoints of other runs, relative to the work folder, such as the one that
@@ -43,46 +46,36 @@ class FitRecipe:
             weights and this run's (`weights.mean_student`).
     """
 
-    steps: int = 4000
-    batch_size: int = 2
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warm_up_steps: int = 100
-    cycles: int = 1
-    class_weights: tuple[float, ...] = (0.0, 1.0, 3.0, 6.0)
-    lovasz: float = 1.0
-    ema: float = 0.998
-    checkpoint_every: int = 250
-    false_alarms: float = 0.0005
-    connected_threshold: float | None = None
-    precision: str = "32"
-    workers: int = 1
-    mix: int = 48
+    steps: Count = 4000
+    batch_size: Count = 2
+    learning_rate: Positive = 2e-3
+    weight_decay: NotNegative = 1e-2
+    warm_up_steps: NonNegativeInt = 100
+    cycles: Count = 1
+    class_weights: tuple[NotNegative, ...] = (0.0, 1.0, 3.0, 6.0)
+    lovasz: NotNegative = 1.0
+    ema: Share = 0.998
+    checkpoint_every: Count = 250
+    false_alarms: Share = 0.0005
+    connected_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    precision: Literal["32", "bf16", "fp16"] = "32"
+    workers: Count = 1
+    mix: Count = 48
     start_from: str | None = None
     start_student: dict[str, Any] = field(default_factory=dict)
     start_features: FeatureSpec | None = None
     averaged_with: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
-        for name in ("steps", "batch_size", "cycles", "checkpoint_every", "workers", "mix"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
-        if self.connected_threshold is not None and not 0 < self.connected_threshold < 1:
-            raise ValueError(
-                f"connected_threshold must be in (0, 1), got {self.connected_threshold!r}"
-            )
-        if (self.start_student or self.start_features) and self.start_from is None:
+        if len(self.class_weights) != len(CLASS_NAMES):
+            raise ValueError(f"class_weights must be {len(CLASS_NAMES)}, one a class")
+        described = bool(self.start_student or self.start_features)
+        if described and self.start_from is None:
             raise ValueError("start_from is missing; start_student and start_features describe it")
-        if (self.start_student or self.start_features) and self.starts_from_model:
+        if described and self.starts_from_model:
             raise ValueError("start_student and start_features are for checkpoints, not for models")
-        others = self.averaged_with
-        if others and self.start_student:
+        if self.averaged_with and self.start_student:
             raise ValueError("averaged_with is for students of one shape: not with start_student")
-        if not isinstance(others, tuple) or not all(isinstance(name, str) for name in others):
-            raise ValueError(f"averaged_with must be a list of paths, got {others!r}")
 
     @property
     def starts_from_model(self) -> bool:

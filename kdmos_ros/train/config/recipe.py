@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
+from pydantic.dataclasses import dataclass
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.features.grid import PolarGrid
 from kdmos_ros.features.spec import FeatureSpec, without_unused
-from kdmos_ros.features.visibility import VisibilitySpec
 from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.train.config.augment_recipe import AugmentRecipe
+from kdmos_ros.train.config.checking import (
+    STRICT,
+    NotNegative,
+    Positive,
+    checked,
+    refuse_given,
+)
 from kdmos_ros.train.config.data_recipe import DataRecipe
 from kdmos_ros.train.config.fit_recipe import FitRecipe
 from kdmos_ros.train.config.overrides import applied
-from kdmos_ros.train.config.plain import with_tuples
 from kdmos_ros.train.config.student_config import StudentConfig, small_config
 from kdmos_ros.train.config.teacher_config import TeacherConfig, WindowSpec
 
-DISTIL_LOSSES = ("wdcd", "dkd", "kl")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class DistilRecipe:
     """How the student learns from a teacher's logits.
 
@@ -39,23 +43,19 @@ class DistilRecipe:
             relative to the work folder; None: the recipe's own teacher makes them.
     """
 
-    loss: str = "wdcd"
-    weight: float = 0.3
-    temperature: float = 4.0
-    class_weights: tuple[float, ...] | None = None
+    loss: Literal["wdcd", "dkd", "kl"] = "wdcd"
+    weight: Positive = 0.3
+    temperature: Positive = 4.0
+    class_weights: tuple[NotNegative, ...] | None = None
     external: str | None = None
 
     def __post_init__(self) -> None:
-        if self.loss not in DISTIL_LOSSES:
-            raise ValueError(f"distil: loss must be one of {DISTIL_LOSSES}, got {self.loss!r}")
-        if not self.weight > 0 or not self.temperature > 0:
-            raise ValueError("distil: weight and temperature must be above 0")
-        if self.class_weights is not None and self.loss != "wdcd":
-            raise ValueError("distil: class_weights are of wdcd only")
-        if self.class_weights is not None and (
-            len(self.class_weights) != len(CLASS_NAMES) or min(self.class_weights) < 0
-        ):
-            raise ValueError(f"distil: class_weights must be {len(CLASS_NAMES)}, none negative")
+        if self.class_weights is None:
+            return
+        if self.loss != "wdcd":
+            raise ValueError("class_weights are of wdcd only")
+        if len(self.class_weights) != len(CLASS_NAMES):
+            raise ValueError(f"class_weights must be {len(CLASS_NAMES)}, one a class")
 
     def settings(self) -> dict[str, Any]:
         """Arguments of the loss in kdmos_ros.train.fitting.distillation."""
@@ -65,7 +65,7 @@ class DistilRecipe:
         return values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TeacherRecipe:
     """The teacher: what it sees, its shape, and how it is fitted; or one that is trained already.
 
@@ -83,21 +83,23 @@ class TeacherRecipe:
     def __post_init__(self) -> None:
         untold = (self.window, self.network, self.fit) == (WindowSpec(), {}, FitRecipe())
         if self.trained is not None and not untold:
-            raise ValueError("teacher: a trained one has its window, network and fit already")
+            raise ValueError("a trained one has its window, network and fit already")
         if self.fit.connected_threshold is not None:
-            raise ValueError("teacher: connected_threshold is of the student only")
+            raise ValueError("connected_threshold is of the student only")
         for name in ("start_student", "start_features", "averaged_with"):
             if getattr(self.fit, name):
-                raise ValueError(f"teacher: {name} is of the student only")
+                raise ValueError(f"{name} is of the student only")
         if self.fit.starts_from_model:
-            raise ValueError("teacher: start_from must be a checkpoint (*.pt)")
+            raise ValueError("start_from must be a checkpoint (*.pt)")
 
     def config(self) -> TeacherConfig:
         """Its shape: its own settings, and the number of features that the window gives."""
-        return TeacherConfig(n_features=self.window.n_features, **with_tuples(self.network))
+        sizes = {"n_features": self.window.n_features}
+        refuse_given(self.network, sizes, "teacher.network")
+        return checked(TeacherConfig, {**self.network, **sizes}, "teacher.network")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     """A whole recipe. See config/train/ for examples."""
 
@@ -120,18 +122,19 @@ class Recipe:
         """Shape of the student at fit.start_from."""
         settings = {**self.student, **self.fit.start_student}
         features = self.fit.start_features or self.features
-        return dataclasses.replace(self, student=settings, features=features).student_config()
+        return self._student(settings, features, "fit.start_student")
 
     def student_config(self) -> StudentConfig:
         """The student's shape: its own settings, and the sizes that grid and features give."""
-        return small_config(
-            self.features.n_point,
-            self.features.n_motion,
-            n_rho=self.grid.n_rho,
-            n_phi=self.grid.n_phi,
-            n_z=self.grid.n_z,
-            **with_tuples(self.student),
-        )
+        return self._student(self.student, self.features, "student")
+
+    def _student(
+        self, settings: dict[str, Any], features: FeatureSpec, where: str
+    ) -> StudentConfig:
+        grid = {name: getattr(self.grid, name) for name in ("n_rho", "n_phi", "n_z")}
+        sizes = {"n_point_features": features.n_point, "n_motion": features.n_motion, **grid}
+        refuse_given(settings, sizes, where)
+        return small_config(where=where, **sizes, **settings)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the model's specification."""
@@ -149,49 +152,21 @@ def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
         changes: entries to replace, see `overrides.applied`.
 
     Raises:
-        KdmosError: unreadable, unknown entries or values that cannot be; names the file.
+        KdmosError: unreadable, unknown entries or values that cannot be; one line that names the
+            file, the entry's path in it and the reason.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("not a mapping")
-        content = applied(content, changes or {})
-        fit = content.pop("fit", {})
-        if fit.get("start_features") is not None:
-            fit["start_features"] = _features(fit["start_features"])
-        recipe = Recipe(
-            data=DataRecipe.of(content.pop("data", {})),
-            grid=PolarGrid(**content.pop("grid", {})),
-            features=_features(content.pop("features", {})),
-            fit=FitRecipe(**with_tuples(fit)),
-            augment=AugmentRecipe(**with_tuples(content.pop("augment", {}))),
-            teacher=_teacher(content.pop("teacher", None)),
-            distil=_distil(content.pop("distil", None)),
-            **content,
-        )
+        recipe = checked(Recipe, applied(content, changes or {}))
         recipe.student_config()
         recipe.start_config()
         if recipe.teacher is not None:
             recipe.teacher.config()
     except OSError as error:
         raise KdmosError(f"{path}: cannot read: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError, KdmosError) as error:
-        raise KdmosError(f"{path}: not a usable recipe: {error}") from error
+    except (ValueError, TypeError, yaml.YAMLError, KdmosError) as error:
+        reason = " ".join(str(error).split())  # YAML's are of several lines
+        raise KdmosError(f"{path}: not a usable recipe: {reason}") from error
     return recipe
-
-
-def _features(values: dict[str, Any]) -> FeatureSpec:
-    visibility = VisibilitySpec(**with_tuples(values.pop("visibility", {})))
-    return FeatureSpec(visibility=visibility, **with_tuples(values))
-
-
-def _teacher(values: dict[str, Any] | None) -> TeacherRecipe | None:
-    if values is None:
-        return None
-    window = WindowSpec(**with_tuples(values.pop("window", {})))
-    fit = FitRecipe(**with_tuples(values.pop("fit", {})))
-    return TeacherRecipe(window=window, fit=fit, **values)
-
-
-def _distil(values: dict[str, Any] | None) -> DistilRecipe | None:
-    return None if values is None else DistilRecipe(**with_tuples(values))

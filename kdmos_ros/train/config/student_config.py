@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt
+from pydantic.dataclasses import dataclass
 
 from kdmos_ros.errors import ModelError
+from kdmos_ros.train.config.checking import STRICT, Count, checked
 
-ACTIVATIONS = ("relu", "leaky_relu")
-UPSAMPLERS = ("dysample", "bilinear", "transposed")
-PADDINGS = ("halo", "each_layer")
 DYSAMPLE_GROUPS = 4
-_COUNTS = ("n_point_features", "n_motion", "n_rho", "n_phi", "n_z", "gate_width", "gate_pool")
+
+Upsampler = Literal["dysample", "bilinear", "transposed"]
+Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
+Dropped = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class StudentConfig:
     """Everything that decides the shape of the student's parameters and of its graph.
 
@@ -54,37 +58,32 @@ class StudentConfig:
             exist to compare parameter counts with the published code; leave this off.
     """
 
-    n_point_features: int
-    n_motion: int
-    n_rho: int = 240
-    n_phi: int = 192
-    halo: int = 8
-    n_z: int = 32
-    n_classes: int = 4
-    encoder_widths: tuple[int, ...] = (16, 32, 16)
-    bottleneck: int | None = None
-    appearance_widths: tuple[int, ...] = (16, 32, 64, 128, 128)
-    motion_widths: tuple[int, ...] = (8, 16, 32, 64)
-    decoder_widths: tuple[int, ...] = (64, 32, 16, 16)
-    upsample: tuple[str, ...] = ("dysample", "dysample", "bilinear", "bilinear")
-    activation: str = "relu"
+    n_point_features: Count
+    n_motion: Count
+    n_rho: Count = 240
+    n_phi: Count = 192
+    halo: NonNegativeInt = 8
+    n_z: Count = 32
+    n_classes: Annotated[int, Field(ge=2)] = 4
+    encoder_widths: Widths = (16, 32, 16)
+    bottleneck: Count | None = None
+    appearance_widths: Widths = (16, 32, 64, 128, 128)
+    motion_widths: Widths = (8, 16, 32, 64)
+    decoder_widths: Widths = (64, 32, 16, 16)
+    upsample: tuple[Upsampler, ...] = ("dysample", "dysample", "bilinear", "bilinear")
+    activation: Literal["relu", "leaky_relu"] = "relu"
     attention: bool = True
-    gate_width: int = 16
-    gate_pool: int = 1
-    motion_stem: int | None = None
+    gate_width: Count = 16
+    gate_pool: Count = 1
+    motion_stem: Count | None = None
     input_norm: bool = False
     conv_bias: bool = False
-    padding: str = "halo"
-    dropblock: float = 0.0
-    dropout: float = 0.0
+    padding: Literal["halo", "each_layer"] = "halo"
+    dropblock: Dropped = 0.0
+    dropout: Dropped = 0.0
     unused_attention: bool = False
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):
-                object.__setattr__(self, field.name, tuple(value))
-        self._check_numbers()
         self._check_levels()
         self._check_grid()
 
@@ -92,11 +91,6 @@ class StudentConfig:
     def n_cells(self) -> int:
         """Cells of the grid without its halo."""
         return self.n_rho * self.n_phi
-
-    @property
-    def n_embedding(self) -> int:
-        """Channels that are pooled per cell: outputs of the point encoder."""
-        return self.encoder_widths[-1]
 
     @property
     def n_appearance(self) -> int:
@@ -111,48 +105,28 @@ class StudentConfig:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> StudentConfig:
-        """Reads what `to_dict` wrote. Raises ModelError on unknown, missing or wrong entries."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise ModelError(f"unknown student setting(s): {', '.join(unknown)}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ModelError(f"wrong student settings: {error}") from error
+    def from_dict(cls, values: Mapping[str, Any], where: str = "student") -> StudentConfig:
+        """Reads what `to_dict` wrote.
 
-    def _check_numbers(self) -> None:
-        for name in _COUNTS:
-            _require(_is_count(getattr(self, name)), name, getattr(self, name), "at least 1")
-        _require(_is_count(self.n_classes, 2), "n_classes", self.n_classes, "at least 2")
-        _require(_is_count(self.halo, 0), "halo", self.halo, "0 or more")
-        for name in ("bottleneck", "motion_stem"):
-            value = getattr(self, name)
-            _require(value is None or _is_count(value), name, value, "None or >= 1")
-        for name in ("encoder_widths", "appearance_widths", "motion_widths", "decoder_widths"):
-            widths = getattr(self, name)
-            good = isinstance(widths, tuple) and len(widths) > 0 and all(map(_is_count, widths))
-            _require(good, name, widths, "positive whole numbers")
-        for name in ("dropblock", "dropout"):
-            p = getattr(self, name)
-            good = isinstance(p, (int, float)) and 0.0 <= p < 1.0
-            _require(good, name, p, "a probability in [0, 1)")
-        for name in ("attention", "input_norm", "conv_bias", "unused_attention"):
-            value = getattr(self, name)
-            _require(isinstance(value, bool), name, value, "true or false")
-        _require(self.activation in ACTIVATIONS, "activation", self.activation, f"{ACTIVATIONS}")
-        _require(self.padding in PADDINGS, "padding", self.padding, f"{PADDINGS}")
+        Args:
+            where: what to call the section in messages.
+
+        Raises:
+            ModelError: unknown, missing or wrong entries; names them.
+        """
+        try:
+            return checked(cls, dict(values), where, more=("width",))
+        except (TypeError, ValueError) as error:
+            raise ModelError(str(error)) from error
 
     def _check_levels(self) -> None:
         steps = len(self.appearance_widths) - 1
         _require(steps >= 1, "appearance_widths", self.appearance_widths, "at least 2 levels")
         for name in ("motion_widths", "decoder_widths", "upsample"):
             value = getattr(self, name)
-            good = isinstance(value, tuple) and len(value) == steps
-            _require(good, name, value, f"{steps} entries, one a step")
+            _require(len(value) == steps, name, value, f"{steps} entries, one a step")
         channels = (self.appearance_widths[-1], *self.decoder_widths)
         for kind, width in zip(self.upsample, channels, strict=False):
-            _require(kind in UPSAMPLERS, "upsample", kind, f"one of {UPSAMPLERS}")
             if kind == "dysample":
                 good = width % DYSAMPLE_GROUPS == 0
                 _require(good, "upsample", f"dysample of {width}", "a multiple of 4 channels")
@@ -170,7 +144,7 @@ class StudentConfig:
         _require(self.halo <= self.n_phi, "halo", self.halo, "at most n_phi")
 
 
-def reference_config(*, upsample: str = "dysample", n_classes: int = 4) -> StudentConfig:
+def reference_config(*, upsample: Upsampler = "dysample", n_classes: int = 4) -> StudentConfig:
     """The student of KDMOS (arXiv 2506.14130): 4,031,366 parameters with DySample and 4 classes.
 
     With `upsample="transposed"` it is the network of MotionBEV (RA-L 2023), its base.
@@ -205,7 +179,7 @@ def small_config(
     n_motion: int,
     *,
     width: float = 0.5,
-    encoder_widths: tuple[int, ...] = (16, 32, 16),
+    where: str = "student",
     **settings: Any,
 ) -> StudentConfig:
     """The deployable student: KDMOS's network, slim encoder, halved grid, one halo, ReLU.
@@ -214,26 +188,29 @@ def small_config(
 
     Args:
         width: factor on the channels of the reference (1.0 is KDMOS's own).
+        where: what to call the settings in messages.
         settings: any other field of StudentConfig, such as n_rho, n_phi, halo, n_z.
+
+    Raises:
+        ModelError: a setting is unknown or cannot be; names it.
     """
+    if isinstance(width, bool) or not isinstance(width, (int, float)) or not width > 0:
+        raise ModelError(f"{where}.width must be a number above 0, got {width!r}")
 
     def scaled(*widths: int) -> tuple[int, ...]:
         return tuple(max(4, round(channels * width / 4) * 4) for channels in widths)
 
     values: dict[str, Any] = {
+        "n_point_features": n_point_features,
+        "n_motion": n_motion,
         "appearance_widths": scaled(32, 64, 128, 256, 256),
         "motion_widths": scaled(16, 32, 64, 128),
         "decoder_widths": scaled(128, 64, 32, 32),
         "gate_width": scaled(32)[0],
     }
-    values.update(settings)
-    return StudentConfig(n_point_features, n_motion, encoder_widths=encoder_widths, **values)
-
-
-def _is_count(value: Any, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return StudentConfig.from_dict({**values, **settings}, where)
 
 
 def _require(good: bool, name: str, value: Any, wanted: str) -> None:
     if not good:
-        raise ModelError(f"student setting {name} is {value!r}, must be {wanted}")
+        raise ValueError(f"{name} is {value!r}, must be {wanted}")

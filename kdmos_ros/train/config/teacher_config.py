@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from kdmos_ros.errors import ModelError
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
 from kdmos_ros.features.range_image import FILL_ROWS
 from kdmos_ros.labels import CLASS_NAMES
+from kdmos_ros.train.config.checking import STRICT, Count, NotNegative, Positive
 
-KERNELS = ("cube", "cross")
 TEACHER_FILE = "teacher.json"
 """In the folder of a trained teacher (`trained_teacher`)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class WindowSpec:
     """The scans around the labelled one that the teacher sees at once.
 
@@ -30,23 +32,17 @@ class WindowSpec:
     """
 
     lags_s: tuple[float, ...] = (0.2, 0.4, 0.8, 1.6)
-    range_m: float = 52.0
-    margin_m: float = 0.25
-    margin_per_m: float = 0.012
+    range_m: Positive = 52.0
+    margin_m: NotNegative = 0.25
+    margin_per_m: NotNegative = 0.012
     look_lags_s: tuple[float, ...] = ()
-    pool_rows: int = 0
+    pool_rows: Annotated[int, Field(ge=0, le=FILL_ROWS)] = 0
     ground_aligned: bool = False
 
     def __post_init__(self) -> None:
         lags = self.lags_s + self.look_lags_s
         if not self.lags_s or 0 in lags or len(set(lags)) != len(lags):
-            raise ValueError(
-                f"window: lags_s and look_lags_s must be different and not 0, got {lags}"
-            )
-        if not isinstance(self.pool_rows, int) or not 0 <= self.pool_rows <= FILL_ROWS:
-            raise ValueError(f"window: pool_rows must be 0..{FILL_ROWS}, got {self.pool_rows!r}")
-        if not self.range_m > 0 or self.margin_m < 0 or self.margin_per_m < 0:
-            raise ValueError("window: range_m must be above 0 and no margin negative")
+            raise ValueError(f"lags_s and look_lags_s must be different and not 0, got {lags}")
 
     @property
     def n_features(self) -> int:
@@ -54,7 +50,7 @@ class WindowSpec:
         return 2 + 2 * (1 + len(self.lags_s) + len(self.look_lags_s))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TeacherConfig:
     """Shape of the teacher: a U-Net of sparse convolutions over voxels of all its scans.
 
@@ -68,19 +64,10 @@ class TeacherConfig:
         n_classes: classes.
     """
 
-    n_features: int
-    voxel_m: float = 0.25
-    point_width: int = 32
-    widths: tuple[int, ...] = (32, 48, 64, 96)
-    blocks: int = 1
-    kernel: str = "cube"
-    n_classes: int = len(CLASS_NAMES)
-
-    def __post_init__(self) -> None:
-        numbers = (self.n_features, self.point_width, self.blocks, self.n_classes, *self.widths)
-        if not self.widths or not all(isinstance(n, int) and n > 0 for n in numbers):
-            raise ModelError(f"teacher: sizes must be whole numbers above 0, got {numbers}")
-        if not self.voxel_m > 0:
-            raise ModelError(f"teacher: voxel_m must be above 0, got {self.voxel_m}")
-        if self.kernel not in KERNELS:
-            raise ModelError(f"teacher: kernel must be one of {KERNELS}, got {self.kernel!r}")
+    n_features: Count
+    voxel_m: Positive = 0.25
+    point_width: Count = 32
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (32, 48, 64, 96)
+    blocks: Count = 1
+    kernel: Literal["cube", "cross"] = "cube"
+    n_classes: Count = len(CLASS_NAMES)

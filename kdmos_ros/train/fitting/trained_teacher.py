@@ -21,7 +21,7 @@ from kdmos_ros.errors import ModelError
 from kdmos_ros.io.atomic import new_file
 from kdmos_ros.io.drive_file import LabelledDrive
 from kdmos_ros.resources import share_dir
-from kdmos_ros.train.config.plain import with_tuples
+from kdmos_ros.train.config.checking import checked
 from kdmos_ros.train.config.teacher_config import TEACHER_FILE, TeacherConfig, WindowSpec
 from kdmos_ros.train.data.teacher_window import WindowBatch, WindowSample, window_samples
 from kdmos_ros.train.networks.teacher import Teacher
@@ -118,8 +118,8 @@ def read_teacher(folder: Path) -> TrainedTeacher:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
             raise ValueError(f"this version reads format {_FORMAT} only")
-        window = WindowSpec(**with_tuples(content["window"]))
-        config = TeacherConfig(**with_tuples(content["network"]))
+        window = checked(WindowSpec, content["window"], "window")
+        config = checked(TeacherConfig, content["network"], "network")
         expected, training = content["sha256"], content["training"]
         if config.n_features != window.n_features:
             raise ValueError("its network does not fit its window")

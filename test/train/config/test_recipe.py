@@ -60,8 +60,46 @@ RECIPES = share_dir() / "config" / "train"
 def test_a_recipe_that_cannot_be_names_its_file(tmp_path, text):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    with pytest.raises(KdmosError, match=r"bad\.yaml: not a usable recipe"):
+    with pytest.raises(KdmosError, match=r"bad\.yaml: not a usable recipe") as caught:
         load_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("fit: {step: 3}", "fit.step is unknown; the nearest entry is steps"),
+        ("studnet: {}", "studnet is unknown; the nearest entry is student"),
+        ("student: {widht: 0.5}", "student.widht is unknown; the nearest entry is width"),
+        ("student: {n_phi: 9}", "student.n_phi cannot be set: other sections decide it"),
+        ("student: {width: wide}", "student.width must be a number above 0, got 'wide'"),
+        ("data: {sources: [a, {path: b, split: [x]}]}",
+         "data.sources[1].split is unknown; the nearest entry is splits"),
+        ("data: {sources: [{weight: 2}]}", "data.sources[0].path is missing"),
+        ("data: {sensors: {vlp16: much}}", "data.sensors.vlp16 must be a valid number, got 'much'"),
+        ("features: {visibility: {pool_row: 1}}",
+         "features.visibility.pool_row is unknown; the nearest entry is pool_rows"),
+        ("features: {visibility: {lags_s: [-1]}}",
+         "features.visibility: lags_s must be positive, got (-1.0,)"),
+        ("fit: {start_from: a.pt, start_features: {slab: []}}",
+         "fit.start_features.slab is unknown; the nearest entry is slabs_m"),
+        ("fit: {start_from: a.pt, start_student: {halo: 0.5}}",
+         "fit.start_student.halo must be a valid integer, got 0.5"),
+        ("fit: {learning_rate: 1e-3}", "fit.learning_rate must be a valid number, got '1e-3'"),
+        ("fit: {steps: true}", "fit.steps must be a valid integer, got True"),
+        ("teacher: {network: {widths: [8, 0]}}",
+         "teacher.network.widths[1] must be greater than or equal to 1, got 0"),
+        ("grid: {n_rho: 7.5}", "grid.n_rho must be a valid integer, got 7.5"),
+        ("fit: {steps: 0}\ngrid: 3",
+         "grid must be a mapping, got 3; fit.steps must be greater than or equal to 1, got 0"),
+    ],
+)  # fmt: skip
+def test_every_wrong_entry_is_named_with_its_path_and_the_reason(tmp_path, text, reason):
+    path = tmp_path / "bad.yaml"
+    path.write_text(f"name: x\n{text}")
+    with pytest.raises(KdmosError) as caught:
+        load_recipe(path)
+    assert str(caught.value) == f"{path}: not a usable recipe: {reason}"
 
 
 def test_a_missing_recipe_names_itself(tmp_path):

@@ -71,7 +71,7 @@ def test_scenes_seams_and_deskewing_are_asked_for_and_never_held_out():
         again = simulate_drive(asked, seed).scans[0].scan.points
         np.testing.assert_array_equal(again, b)
     assert changed == 3
-    with pytest.raises(ValueError, match="seams must be in"):
+    with pytest.raises(ValueError, match="seams"):
         DataRecipe(seams=1.5)
 
 
@@ -86,7 +86,7 @@ def test_an_unknown_scene_is_named():
 @pytest.mark.parametrize("first", [-1, VALIDATION_SEED - 1, 0.5, "7"])
 def test_seeds_that_cannot_be(first):
     """The last one to learn from is below the first one to validate on."""
-    with pytest.raises(ValueError, match="data: first_drive"):
+    with pytest.raises(ValueError, match="first_drive"):
         DataRecipe(drives=2, first_drive=first)
 
 
