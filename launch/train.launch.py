@@ -20,7 +20,7 @@ ARGUMENTS = {
     ),
     "work": (
         "kdmos_work",
-        "folder for drives, checkpoints and log; a run goes on where it stopped",
+        "folder for drives, checkpoints and log; a run continues where it stopped",
     ),
     "out": ("kdmos_model", "folder of the model to write"),
     "stage": ("all", "all, simulate, teacher, logits, student or export"),

@@ -1,4 +1,4 @@
-"""Writes the tables of README and docs/ that come from the code and from models' figures.
+"""Writes what comes from the code and from models' figures: tables of README and docs/, mos.yaml.
 
 python3 scripts/update_tables.py [--check]    (`make tables`)
 
@@ -12,11 +12,13 @@ import argparse
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("README.md", "docs/interface.md", "docs/lidar.md", "docs/results.md")
+PARAMETER_FILE = "config/mos.yaml"
 CLIPS = {
     "kitti_0005": "HDL-64E, 10 Hz: a van, a cyclist, pedestrians, a car",
     "lyft_a": "40 beams, 5 Hz, no intensity: a crossing with many cars",
@@ -76,6 +78,29 @@ def sensors() -> str:
     return table(["`sensor`", "driver", "intensity", "time of a point"], rows)
 
 
+def parameter_file() -> str:
+    """config/mos.yaml: every parameter at its default, with its description."""
+    from kdmos_ros.ros.parameters import SPECS
+
+    lines = [
+        "# Parameters of mos_node, all at their defaults. `ros2 param describe` shows the ranges.",
+        "# Launch: ros2 launch kdmos_ros mos.launch.py params_file:=<your copy of this file>",
+        "# Written by `make tables` from kdmos_ros/ros/parameters.py.",
+        "/**:",
+        "  ros__parameters:",
+    ]
+    for spec in SPECS:
+        notes = [spec.description]
+        notes += [f"One of: {', '.join(spec.choices)}."] if spec.choices else []
+        notes += ["May change while the node runs."] if spec.live else []
+        wrapped = textwrap.wrap(" ".join(notes), 94, break_on_hyphens=False)
+        lines += [
+            *(f"    # {line}" for line in wrapped),
+            f"    {spec.name}: {json.dumps(spec.default)}",
+        ]
+    return "\n".join([*lines, ""])
+
+
 def figures(model: str, clip: str) -> dict[str, Any] | None:
     """What `kdmos eval --json` wrote for the card of a model, or None."""
     path = ROOT / "models" / model / "figures" / f"{clip}.json"
@@ -132,10 +157,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     stale = []
-    for name in FILES:
+    for name in (*FILES, PARAMETER_FILE):
         path = ROOT / name
         old = path.read_text(encoding="utf-8")
-        new = updated(old)
+        new = parameter_file() if name == PARAMETER_FILE else updated(old)
         if new != old:
             stale.append(name)
             if not check:

@@ -86,7 +86,7 @@ def run_published(args: argparse.Namespace) -> int:
     from kdmos_ros.bench.kdmos_baseline import time_network
 
     if args.bag or args.model or args.ros or args.report or args.plot or not _single(args):
-        raise KdmosError("--published is for a network of its own, with --threads and --json")
+        raise KdmosError("--published times one fixed network, with --threads and --json")
     with _json_file(args) as write:
         result = time_network(args.threads[0] if args.threads else 0)
         print(result.to_text(), flush=True)

@@ -64,7 +64,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help=f"(default: hdl64e; with --by-sensor: {', '.join(SENSORS)})",
     )
     simulated.add_argument(
-        "--sweep-distortion", action="store_true", help="as of clouds that are not deskewed"
+        "--sweep-distortion", action="store_true", help="as in clouds that are not deskewed"
     )
     simulated.add_argument("--duration", type=float, metavar="S", help="seconds (default: 20)")
 

@@ -44,7 +44,7 @@ def label_many(args: argparse.Namespace) -> int:
         with Interrupt() as interrupt:
             run_processes(jobs, args.jobs, interrupt, on_result)
         if interrupt.signal:
-            print("kdmos: interrupted; --resume goes on", file=sys.stderr)
+            print("kdmos: interrupted; --resume continues", file=sys.stderr)
             return 128 + interrupt.signal
     failed = [result.name for result in results if result.status != 0]
     if failed:

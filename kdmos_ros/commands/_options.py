@@ -61,7 +61,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="numbers to compute in (default: the fastest that the model has on the provider)",
+        help="precision of the grid network (default: the fastest that the model has for the"
+        " provider)",
     )
     parser.add_argument(
         "--threads", type=count, default=0, metavar="N", help="CPU threads; 0: all usable cores"

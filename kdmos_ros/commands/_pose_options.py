@@ -56,7 +56,7 @@ def add_error_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--planar-odometry",
         action="store_true",
-        help="without height, roll and pitch, as the odometry of wheels has it",
+        help="without height, roll and pitch, as from wheel odometry",
     )
     group.add_argument("--seed", type=count, default=0, metavar="N", help="of the random errors")
 
@@ -75,7 +75,7 @@ def _size(text: str) -> float:
     """A finite number, not negative."""
     value = _finite(text)
     if value < 0:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
     return value
 
 

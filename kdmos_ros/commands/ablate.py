@@ -16,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="train variants of a recipe and compare them",
         description="Train every student of a plan with the same budget, score all on the same"
         " held-out simulated drives, and write a table. Students that are there already are not"
-        " trained again, and one that was stopped goes on. Figures are those at each network's"
+        " trained again, and one that was stopped continues. Figures are those at each network's"
         " own best threshold.",
     )
     parser.add_argument("plan", type=Path, help="YAML file, see config/ablation.yaml")

@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Run the node's pipeline over a drive, without ROS, and print median, 90th "
         "and 99th percentile of each stage, from cloud message to labelled bytes, beside the least "
         "time that this machine needs for it. Each combination of model, provider, precision and "
-        "threads runs in a process of its own. The first two seconds do not count.",
+        "threads runs in its own process. The first two seconds do not count.",
     )
     parser.add_argument("--bag", type=Path, help="rosbag2 (default: a simulated drive)")
     add_bag_options(parser)
@@ -66,14 +66,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--ros",
         action="store_true",
-        help="also play the drive to the node as a process of its own, and time its answers",
+        help="also play the drive to the node in its own process, and time its answers",
     )
     parser.add_argument(
         "--rate",
         action="append",
         type=float,
         metavar="HZ",
-        help="with --ros: once more at so many clouds a second, such as more than it can label;"
+        help="with --ros: also at this many clouds a second, for instance more than it can label;"
         " repeatable. With --soak: instead of the pace of the recording",
     )
     parser.add_argument(
@@ -163,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if args.plot and not (args.sweep or args.soak):
-        raise KdmosError("--plot needs --sweep or --soak; --report has plots of its own")
+        raise KdmosError("--plot needs --sweep or --soak; --report has its own plots")
     if args.rate and not (args.ros or args.soak):
         raise KdmosError("--rate needs --ros or --soak")
     asked = [*(args.rate or []), *([] if args.soak is None else [args.soak])]

@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "       kdmos label BAG [BAG ...] --out-dir DIR [options]",
         description="Run the node's segmenter over a rosbag2, without ROS. Writes a bag with all of"
         " its messages and the labelled clouds, or what the options below ask for. Stopped by"
-        " Ctrl-C or SIGTERM, it leaves what is done so far, readable, and --resume goes on.",
+        " Ctrl-C or SIGTERM, it keeps what is done so far, and --resume continues.",
     )
     parser.add_argument(
         "bags",
@@ -67,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--voxel", type=_metres, default=0.2, metavar="M", help="of the map (default: 0.2 m)"
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on where an earlier run was stopped"
+        "--resume", action="store_true", help="continue where an earlier run was stopped"
     )
     parser.add_argument(
         "--lookahead",
@@ -90,7 +90,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--cluster", choices=("dask", "ray"), help="spread them over the machines of a cluster"
     )
     many.add_argument(
-        "--scheduler", metavar="ADDRESS", help="of the cluster (default: as it is configured)"
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of the scheduler (default: as the cluster is configured)",
     )
     add_model_options(parser)
     add_bag_options(parser)
@@ -167,7 +169,7 @@ def _report(path: Path, outcome: Outcome) -> None:
     print(text, flush=True)
     if outcome.signal:
         print(
-            f"kdmos: interrupted after {outcome.done} of {outcome.total} scans; --resume goes on",
+            f"kdmos: interrupted after {outcome.done} of {outcome.total} scans; --resume continues",
             file=sys.stderr,
         )
 

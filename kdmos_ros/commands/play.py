@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--rate", type=_rate, default=1.0, metavar="R", help="speed; 2 is twice as fast (default 1)"
     )
     parser.add_argument("--clock", action="store_true", help="publish /clock too")
-    parser.add_argument("--loop", action="store_true", help="start anew at the end")
+    parser.add_argument("--loop", action="store_true", help="start again at the end")
     parser.add_argument(
         "--wait-subscribers",
         nargs="?",

@@ -16,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="make a model from a recipe",
         description="Simulate the drives of a recipe, fit its teacher and have it judge them, fit "
         "the student, choose the threshold on held-out simulated drives and export the model. Run "
-        "it again to go on with a run that was stopped. torchrun -m kdmos_ros.cli train ... runs "
+        "it again to continue a run that was stopped. torchrun -m kdmos_ros.cli train ... runs "
         "it on several GPUs or machines with a common work folder.",
     )
     parser.add_argument("recipe", type=Path, help="YAML file, see config/train/")

@@ -53,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--topic",
         help="topic of the labelled clouds, if there are several; '' (and --cloud, --pose-source"
-        " kiss_icp) labels anew",
+        " kiss_icp) labels it again",
     )
     add_model_options(parser)
     add_bag_options(parser)

@@ -161,7 +161,7 @@ def run_demo(
 
 
 def say(text: str) -> None:
-    """Tell the user what goes on; the table alone goes to stdout."""
+    """Tell the user what happens; the table alone goes to stdout."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -192,7 +192,7 @@ def cache_folder() -> Path:
 
 
 def _shape_ranges(graph: Path) -> Options:
-    """TensorRT's ranges of the open axis, so that it does not build anew for every scan."""
+    """TensorRT's ranges of the open axis, so that it does not build an engine for every scan."""
     plain = ort.SessionOptions()
     plain.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     inputs = ort.InferenceSession(str(graph), plain, providers=[PROVIDERS["cpu"]]).get_inputs()

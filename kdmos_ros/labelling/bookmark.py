@@ -37,12 +37,12 @@ class Bookmark:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             made_by, scans = dict(content["made_by"]), int(content["scans"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise KdmosError(f"{self.path}: cannot be read; start anew without it") from error
+            raise KdmosError(f"{self.path}: cannot be read; remove it and start again") from error
         for name in sorted({*made_by, *self._made_by}):
             old, new = made_by.get(name), self._made_by.get(name)
             if old != new:
                 raise KdmosError(
-                    f"cannot go on with {self._output}: it was begun with {name} {old}, not {new}"
+                    f"cannot continue {self._output}: it was started with {name} {old}, not {new}"
                 )
         return scans
 

@@ -83,7 +83,7 @@ def unfinished(target: Target, resume: bool) -> bool:
     if resume:
         return has_bookmark
     if has_bookmark:
-        raise KdmosError(f"{target.path} is unfinished; go on with --resume, or remove it")
+        raise KdmosError(f"{target.path} is unfinished; continue with --resume, or remove it")
     raise KdmosError(f"{target.path} exists already; choose another name or remove it")
 
 

@@ -161,7 +161,7 @@ class Worker:
         try:
             yield
         except Exception:
-            self._log.error("internal_error", f"labelling goes on:\n{traceback.format_exc()}")
+            self._log.error("internal_error", f"labelling continues:\n{traceback.format_exc()}")
 
     @contextmanager
     def _counting(self) -> Iterator[None]:

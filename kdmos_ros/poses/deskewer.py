@@ -69,6 +69,6 @@ class Deskewer:
                 f"after the cloud's stamp: {error}",
             ) from None
         if len(generations) > 1:
-            raise PoseError("jump", "the poses jumped or started anew during the sweep")
+            raise PoseError("jump", "the poses jumped or restarted during the sweep")
         motion = sensor_motion([found[stamp] for stamp in stamps], found[stamp_ns])
         return deskew(points, times.seconds, knots, motion)

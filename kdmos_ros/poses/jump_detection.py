@@ -1,4 +1,4 @@
-"""Whether a pose goes on from its neighbours as a vehicle moves, or jumps."""
+"""Whether a pose continues the motion of its neighbours, or jumps."""
 
 from __future__ import annotations
 

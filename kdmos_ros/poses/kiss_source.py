@@ -112,11 +112,11 @@ class KissSource(BufferedPoses):
         return self.buffer.wait(stamp_ns, 0.0)
 
     def rewind(self, stamp_ns: int) -> None:
-        """Begin anew."""
+        """Start again from nothing."""
         self._restart("time was set back")
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Start again from nothing."""
         self._restart("the LiDAR odometry was reset")
 
     def figures(self) -> dict[str, int]:
@@ -175,7 +175,7 @@ class KissSource(BufferedPoses):
     def _restart(self, why: str) -> None:
         if self._last_ns is not None:
             self.restarts += 1
-            self._log.warning("kiss_icp", f"KISS-ICP begins anew: {why}")
+            self._log.warning("kiss_icp", f"KISS-ICP restarts: {why}")
         self._begin()
         self.buffer.clear(why)
 

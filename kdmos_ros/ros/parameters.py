@@ -97,7 +97,7 @@ SPECS = (
     Spec(
         "model", "",
         "Folder of the model, or the name of a shipped one; empty: the default. A new one is "
-        "loaded beside the old one, which goes on until then, or for good if that fails.",
+        "loaded in the background; the old one stays in use until then, or if loading fails.",
         live=True, check_live=check_model,
     ),
     Spec(
@@ -114,18 +114,18 @@ SPECS = (
     ),
     Spec(
         "precision", "auto",
-        "Numbers that the grid network computes in. auto: the fastest that the model has on the "
+        "Precision of the grid network. auto: the fastest that the model has for the "
         "provider: int8 with OpenVINO, fp16 on GPUs, fp32 on the CPU.",
         choices=("auto", "fp32", "fp16", "int8"), live=True,
     ),
     Spec(
         "lookahead", 0,
-        "Later clouds that each cloud waits for, if the model can use them: it is published so "
-        "many clouds late, with its own stamp. 0: at once.",
+        "How many later clouds each cloud waits for, if the model can use them. It is published "
+        "that many clouds late, with its own stamp. 0: at once.",
         0, MAX_LOOKAHEAD, live=True,
     ),
     Spec(
-        "num_threads", 0, "Threads on the CPU; 0: as many as the cores that the process may use.",
+        "num_threads", 0, "Threads on the CPU; 0: all cores that the process may use.",
         0, 256, live=True,
     ),
     Spec(
@@ -173,8 +173,10 @@ SPECS = (
         "pose_timeout", 0.2, "Longest wait for the pose at a cloud's stamp, seconds.",
         0.0, 60.0, live=True,
     ),
-    Spec("pose_history", 30.0, "Poses kept for clouds that come late, seconds.", 0.1, 3600.0,
-         live=True),
+    Spec(
+        "pose_history", 30.0, "How long poses are kept for clouds that come late, seconds.",
+        0.1, 3600.0, live=True,
+    ),
     Spec("pose_max_gap", 0.5, "Widest gap in the odometry to interpolate in, seconds.", 0.01, 10.0,
          live=True),
     Spec(
@@ -184,20 +186,21 @@ SPECS = (
         0.0, 1000.0, live=True,
     ),
     Spec(
-        "intensity_field", "", "Field to read intensity from; empty: intensity, reflectivity or i.",
+        "intensity_field", "",
+        "Field that holds the intensity; empty: intensity, reflectivity or i.",
         live=True,
     ),
     Spec(
         "intensity_scale", 0.0,
-        "Raw intensity that means 1. 0: floats are 0..1 already, integers 0..255.",
+        "Raw intensity that counts as 1. 0: floats are 0..1 already, integers 0..255.",
         0.0, 1e6, live=True,
     ),
     Spec(
-        "min_range", 0.0, "Nearer points count as no return (the robot itself), metres.",
+        "min_range", 0.0, "Points nearer than this count as no return (the robot itself), metres.",
         0.0, 1000.0, live=True,
     ),
     Spec(
-        "max_range", 0.0, "Farther points count as no return, metres; 0: no limit.",
+        "max_range", 0.0, "Points farther than this count as no return, metres; 0: no limit.",
         0.0, 10_000.0, live=True,
     ),
     Spec(
@@ -218,16 +221,16 @@ SPECS = (
     ),
     Spec(
         "time_base", "auto",
-        "What it counts from. stamp: the cloud's stamp; absolute: as the stamp does; start, "
-        "middle, end: only differences count, and the stamp is that part of the sweep. auto: "
-        "absolute or stamp.",
+        "What that field counts from. stamp: the cloud's stamp; absolute: the epoch of the stamp; "
+        "start, middle, end: only differences count, and the stamp marks that part of the sweep. "
+        "auto: absolute or stamp.",
         choices=TIME_BASES, live=True,
     ),
-    Spec("max_points", DEFAULT_MAX_POINTS, "Clouds with more points are refused.",
+    Spec("max_points", DEFAULT_MAX_POINTS, "Clouds with more points than this are refused.",
          1, 100_000_000, live=True),
     Spec(
         "expected_rate", 0.0,
-        "Rate of the LiDAR in Hz, to notice lost clouds by. 0: learned from the stamps.",
+        "Rate of the LiDAR in Hz, used to notice lost clouds. 0: learned from the stamps.",
         0.0, 1000.0, live=True,
     ),
     Spec(

@@ -135,7 +135,7 @@ class Session:
         self._pipeline.request_reset()
 
     def refresh(self) -> None:
-        """Take over the live parameters that are not read anew for each scan."""
+        """Take over the live parameters that are not read again for each scan."""
         limit_poses(self._poses, self._parameters)
         if self._worker is not None:
             self._worker.resize(self._parameters["queue_size"])

@@ -1,1 +1,1 @@
-"""The node as a process of its own, fed by a bag over DDS and recorded."""
+"""The node in its own process, fed by a bag over DDS and recorded."""

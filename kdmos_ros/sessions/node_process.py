@@ -1,4 +1,4 @@
-"""The node as a process of its own, as `ros2 run` would start it."""
+"""The node in its own process, as `ros2 run` would start it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_going_on_with_something_else(bag, tmp_path, change, message):
     label(bag, Target(tmp_path / "out"), 20)
     before = content(tmp_path / "out")
     target = Target(tmp_path / "out", **change.get("target", {}))
-    with pytest.raises(KdmosError, match=f"begun with {message}"):
+    with pytest.raises(KdmosError, match=f"started with {message}"):
         label(bag, target, resume=True, made_by=change.get("made_by", "counting"))
     assert content(tmp_path / "out") == before
 

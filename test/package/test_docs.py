@@ -37,6 +37,12 @@ def test_tables_are_those_that_the_code_gives(tables, name):
     assert tables["updated"](text) == text, "run: make tables"
 
 
+def test_parameter_file_is_that_of_the_table(tables):
+    pytest.importorskip("rclpy", reason="the node's parameters need ROS 2")
+    text = (ROOT / tables["PARAMETER_FILE"]).read_text(encoding="utf-8")
+    assert tables["parameter_file"]() == text, "run: make tables"
+
+
 def test_every_block_is_in_a_document(tables):
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in tables["FILES"])
     for name in tables["BLOCKS"]:

@@ -48,7 +48,7 @@ def in_processes(
         if isinstance(error, BrokenProcessPool):
             raise KdmosError(
                 "a process died (killed, out of memory, or crashed);"
-                f" the {made} made so far are kept: run the command again to go on"
+                f" the {made} made so far are kept: run the command again to continue"
             ) from error
         raise
     finally:
