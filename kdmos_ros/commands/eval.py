@@ -120,7 +120,6 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.io.atomic import new_file
     from kdmos_ros.segmentation.deferred_labels import Promised
     from kdmos_ros.segmentation.lookahead import Lookahead, check_lookahead
-    from kdmos_ros.train.reports.card import weights_of
 
     with ExitStack() as stack:
         # All data is opened before the model is loaded: what is wrong with it is said at once.
@@ -165,7 +164,7 @@ def run(args: argparse.Namespace) -> int:
                 **report.to_dict(),
                 "data": args.bag.name,
                 "command": shown_command(args.words, without=_OUTPUTS),
-                "weights": weights_of(segmenter.spec),
+                "weights": segmenter.spec.weights,
             }
             for report in reports
         ]

@@ -100,7 +100,7 @@ class Breakdown:
 
     def tables(self) -> dict[str, list[str]]:
         """Lines of the tables "range", "class" and "speed", the heading first."""
-        names = labels_of(RANGE_EDGES_M, "m")
+        names = band_names(RANGE_EDGES_M, "m")
         kinds = [f"{'class':<14}{'moving':>9}{'recall':>9}{'still':>11}{'FP share':>10}"]
         for kind, c in sorted(self.by_kind.items()):
             kinds.append(
@@ -108,7 +108,7 @@ class Breakdown:
                 f"{c.fp + c.tn:>11}{_cell(c.false_positive_share, 5):>10}"
             )
         speeds = [f"{'speed':<14}{'moving':>9}{'recall':>9}"]
-        for label, c in zip(labels_of(SPEED_EDGES_MPS, "m/s"), self.by_speed, strict=True):
+        for label, c in zip(band_names(SPEED_EDGES_MPS, "m/s"), self.by_speed, strict=True):
             if c.labelled:
                 speeds.append(f"{label:<14}{c.tp + c.fn:>9}{_cell(c.recall):>9}")
         by_range = figure_table("range", dict(zip(names, self.by_range, strict=True)))
@@ -125,7 +125,7 @@ def figure_table(what: str, rows: Mapping[str, ConfusionAccumulator]) -> list[st
     return lines
 
 
-def labels_of(edges: tuple[float, ...], unit: str) -> list[str]:
+def band_names(edges: tuple[float, ...], unit: str) -> list[str]:
     """Names of the bands, e.g. 0-20 m."""
     inner = [f"{a:g}-{b:g} {unit}" for a, b in pairwise(edges)]
     return [*inner, f"over {edges[-1]:g} {unit}"]

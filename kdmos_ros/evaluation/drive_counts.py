@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.evaluation.breakdown import labels_of
+from kdmos_ros.evaluation.breakdown import band_names
 from kdmos_ros.features.visibility import HIDDEN, MATCHED, SEEN_THROUGH, UNKNOWN, VisibilitySpec
 
 Float32 = npt.NDArray[np.float32]
@@ -57,14 +57,16 @@ class Counts:
 
 
 def curves(c: Counts) -> list[Curve]:
-    ranges = tuple(labels_of(RANGE_EDGES_M, "m")[:-1])
-    heights = tuple(labels_of(HEIGHT_EDGES_M, "m")[:-1])
+    ranges = tuple(band_names(RANGE_EDGES_M, "m")[:-1])
+    heights = tuple(band_names(HEIGHT_EDGES_M, "m")[:-1])
     lags = tuple(f"{lag:g} s ago" for lag in SPEC.lags_s)
     through = c.states[..., SEEN_THROUGH]
     known = c.states.sum(axis=-1) - c.states[..., UNKNOWN]
     upright = slice(2, None)  # height bands that are not ground or curbs
     curves = [
-        Curve("points a scan", tuple(labels_of(DENSITY_EDGES_M, "m")), c.density / max(1, c.scans)),
+        Curve(
+            "points a scan", tuple(band_names(DENSITY_EDGES_M, "m")), c.density / max(1, c.scans)
+        ),
         Curve("ground spread, m", ranges, np.array([_spread(row) for row in c.ground])),
         Curve(
             "rings in shadow",

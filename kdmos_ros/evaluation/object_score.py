@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.evaluation.breakdown import SPEED_EDGES_MPS, labels_of
+from kdmos_ros.evaluation.breakdown import SPEED_EDGES_MPS, band_names
 from kdmos_ros.evaluation.metrics import ConfusionAccumulator
 from kdmos_ros.evaluation.object_metrics import MovingTruth, false_alarms, moving_truth
 from kdmos_ros.labels import UNLABELLED
@@ -166,7 +166,7 @@ class ObjectScore:
 
     def table(self) -> list[str]:
         """Lines of a table by range, class and speed, the heading first; then the first scans."""
-        rows = dict(zip(labels_of(OBJECT_RANGE_EDGES_M, "m"), self.by_range, strict=True))
+        rows = dict(zip(band_names(OBJECT_RANGE_EDGES_M, "m"), self.by_range, strict=True))
         lines = [f"{'objects':<14}{'moving':>9}{'found':>9}{'recall':>9}{'false alarms':>14}"]
         for name, c in rows.items():
             if c.objects or c.false_alarms:
@@ -175,7 +175,7 @@ class ObjectScore:
             lines.append(f"{_row('all', self.whole)}{self.whole.false_alarms:>14}")
         parts = {kind_name(k): c for k, c in sorted(self.by_kind.items())}
         if self.knows_speed:
-            parts.update(zip(labels_of(SPEED_EDGES_MPS, "m/s"), self.by_speed, strict=True))
+            parts.update(zip(band_names(SPEED_EDGES_MPS, "m/s"), self.by_speed, strict=True))
         lines += [_row(name, c) for name, c in parts.items() if c.objects]
         if self.first_scans:
             points, objects = self.first_points, self.first_objects

@@ -83,6 +83,11 @@ class ModelSpec:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     @property
+    def weights(self) -> str:
+        """What tells a model's weights apart, whatever precisions and notes are added to it."""
+        return self.sha256.get("bev.onnx", "")
+
+    @property
     def precisions(self) -> tuple[str, ...]:
         """Those of PRECISIONS that at least one graph is there in."""
         return tuple(p for p in PRECISIONS if any(graph_file(g, p) in self.sha256 for g in GRAPHS))

@@ -16,8 +16,6 @@ from kdmos_ros.ros.odometry_source import OdometrySource
 from kdmos_ros.ros.tf_listener import TfListener
 from kdmos_ros.throttled_log import ThrottledLog
 
-POSE_SOURCES = ("odometry", "tf", "kiss_icp")
-
 
 def make_pose_source(
     tf: TfListener | None,

@@ -17,8 +17,8 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.train.config.overrides import as_settings
 from kdmos_ros.train.config.recipe import load_recipe
 from kdmos_ros.train.fitting.checkpoint import CHECKPOINT
-from kdmos_ros.train.fitting.drive_metrics import student_figures
-from kdmos_ros.train.fitting.metrics_file import FIGURES, read_figures, write_figures
+from kdmos_ros.train.fitting.drive_metrics import student_metrics
+from kdmos_ros.train.fitting.metrics_file import METRICS_FILE, read_metrics, write_metrics
 from kdmos_ros.train.networks.student import count_macs, count_parameters
 from kdmos_ros.train.networks.weights import load_student, progress_of
 from kdmos_ros.train.parallel.task_processes import in_processes
@@ -160,18 +160,18 @@ def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -
     run = Run(recipe, plan.command(row, seed, work), work, None, student_name=name)
     run.run("student")
     checkpoint = run.student_folder / CHECKPOINT
-    if not _is_newer(run.student_folder / FIGURES, checkpoint):
+    if not _is_newer(run.student_folder / METRICS_FILE, checkpoint):
         student = load_student(checkpoint, recipe.student_config())
         steps, seconds = progress_of(checkpoint, "student", recipe.fit.steps)
-        figures = {
-            **student_figures(student, run.drives.held_out(), recipe.grid, recipe.features),
+        metrics = {
+            **student_metrics(student, run.drives.held_out(), recipe.grid, recipe.features),
             "parameters": count_parameters(student),
             "macs": count_macs(student, _MACS_POINTS),
             "steps": steps,
             "minutes": seconds / 60,
         }
-        write_figures(run.student_folder, figures)
-    return name, float(read_figures(run.student_folder)["iou_moving"])
+        write_metrics(run.student_folder, metrics)
+    return name, float(read_metrics(run.student_folder)["iou_moving"])
 
 
 def _is_newer(path: Path, than: Path) -> bool:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.evaluation.breakdown import RANGE_EDGES_M, labels_of
+from kdmos_ros.evaluation.breakdown import RANGE_EDGES_M, band_names
 from kdmos_ros.train.ablation import Plan, Row
-from kdmos_ros.train.fitting.metrics_file import FIGURES, read_figures
+from kdmos_ros.train.fitting.metrics_file import METRICS_FILE, read_metrics
 
-_FAR = labels_of(RANGE_EDGES_M, "m")[-2]
+_FAR = band_names(RANGE_EDGES_M, "m")[-2]
 _SCORES = ("moving IoU", "false alarms", "missed", f"IoU {_FAR}", "pedestrians", "cyclists")
 _KINDS = ("pedestrian", "bicycle")  # a cyclist is part of the bicycle
 _TEACHER = "teacher"
@@ -33,7 +33,7 @@ def report(plan: Plan, work: Path, command: str) -> str:
         for row in members:
             parts.append(f"- {row.name}: `{plan.command(row, row.seeds[0], work)}`")
         parts.append("")
-    if read_figures(work / _TEACHER):
+    if read_metrics(work / _TEACHER):
         parts.append("## Teacher and students\n")
         parts.append("\n".join(_beside_the_teacher(plan, work)) + "\n")
     return "\n".join(parts)
@@ -41,7 +41,7 @@ def report(plan: Plan, work: Path, command: str) -> str:
 
 def _beside_the_teacher(plan: Plan, work: Path) -> list[str]:
     """IoU by range and recall by class: means over the seeds."""
-    columns = {"teacher": [read_figures(work / _TEACHER)]}
+    columns = {"teacher": [read_metrics(work / _TEACHER)]}
     for row in plan.rows:
         if row.group == plan.rows[0].group:
             columns[row.name] = _runs(plan, row, work)
@@ -72,10 +72,10 @@ def _runs(plan: Plan, row: Row, work: Path) -> list[dict[str, Any]]:
     runs = []
     for seed in row.seeds:
         folder = work / row.student(seed)
-        runs.append(read_figures(folder))
+        runs.append(read_metrics(folder))
         if not runs[-1]:
             command = plan.command(row, seed, work)
-            raise KdmosError(f"{folder / FIGURES}: not there; run `{command}`")
+            raise KdmosError(f"{folder / METRICS_FILE}: not there; run `{command}`")
     return runs
 
 

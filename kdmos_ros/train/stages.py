@@ -94,10 +94,10 @@ class Run:
             raise KdmosError(f"recipe {self.recipe.name} has no distil section")
         if stage in ("all", "export") and self.out is None:
             raise KdmosError("name the model folder to write: --out DIR")
-        figures: dict[str, Any] = {}
+        metrics: dict[str, Any] = {}
         for name in STAGES if stage == "all" else (stage,):
-            figures = getattr(self, name)() or {}
-        return figures
+            metrics = getattr(self, name)() or {}
+        return metrics
 
     def simulate(self) -> None:
         """Make the drives."""
@@ -144,15 +144,15 @@ class Run:
             student.to(self.team.device), held_out, recipe.grid, recipe.features,
             recipe.fit.false_alarms, recipe.fit.connected_threshold,
         )  # fmt: skip
-        figures: dict[str, Any] = everything.summary(threshold)
+        metrics: dict[str, Any] = everything.summary(threshold)
         share = quiet.summary(threshold)["false_positive_share"] if quiet.other.any() else None
-        figures["false_alarms_without_movers"] = share
-        figures["highest_iou_moving"] = everything.iou(everything.best_threshold())
+        metrics["false_alarms_without_movers"] = share
+        metrics["highest_iou_moving"] = everything.iou(everything.best_threshold())
         training = {
             **self._how(steps, seconds, student),
             "macs": count_macs(student, _MACS_POINTS),
             "macs_points": _MACS_POINTS,
-            "simulated_validation": figures,
+            "simulated_validation": metrics,
         }
         spec = ModelSpec(
             name=recipe.name,
@@ -163,8 +163,8 @@ class Run:
             training=training,
         )
         write_card(write_model(student.cpu(), spec, self.out), self.out)
-        print(json.dumps(figures))
-        return figures
+        print(json.dumps(metrics))
+        return metrics
 
     def _shipped(self) -> Student:
         """The student that ships; its weights are left in the student's folder, too."""

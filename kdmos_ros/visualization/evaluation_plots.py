@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kdmos_ros.evaluation.bag_evaluation import Report
-from kdmos_ros.evaluation.breakdown import RANGE_EDGES_M, SPEED_EDGES_MPS, WorstScan, labels_of
+from kdmos_ros.evaluation.breakdown import RANGE_EDGES_M, SPEED_EDGES_MPS, WorstScan, band_names
 from kdmos_ros.evaluation.metrics import ConfusionAccumulator
 from kdmos_ros.io.atomic import new_file
 from kdmos_ros.labels import MOVING, UNLABELLED
@@ -25,7 +25,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
     parts = report.breakdown
     figures = {
         "confusion": _confusion(report),
-        "by_range": _bars(parts.by_range, labels_of(RANGE_EDGES_M, "m"), "horizontal range"),
+        "by_range": _bars(parts.by_range, band_names(RANGE_EDGES_M, "m"), "horizontal range"),
     }
     if parts.by_kind:
         kinds = sorted(parts.by_kind)
@@ -33,7 +33,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
             [parts.by_kind[k] for k in kinds], list(map(kind_name, kinds))
         )
     if parts.knows_speed:
-        names = labels_of(SPEED_EDGES_MPS, "m/s")
+        names = band_names(SPEED_EDGES_MPS, "m/s")
         figures["by_speed"] = _bars(parts.by_speed, names, "speed over ground", ("recall",))
     if len(report.sensors) > 1:
         figures["by_sensor"] = _bars(list(report.sensors.values()), list(report.sensors), "sensor")

@@ -132,16 +132,16 @@ def test_variants_are_trained_once_and_compared(tmp_path, capsys):
         f"{name}: moving IoU" in printed for name in ("alone_1", "alone_2", "with_teacher_1")
     )
     text = report.read_text()
-    figures = [json.loads((work / f"alone_{i}" / "figures.json").read_text()) for i in (1, 2)]
-    for each in figures:
+    metrics = [json.loads((work / f"alone_{i}" / "figures.json").read_text()) for i in (1, 2)]
+    for each in metrics:
         for parts in (each["by_range"], each["by_class"]):
             assert sum(part["points"] for part in parts.values()) == each["points"] > 0
-    false_alarms = 50 * sum(each["false_positive_share"] for each in figures)
+    false_alarms = 50 * sum(each["false_positive_share"] for each in metrics)
     line = next(line for line in text.splitlines() if line.startswith("| alone |"))
-    assert f"| {false_alarms:.2f} % (" in line and f"{figures[0]['parameters']:,}" in line
+    assert f"| {false_alarms:.2f} % (" in line and f"{metrics[0]['parameters']:,}" in line
     assert "--set fit.steps=2 --set seed=1 --work work --student with_teacher_1" in text
     teacher = json.loads((work / "teacher" / "figures.json").read_text())["iou_moving"]
-    mean = sum(each["iou_moving"] for each in figures) / 2
+    mean = sum(each["iou_moving"] for each in metrics) / 2
     assert f"| moving IoU | {teacher:.3f} | {mean:.3f} |" in text
     # The same noise, the same network, another loss: the teacher was listened to.
     assert "distil" in (work / "with_teacher_1" / "log.jsonl").read_text()

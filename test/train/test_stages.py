@@ -49,10 +49,10 @@ def test_the_student_learned_from_the_teacher(toy_run):
     assert last["loss"] == pytest.approx(
         last["cross_entropy"] + last["lovasz"] + last["distil"], rel=1e-4
     )
-    figures = json.loads((work / "teacher" / "figures.json").read_text())
-    assert 0 <= figures["iou_moving"] <= 1
-    for parts in (figures["by_range"], figures["by_class"]):
-        assert sum(part["points"] for part in parts.values()) == figures["points"] > 0
+    metrics = json.loads((work / "teacher" / "figures.json").read_text())
+    assert 0 <= metrics["iou_moving"] <= 1
+    for parts in (metrics["by_range"], metrics["by_class"]):
+        assert sum(part["points"] for part in parts.values()) == metrics["points"] > 0
     assert "0.3 x wdcd" in (folder / "CARD.md").read_text()
 
 

@@ -51,11 +51,6 @@ def turn_sensor(drive: LabelledDrive, angle: float) -> LabelledDrive:
     return dataclasses.replace(drive, scans=scans, base_T_sensor=mount)
 
 
-def drop_points(drive: LabelledDrive, share: float, rng: np.random.Generator) -> LabelledDrive:
-    """Turn a random share of the returns of each scan into "no return"."""
-    return remove_returns(drive, [rng.random(len(s.labels)) < share for s in drive.scans])
-
-
 def remove_returns(drive: LabelledDrive, lost: Sequence[npt.NDArray[np.bool_]]) -> LabelledDrive:
     """Turn the rows marked in each scan's mask (N,), which may be longer, into "no return"."""
 

@@ -30,7 +30,7 @@ _ROW_NORM = 2.0
 _Norm = nn.modules.batchnorm._BatchNorm
 
 
-def published_student(folder: Path) -> Student:
+def student_from_graphs(folder: Path) -> Student:
     """A student that gives the logits of a model's single-precision graphs, on the CPU.
 
     In evaluation mode; before it learns, see `calibrated`.

@@ -21,8 +21,6 @@ from kdmos_ros.train.fitting.losses import (
 )
 
 TEMPERATURE = 4.0
-WEIGHT = 0.3
-"""Factor of the distillation loss beside the segmentation loss in KDMOS."""
 
 
 def wdcd(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from kdmos_ros.evaluation.breakdown import RANGE_EDGES_M, labels_of
+from kdmos_ros.evaluation.breakdown import RANGE_EDGES_M, band_names
 from kdmos_ros.features.grid import OUTSIDE, PolarGrid, to_polar
 from kdmos_ros.features.spec import FeatureSpec
 from kdmos_ros.semantickitti_ids import kind_name
@@ -31,7 +31,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self.whole = NOTHING
-        self.ranges = dict.fromkeys(labels_of(RANGE_EDGES_M, "m"), NOTHING)
+        self.ranges = dict.fromkeys(band_names(RANGE_EDGES_M, "m"), NOTHING)
         self.kinds: defaultdict[str, Any] = defaultdict(lambda: NOTHING)
 
     def add(
@@ -60,7 +60,7 @@ class _Tally:
 
 
 @torch.no_grad()
-def student_figures(
+def student_metrics(
     student: Student, drives: Sequence[TrainingDrive], grid: PolarGrid, features: FeatureSpec
 ) -> dict[str, Any]:
     """Figures of the student at its best threshold, over the points of its grid.
@@ -77,7 +77,7 @@ def student_figures(
     return tally.summary()
 
 
-def teacher_figures(
+def teacher_metrics(
     teacher: TrainedTeacher, drives: Sequence[TrainingDrive], grid: PolarGrid
 ) -> dict[str, Any]:
     """Figures of the teacher at its best threshold, over the points that the student sees too.

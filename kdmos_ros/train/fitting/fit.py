@@ -71,7 +71,6 @@ def fit(
         recipe.fit,
         folder,
         team,
-        unused_parameters=config.unused_attention,
     )
     assert isinstance(student, Student)
     return student

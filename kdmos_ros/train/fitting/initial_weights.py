@@ -11,7 +11,7 @@ from kdmos_ros.inference.model import find_model, load_spec
 from kdmos_ros.io.atomic import new_file
 from kdmos_ros.train.config.recipe import Recipe
 from kdmos_ros.train.data.training_samples import Batch
-from kdmos_ros.train.export.onnx_weights import calibrated, published_student
+from kdmos_ros.train.export.onnx_weights import calibrated, student_from_graphs
 from kdmos_ros.train.networks.net2wider import extended, widened
 from kdmos_ros.train.networks.student import Student
 from kdmos_ros.train.networks.weights import load_student, starting_point
@@ -31,7 +31,7 @@ def first_student(
         keep: leave a model's weights as START in the folder.
 
     Raises:
-        ModelError: as `earlier_student` and `published_student`.
+        ModelError: as `earlier_student` and `student_from_graphs`.
     """
     config, start = recipe.student_config(), recipe.fit.start_from
     if start is None:
@@ -40,7 +40,7 @@ def first_student(
         student = earlier_student(folder, start, recipe)
         return student if student.config == config else widened(student, config)
     model = find_model(start)
-    student, features = published_student(model), load_spec(model).features
+    student, features = student_from_graphs(model), load_spec(model).features
     if features != recipe.features:
         student = extended(student, features, recipe.features)
     if student.config != config:

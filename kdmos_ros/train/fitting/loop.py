@@ -38,8 +38,6 @@ def run_steps(
     plan: FitRecipe,
     folder: Path,
     team: Team,
-    *,
-    unused_parameters: bool = False,
 ) -> nn.Module:
     """Train a model; returns the one with averaged weights, in evaluation mode.
 
@@ -68,7 +66,7 @@ def run_steps(
     step, seconds, random = load_checkpoint(folder / CHECKPOINT, parts, team)
     if step < plan.steps:
         record = Record(folder, name, step, plan.steps) if team.leads else Silent()
-        shared = team.share(model, unused=unused_parameters)
+        shared = team.share(model)
         model.train()
         try:
             batches = loader(stream(step), plan.workers)

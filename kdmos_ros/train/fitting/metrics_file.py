@@ -10,22 +10,22 @@ from typing import Any
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.atomic import new_file
 
-FIGURES = "figures.json"
+METRICS_FILE = "figures.json"
 
 
-def write_figures(folder: Path, figures: Mapping[str, Any]) -> None:
-    """Keep figures (`figures.student_figures`, `figures.teacher_figures`) in a folder."""
-    with new_file(folder / FIGURES) as part:
-        part.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Keep what `drive_metrics` measures of a network in a folder."""
+    with new_file(folder / METRICS_FILE) as part:
+        part.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
 
 
-def read_figures(folder: Path) -> dict[str, Any]:
-    """Figures in a folder; {} if there are none.
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Metrics in a folder; {} if there are none.
 
     Raises:
-        KdmosError: the file is damaged, or not one of figures.
+        KdmosError: the file is damaged, or not one of metrics.
     """
-    path = folder / FIGURES
+    path = folder / METRICS_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or "iou_moving" not in content:

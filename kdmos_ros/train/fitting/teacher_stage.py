@@ -19,10 +19,10 @@ from kdmos_ros.train.data.teacher_logits import N_CLASSES, LogitsFolder, import_
 from kdmos_ros.train.data.teacher_window import WindowBatch, WindowReader
 from kdmos_ros.train.data.training_drives import TrainingDrive
 from kdmos_ros.train.fitting.checkpoint import CHECKPOINT
-from kdmos_ros.train.fitting.drive_metrics import teacher_figures
+from kdmos_ros.train.fitting.drive_metrics import teacher_metrics
 from kdmos_ros.train.fitting.fit import segmentation_terms
 from kdmos_ros.train.fitting.loop import run_steps
-from kdmos_ros.train.fitting.metrics_file import read_figures, write_figures
+from kdmos_ros.train.fitting.metrics_file import read_metrics, write_metrics
 from kdmos_ros.train.fitting.trained_teacher import TrainedTeacher
 from kdmos_ros.train.networks.teacher import Teacher
 from kdmos_ros.train.networks.weights import load_teacher, starting_point
@@ -79,14 +79,14 @@ def score_teacher(
     """Its figures on drives, kept in the folder's figures.json; {} if there are no drives."""
     if not drives:
         return {}
-    figures = read_figures(folder)
-    if figures.get("teacher") != teacher.source:
+    metrics = read_metrics(folder)
+    if metrics.get("teacher") != teacher.source:
         teacher.network.to(team.device)
-        scored = teacher_figures(teacher, drives, grid)
-        figures = {"teacher": teacher.source, **scored}
-        write_figures(folder, figures)
-    print(f"teacher: moving IoU {figures['iou_moving']:.3f} on held-out drives")
-    return figures
+        scored = teacher_metrics(teacher, drives, grid)
+        metrics = {"teacher": teacher.source, **scored}
+        write_metrics(folder, metrics)
+    print(f"teacher: moving IoU {metrics['iou_moving']:.3f} on held-out drives")
+    return metrics
 
 
 def make_logits(

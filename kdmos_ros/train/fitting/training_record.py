@@ -79,6 +79,6 @@ def _lines(path: Path) -> list[str]:
 def _open_board(folder: Path, done: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # the log has the same figures
+    except ImportError:  # the log has the same metrics
         return None
     return SummaryWriter(str(folder), purge_step=done + 1)

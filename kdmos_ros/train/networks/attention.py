@@ -33,7 +33,6 @@ class CoAttentionGate(nn.Module):
         self.gates = GridConv(config.gate_width, 2, wrap=wrap, bias=True)
         self.spatial = nn.Conv2d(n_motion, 1, 1)
         self.channel = nn.Conv2d(n_appearance, n_appearance, 1)
-        self.unused = _unused_attention(n_motion) if config.unused_attention else None
 
     def forward(self, appearance: Tensor, motion: Tensor) -> Tensor:
         """Returns the appearance map, weighed; same shape."""
@@ -51,14 +50,3 @@ class CoAttentionGate(nn.Module):
         lit = (appearance * spatial).mean(dim=(2, 3), keepdim=True) * gate_a
         channel = torch.softmax(self.channel(lit), dim=1) * (self.channel.out_channels * gate_a)
         return appearance * (spatial * channel + gate_a)
-
-
-def _unused_attention(channels: int) -> nn.Module:
-    """The parameters of two blocks that KDMOS builds in each gate and never runs."""
-    return nn.ModuleList(
-        [
-            nn.Conv2d(channels, channels // 8, 1, bias=False),
-            nn.Conv2d(channels // 8, channels, 1, bias=False),
-            nn.Conv2d(2, 1, 3, bias=False),
-        ]
-    )

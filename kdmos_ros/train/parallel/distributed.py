@@ -63,16 +63,12 @@ class Team:
             dist.all_reduce(value)
         return value.item() / self.size
 
-    def share(self, model: nn.Module, *, unused: bool = False) -> nn.Module:
-        """The model with gradients averaged over the processes.
-
-        Args:
-            unused: whether it has parameters that the loss never reaches.
-        """
+    def share(self, model: nn.Module) -> nn.Module:
+        """The model with gradients averaged over the processes."""
         if self.size == 1:
             return model
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(model, devices, find_unused_parameters=unused)
+        return DistributedDataParallel(model, devices)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def write_card(spec: ModelSpec, folder: Path) -> list[Path]:
         KdmosError: a file of figures is not one.
     """
     contents = {path: _read(path) for path in sorted((folder / FIGURES).glob("*.json"))}
-    stale = [path for path, parts in contents.items() if parts[0]["weights"] != weights_of(spec)]
+    stale = [path for path, parts in contents.items() if parts[0]["weights"] != spec.weights]
     current = {path.stem: parts for path, parts in contents.items() if path not in stale}
     curves = {name: parts for name, parts in current.items() if len(parts) > 1}
     single = {name: parts[0] for name, parts in current.items() if name not in curves}
@@ -46,11 +46,6 @@ def write_card(spec: ModelSpec, folder: Path) -> list[Path]:
     ]
     (folder / CARD).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     return stale
-
-
-def weights_of(spec: ModelSpec) -> str:
-    """What tells a model's weights apart, whatever precisions and notes are added to it."""
-    return spec.sha256.get("bev.onnx", "")
 
 
 def _read(path: Path) -> Sequence[dict[str, Any]]:

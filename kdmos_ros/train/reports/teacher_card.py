@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdmos_ros.train.fitting.metrics_file import FIGURES, read_figures
+from kdmos_ros.train.fitting.metrics_file import METRICS_FILE, read_metrics
 from kdmos_ros.train.fitting.trained_teacher import WEIGHTS, TrainedTeacher
 from kdmos_ros.train.reports.card import CARD, NOTES, lags_text, origin
 from kdmos_ros.train.reports.card_tables import HEADINGS, SHARES, cell, markdown_table, percent
@@ -16,20 +16,20 @@ def write_teacher_card(teacher: TrainedTeacher, folder: Path) -> list[Path]:
     """Write CARD.md from the folder of a teacher: its figures.json and NOTES.md, where it has them.
 
     Returns:
-        Files of figures that were left out, since they are of other weights.
+        Files of metrics that were left out, since they are of other weights.
 
     Raises:
-        KdmosError: the file of figures is not one.
+        KdmosError: the file of metrics is not one.
     """
-    figures, notes = read_figures(folder), folder / NOTES
-    current = figures.get("teacher") == teacher.source
+    metrics, notes = read_metrics(folder), folder / NOTES
+    current = metrics.get("teacher") == teacher.source
     sections = [
         _facts(teacher, folder),
-        *([_validation(teacher, figures)] if current else []),
+        *([_validation(teacher, metrics)] if current else []),
         *([notes.read_text(encoding="utf-8").strip()] if notes.exists() else []),
     ]
     (folder / CARD).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
-    return [folder / FIGURES] if figures and not current else []
+    return [folder / METRICS_FILE] if metrics and not current else []
 
 
 def _facts(teacher: TrainedTeacher, folder: Path) -> str:
@@ -48,23 +48,23 @@ def _facts(teacher: TrainedTeacher, folder: Path) -> str:
     return f"# {recipe['name']}: the teacher\n\n{what}\n\n| | |\n|---|---|\n{lines}"
 
 
-def _validation(teacher: TrainedTeacher, figures: Mapping[str, Any]) -> str:
+def _validation(teacher: TrainedTeacher, metrics: Mapping[str, Any]) -> str:
     def row(name: str, part: Mapping[str, Any]) -> list[str]:
         shares = [cell(part[key]) for key in SHARES]
         return [name, *shares, percent(part["false_positive_share"])]
 
     data = teacher.training["recipe"]["data"]
-    by_range = [row(name, part) for name, part in figures["by_range"].items() if part["points"]]
+    by_range = [row(name, part) for name, part in metrics["by_range"].items() if part["points"]]
     kinds = [
         [name, cell(part["recall"]), percent(part["false_positive_share"])]
-        for name, part in figures["by_class"].items()
+        for name, part in metrics["by_class"].items()
         if part["points_moving"]
     ]
     return f"""## Validation
 
 {data["validation_drives"]} simulated drives that training never saw, at the threshold with the
-highest IoU there ({figures["threshold"]:g}), each point for itself.
+highest IoU there ({metrics["threshold"]:g}), each point for itself.
 
-{markdown_table(("range", *HEADINGS), [row("all", figures), *by_range])}
+{markdown_table(("range", *HEADINGS), [row("all", metrics), *by_range])}
 
 {markdown_table(("class", "recall", "still called moving"), kinds)}"""

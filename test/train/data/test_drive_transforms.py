@@ -19,11 +19,11 @@ from kdmos_ros.train.data.drive_transforms import (
     crop_range,
     disturb_poses,
     drop_beams,
-    drop_points,
     mirror,
     move_sensor,
     raise_mount,
     remove_intensity,
+    remove_returns,
     scale,
     tilt_mount,
     turn_sensor,
@@ -140,7 +140,8 @@ def test_mirroring_mirrors_the_world(drive):
 
 
 def test_dropped_points_keep_their_rows(drive):
-    thin = drop_points(drive, 0.5, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    thin = remove_returns(drive, [rng.random(len(s.labels)) < 0.5 for s in drive.scans])
     for a, b in zip(drive.scans, thin.scans, strict=True):
         gone = ~b.scan.points.any(axis=1)
         assert 0.3 < gone.mean() < 0.7

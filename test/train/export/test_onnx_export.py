@@ -16,7 +16,7 @@ from kdmos_ros.errors import ModelError  # noqa: E402
 from kdmos_ros.inference import model  # noqa: E402
 from kdmos_ros.inference.gpu_operators import problems  # noqa: E402
 from kdmos_ros.inference.model import ModelSpec, load_spec  # noqa: E402
-from kdmos_ros.train.export import model_package as package  # noqa: E402
+from kdmos_ros.train.export import model_package  # noqa: E402
 from kdmos_ros.train.export.model_package import write_model  # noqa: E402
 from kdmos_ros.train.export.onnx_export import OPSET, export_student  # noqa: E402
 from kdmos_ros.train.networks.student import Student, reference_config  # noqa: E402
@@ -148,7 +148,7 @@ def test_training_checkpoint_gives_its_averaged_weights(trained):
     averaged = {f"module.{name}": value for name, value in student.state_dict().items()}
     averaged["n_averaged"] = torch.tensor(3)
     torch.save({"step": 3, "student": other, "averaged": averaged}, folder / "checkpoint.pt")
-    loaded = load_student(folder / "checkpoint.pt", package.student_config(spec))
+    loaded = load_student(folder / "checkpoint.pt", model_package.student_config(spec))
     expected = student.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
 

@@ -15,9 +15,9 @@ from kdmos_ros.features.grid import PolarGrid  # noqa: E402
 from kdmos_ros.inference.model import SPEC_FILE, ModelSpec, save_spec  # noqa: E402
 from kdmos_ros.resources import share_dir  # noqa: E402
 from kdmos_ros.train.data.training_samples import Batch  # noqa: E402
-from kdmos_ros.train.export import onnx_weights as published  # noqa: E402
+from kdmos_ros.train.export import onnx_weights  # noqa: E402
 from kdmos_ros.train.export.model_package import write_model  # noqa: E402
-from kdmos_ros.train.export.onnx_weights import published_student  # noqa: E402
+from kdmos_ros.train.export.onnx_weights import student_from_graphs  # noqa: E402
 from kdmos_ros.train.networks.blocks import ConvUnit  # noqa: E402
 
 
@@ -49,7 +49,7 @@ def logits(student, batch):
 @pytest.mark.parametrize("config", EXPORTABLE.values(), ids=EXPORTABLE.keys())
 def test_it_is_the_student_that_was_exported(config, tmp_path):
     student = model_of(config, tmp_path / "m")
-    back = published_student(tmp_path / "m")
+    back = student_from_graphs(tmp_path / "m")
     assert back.config == student.config and not back.training
     batch = batch_of(student.config, n_points=300)
     expected = logits(student, batch)
@@ -61,7 +61,7 @@ def test_it_is_the_student_that_was_exported(config, tmp_path):
 def test_calibrated_it_is_the_same_function_also_while_it_learns(name, tmp_path):
     student = model_of(EXPORTABLE[name], tmp_path / "m")
     batches = [batch_of(student.config, n_points=n, seed=n) for n in (300, 500)]
-    back = published.calibrated(published_student(tmp_path / "m"), batches)
+    back = onnx_weights.calibrated(student_from_graphs(tmp_path / "m"), batches)
     for batch in batches:
         torch.testing.assert_close(
             logits(back, batch), logits(student, batch), rtol=1e-3, atol=1e-3
@@ -72,8 +72,8 @@ def test_calibrated_it_is_the_same_function_also_while_it_learns(name, tmp_path)
         before = logits(student.eval(), batches[1])
         return (logits(student.train(), batches[1]) - before).abs().mean() / before.std()
 
-    raw = published_student(tmp_path / "m")
-    one = published.calibrated(published_student(tmp_path / "m"), batches[1:])
+    raw = student_from_graphs(tmp_path / "m")
+    one = onnx_weights.calibrated(student_from_graphs(tmp_path / "m"), batches[1:])
     assert change(one) < 1e-2, "measured on this very batch"
     assert change(raw) > 0.2, "and that is what the measuring is for"
 
@@ -81,7 +81,7 @@ def test_calibrated_it_is_the_same_function_also_while_it_learns(name, tmp_path)
 def test_weights_are_as_large_as_trained_ones(tmp_path):
     """Small ones, as they are in graphs, would be written over by the first steps of training."""
     student = model_of(tiny(), tmp_path / "m")
-    back = published_student(tmp_path / "m")
+    back = student_from_graphs(tmp_path / "m")
     for unit in units(back):
         assert unit[0].conv.weight.flatten(1).norm(dim=1).min() > 1.99
     smallest = [u[0].conv.weight.flatten(1).norm(dim=1).min() for u in units(student)]
@@ -89,7 +89,7 @@ def test_weights_are_as_large_as_trained_ones(tmp_path):
 
 
 def test_a_shipped_model_can_be_read_back():
-    student = published_student(share_dir() / "models" / "kdmos_s")
+    student = student_from_graphs(share_dir() / "models" / "kdmos_s")
     batch = batch_of(student.config, n_points=2000)
     assert torch.isfinite(logits(student, batch)).all()
 
@@ -102,13 +102,13 @@ def test_graphs_of_another_make_are_refused(tmp_path):
             entry.name = "renamed"
     onnx.save(graph, str(tmp_path / "bev.onnx"))
     with pytest.raises(ModelError, match=r"bev\.onnx: damaged or replaced"):
-        published_student(tmp_path)
+        student_from_graphs(tmp_path)
     spec = ModelSpec.from_json((tmp_path / SPEC_FILE).read_text(), "")
     save_spec(spec, tmp_path)
     with pytest.raises(ModelError, match=r"do not give the student's head\.bias"):
-        published_student(tmp_path)
+        student_from_graphs(tmp_path)
     content = json.loads((tmp_path / SPEC_FILE).read_text())
     content["network"] = {}
     (tmp_path / SPEC_FILE).write_text(json.dumps(content))
     with pytest.raises(ModelError, match="no student settings"):
-        published_student(tmp_path)
+        student_from_graphs(tmp_path)

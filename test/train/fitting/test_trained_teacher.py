@@ -15,8 +15,8 @@ from kdmos_ros.train.config.data_recipe import DataRecipe  # noqa: E402
 from kdmos_ros.train.config.teacher_config import TeacherConfig, WindowSpec  # noqa: E402
 from kdmos_ros.train.data.simulated_drives import simulate_drives  # noqa: E402
 from kdmos_ros.train.data.training_drives import StoredDrive  # noqa: E402
-from kdmos_ros.train.fitting.drive_metrics import teacher_figures  # noqa: E402
-from kdmos_ros.train.fitting.metrics_file import read_figures, write_figures  # noqa: E402
+from kdmos_ros.train.fitting.drive_metrics import teacher_metrics  # noqa: E402
+from kdmos_ros.train.fitting.metrics_file import read_metrics, write_metrics  # noqa: E402
 from kdmos_ros.train.fitting.trained_teacher import (  # noqa: E402
     TrainedTeacher,
     find_teacher,
@@ -137,7 +137,7 @@ def made():
 
 
 @pytest.fixture
-def figures(teacher):
+def metrics(teacher):
     """Figures with a class whose movers are all missed, and parts without movers."""
 
     def part(recall, points=10, moving=5):
@@ -151,10 +151,10 @@ def figures(teacher):
     }  # fmt: skip
 
 
-def test_the_card_says_what_is_missed(teacher, figures, made, tmp_path):
+def test_the_card_says_what_is_missed(teacher, metrics, made, tmp_path):
     told = TrainedTeacher(teacher.network, WINDOW, made)
     save_teacher(told, tmp_path)
-    write_figures(tmp_path, figures)
+    write_metrics(tmp_path, metrics)
     (tmp_path / "NOTES.md").write_text("## Notes\n\nSlow.\n")
     assert cli.main(["card", str(tmp_path)]) == 0
     card = (tmp_path / "CARD.md").read_text()
@@ -165,9 +165,9 @@ def test_the_card_says_what_is_missed(teacher, figures, made, tmp_path):
     assert "over 50 m" not in card and "building" not in card
 
 
-def test_figures_of_other_weights_stay_out_of_the_card(teacher, figures, made, tmp_path, capsys):
+def test_figures_of_other_weights_stay_out_of_the_card(teacher, metrics, made, tmp_path, capsys):
     save_teacher(TrainedTeacher(teacher.network, WINDOW, made), tmp_path)
-    write_figures(tmp_path, {**figures, "teacher": "teacher of yesterday"})
+    write_metrics(tmp_path, {**metrics, "teacher": "teacher of yesterday"})
     assert cli.main(["card", str(tmp_path)]) == 2
     assert "left out, since they are of other weights: figures.json" in capsys.readouterr().err
     assert "Validation" not in (tmp_path / "CARD.md").read_text()
@@ -178,13 +178,13 @@ def test_figures_of_other_weights_stay_out_of_the_card(teacher, figures, made, t
 
 def test_figures_of_the_teacher_that_ships_are_of_its_weights():
     folder = find_teacher("kdmos_teacher")
-    assert read_figures(folder)["teacher"] == read_teacher(folder).source
+    assert read_metrics(folder)["teacher"] == read_teacher(folder).source
 
 
 def test_the_teacher_that_ships_finds_movers(tmp_path):
     """On drives that no training had, of the coarsest sensor; its card has figures of more."""
     data = DataRecipe(scans=10, dense_start=2, sensors={"vlp16": 1.0})
     drives = [StoredDrive(path) for path in simulate_drives(data, tmp_path, 3, 2_000_010)]
-    figures = teacher_figures(read_teacher(find_teacher("kdmos_teacher")), drives, PolarGrid())
-    assert figures["points_moving"] > 500
-    assert figures["iou_moving"] > 0.75
+    metrics = teacher_metrics(read_teacher(find_teacher("kdmos_teacher")), drives, PolarGrid())
+    assert metrics["points_moving"] > 500
+    assert metrics["iou_moving"] > 0.75

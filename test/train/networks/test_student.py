@@ -70,6 +70,10 @@ def test_from_dict_rejects_missing_and_unknown(values):
         StudentConfig.from_dict(values)
 
 
+def test_a_setting_of_former_versions_is_passed_over():
+    assert StudentConfig.from_dict({**tiny().to_dict(), "unused_attention": False}) == tiny()
+
+
 @pytest.mark.parametrize("config", [tiny(), reference_config()])
 def test_config_survives_json(config):
     assert StudentConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
@@ -80,21 +84,20 @@ def test_parameter_counts_are_the_published_ones():
         kdmos = count_parameters(Student(reference_config()))
         base = count_parameters(Student(reference_config(upsample="transposed")))
         base2 = count_parameters(Student(reference_config(upsample="transposed", n_classes=2)))
-    assert kdmos == 4_031_366
-    assert base == 4_364_518
-    assert base2 == 4_362_406
+    never_run = 5_512  # attention blocks that the published code builds in its gates
+    assert kdmos + never_run == 4_031_366
+    assert base + never_run == 4_364_518
+    assert base2 + never_run == 4_362_406
     assert 0.076 <= 1 - kdmos / base <= 0.077
 
 
-def test_published_upsamplers_and_unused_blocks():
+def test_published_upsamplers():
     def upsamplers(config):
         return sum(count_parameters(step.up) for step in Student(config).bev.decoder)
 
     with torch.device("meta"):
         assert upsamplers(reference_config()) == 15_488
         assert upsamplers(reference_config(upsample="transposed")) == 348_640
-        lean = dataclasses.replace(reference_config(), unused_attention=False)
-        assert count_parameters(Student(lean)) == 4_031_366 - 5_512
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_published_upsamplers_and_unused_blocks():
         tiny(),
         tiny(attention=False),
         tiny(upsample=("transposed", "bilinear", "dysample", "dysample"), dropblock=0.2),
-        tiny_reference(unused_attention=False),
+        tiny_reference(),
     ],
 )
 def test_every_parameter_learns(config):
