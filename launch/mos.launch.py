@@ -10,16 +10,20 @@ from launch.actions import (
     OpaqueFunction,
     RegisterEventHandler,
     SetEnvironmentVariable,
+    TimerAction,
 )
-from launch.event_handlers import OnProcessIO
+from launch.event_handlers import OnProcessExit, OnProcessStart
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.event_handlers import OnStateTransition
 from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.ros_adapters import get_ros_node
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
 
 from kdmos_ros.pointcloud.sensor_files import sensor_file, sensor_names
 from launch import LaunchDescription
 
 SHARE = Path(__file__).resolve().parents[1]
+POLL_S = 0.1
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 ARGUMENTS = {
@@ -140,33 +144,52 @@ def start(context):
 
 
 def play_when_active(node, bag):
-    """Event handlers that start the player once.
-
-    The transition event of a model that loads fast may come before launch listens to it, and the
-    node's log line is not there at every log level; whichever is seen first counts.
-    """
+    """Event handlers that start the player once the node is active, whoever activates it."""
     player = ExecuteProcess(cmd=[*play_command(), bag, "--clock"], output="screen")
-    started = []
-
-    def start_player(*_):
-        if not started:
-            started.append(True)
-            return [player]
-        return None
-
-    def read(event):
-        return start_player() if b"labelling " in event.text else None
-
+    wait = WaitUntilActive(node, [player])
     return [
-        RegisterEventHandler(OnProcessIO(target_action=node, on_stdout=read, on_stderr=read)),
         RegisterEventHandler(
-            OnStateTransition(
-                target_lifecycle_node=node,
-                goal_state="active",
-                entities=[OpaqueFunction(function=start_player)],
-            )
+            OnProcessStart(target_action=node, on_start=[OpaqueFunction(function=wait)])
         ),
+        RegisterEventHandler(OnProcessExit(target_action=node, on_exit=wait.give_up)),
     ]
+
+
+class WaitUntilActive:
+    """Asks a lifecycle node for its state until it is active, then runs actions.
+
+    Its transition events alone would not do: one that is published before launch and the node have
+    discovered each other is lost, and there is no second one.
+
+    Args:
+        node: LifecycleNode action.
+        actions: to run then.
+    """
+
+    def __init__(self, node, actions):
+        self._node = node
+        self._actions = actions
+        self._client = self._answer = None
+        self._ended = False
+
+    def __call__(self, context):
+        """The actions if the node is active, else a timer that calls this again."""
+        if self._ended or context.is_shutdown:
+            return None
+        if self._client is None:
+            name = f"{self._node.node_name}/get_state"
+            self._client = get_ros_node(context).create_client(GetState, name)
+        if self._answer is not None and self._answer.done():
+            if self._answer.result().current_state.id == State.PRIMARY_STATE_ACTIVE:
+                return self._actions
+            self._answer = None
+        if self._answer is None and self._client.service_is_ready():
+            self._answer = self._client.call_async(GetState.Request())
+        return [TimerAction(period=POLL_S, actions=[OpaqueFunction(function=self)])]
+
+    def give_up(self, *_):
+        """Stop asking: the node has ended."""
+        self._ended = True
 
 
 def play_command():

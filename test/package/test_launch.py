@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,6 +128,29 @@ def test_node_labels_a_bag(tiny_model, tmp_path):
         KDMOS_TEST_PARAMETERS=str(parameters), PYTHONUNBUFFERED="1",
     )  # fmt: skip
     assert code == 0, output
+
+
+@pytest.mark.parametrize("state", ["inactive", "active"])
+def test_the_bag_waits_for_the_state_of_the_node(state):
+    """Not for words in a log; and not for an event, which may come before launch listens."""
+    from lifecycle_msgs.msg import State
+    from lifecycle_msgs.srv import GetState
+
+    from launch import LaunchContext
+
+    number = getattr(State, f"PRIMARY_STATE_{state.upper()}")
+    answer = SimpleNamespace(
+        done=lambda: True,
+        result=lambda: GetState.Response(current_state=State(id=number)),
+    )
+    module = mos_launch()
+    wait = module.WaitUntilActive(SimpleNamespace(node_name="/front/mos_node"), ["player"])
+    wait._client = SimpleNamespace(service_is_ready=lambda: True, call_async=lambda request: answer)
+    assert wait(LaunchContext()) != ["player"], "nothing was asked yet"
+    found = wait(LaunchContext())
+    assert (found == ["player"]) == (state == "active")
+    wait.give_up()
+    assert wait(LaunchContext()) is None
 
 
 def test_training_says_what_is_wrong_and_ends(tmp_path):
