@@ -10,11 +10,11 @@ PYTEST_ARGS ?= --durations=5
 export PYTHON BAG CLOUD ODOM
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint layers tables docs clean
+.PHONY: help demo test test-fast lint layers tables docs dist clean
 
 help: ## List the targets
 	@printf 'make <target>, in a virtual environment of its own (.venv):\n\n'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
 	@printf '\n  demo takes BAG=path [CLOUD=/topic ODOM=/topic] to run on your own rosbag2.\n'
 	@printf '  PYTHON=python3.12 chooses the Python of a new set-up (3.10 to 3.13).\n'
 
@@ -30,12 +30,17 @@ test: .venv/ready-$(ROS)-test ## Lint, check types and run all tests
 	$(RUN) python -m pytest $(PYTEST_ARGS) || exit 1; \
 	if [ $$lint != 0 ]; then echo 'kdmos_ros: error: lint failed, see above' >&2; exit 1; fi
 
-lint: .venv/ready-$(ROS)-test ## Lint and check types only
+test-fast: .venv/ready-$(ROS)-test ## Run the tests that take little time only
+	@$(RUN) python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+lint: .venv/ready-$(ROS)-test ## Lint, check types, spelling and released files only
 	@$(RUN) { failed=0; \
 	ruff check . || failed=1; \
 	ruff format --check . || failed=1; \
 	mypy || failed=1; \
 	lint-imports || failed=1; \
+	git ls-files -z | xargs -0 codespell || failed=1; \
+	python scripts/check_files.py || failed=1; \
 	exit $$failed; }
 
 layers: .venv/ready-$(ROS)-test ## Draw docs/layers.svg: which room may import which
@@ -46,6 +51,9 @@ tables: .venv/ready-$(ROS)-test ## Write the tables of README and docs/ that com
 
 docs: .venv/ready-$(ROS)-test ## Build the pages of docs/ as a site in site/
 	@$(RUN) mkdocs build --strict --quiet && echo "site/index.html"
+
+dist: .venv/ready-$(ROS)-test ## Build sdist, wheel and archives of the models in dist/
+	@$(RUN) rm -rf dist && python -m build && python scripts/check_files.py --archive dist/models
 
 clean: ## Remove .venv and everything that make, pip and the tools wrote
 	rm -rf .venv build dist site *.egg-info demo_output

@@ -44,7 +44,16 @@ EXTRAS = {
         "transforms3d",
         'kiss-icp>=1.2; platform_machine == "x86_64"',  # elsewhere its tests skip
     ],
-    "dev": ["import-linter", "mkdocs", "ruff", "mypy", "types-PyYAML", "pre-commit"],
+    "dev": [
+        "build",
+        "codespell",
+        "import-linter",
+        "mkdocs",
+        "mypy",
+        "pre-commit",
+        "ruff",
+        "types-PyYAML",
+    ],
 }
 
 
@@ -70,12 +79,14 @@ def shared_files(*folders):
 setup(
     distclass=DistributionWithData,
     name=NAME,
-    version="0.1.0",
+    version="0.2.0",
     description="Finds moving objects in LiDAR scans, in real time, as a ROS 2 node",
     author="kdmos_ros developers",
-    author_email="maintainers@kdmos-ros.example.org",
-    maintainer="kdmos_ros developers",
-    maintainer_email="maintainers@kdmos-ros.example.org",
+    # A placeholder, as in package.xml. colcon ignores a package whose address is not valid.
+    maintainer="TODO: name of the maintainer",
+    maintainer_email="todo@example.org",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),

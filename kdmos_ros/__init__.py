@@ -1,3 +1,3 @@
 """Moving-object segmentation of LiDAR scans: a ROS-free core, a ROS 2 node and tools."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
