@@ -18,6 +18,8 @@ from kdmos_ros.pipeline.replay import replay
 from kdmos_ros.segmentation.segmenter import STAGES, Segmenter
 from kdmos_ros.sessions.node_process import isolate
 
+pytestmark = pytest.mark.slow
+
 P = {"p50": 4.0, "p90": 5.0, "p99": 6.0}
 PEAKS = Peaks(threads=0, gmac_per_s=100.0, gb_per_s=10.0)
 

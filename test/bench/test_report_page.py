@@ -76,6 +76,7 @@ def verdicts(results):
     return {t.what: t.met for t in targets(results)}
 
 
+@pytest.mark.slow
 def test_the_published_network_is_the_one_of_the_paper():
     pytest.importorskip("torch", reason="PyTorch is not installed")
     timed = time_network(threads=1, points=50, repeats=1)

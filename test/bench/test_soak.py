@@ -12,6 +12,8 @@ from kdmos_ros.bench.soak import Sample, Sampler, Soak, from_json
 from kdmos_ros.cli import main
 from kdmos_ros.sessions.node_process import isolate
 
+pytestmark = pytest.mark.slow
+
 RUN = {"model": "m", "provider": "CPUExecutionProvider", "precision": "fp32", "rate_hz": None}
 
 

@@ -51,6 +51,7 @@ def test_what_could_not_be_labelled_is_listed(capsys, tiny_model, tmp_path):
     assert len(list(labels.glob("*.label"))) == 5
 
 
+@pytest.mark.slow
 def test_stopped_by_a_signal_and_taken_up(tiny_model, tmp_path):
     bag = write_drive(tmp_path / "bag", 150, 20_000)
     whole = ["label", bag, tmp_path / "whole", "--model", tiny_model, "--threads", "1"]
@@ -131,6 +132,7 @@ def test_one_bad_bag_does_not_stop_the_others(capsys, three, tiny_model, tmp_pat
     check_two_of_three(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_options_reach_every_bag(tiny_model, tmp_path):
     bags = [write_drive(tmp_path / n / "bag", 2) for n in ("a", "b")]  # named alike
     out = tmp_path / "out"

@@ -13,6 +13,8 @@ pytest.importorskip("PIL", reason="Pillow is not installed")
 
 from kdmos_ros.io.bag_file import POINT_CLOUD, BagFile
 
+pytestmark = pytest.mark.slow
+
 TOPIC, STATUS = "/mos_node/labeled", "/diagnostics"
 
 
@@ -32,7 +34,6 @@ def nobody_is_left(out) -> bool:
 
 
 @pytest.mark.ros
-@pytest.mark.slow
 def test_demo_on_a_simulated_drive(tmp_path, tiny_model):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     out = tmp_path / "out"
@@ -58,7 +59,6 @@ def test_demo_on_a_simulated_drive(tmp_path, tiny_model):
 
 
 @pytest.mark.ros
-@pytest.mark.slow
 def test_demo_on_a_bag_without_labels_overwrites_its_last_output(tmp_path, tiny_model):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     bag = write_drive(tmp_path / "bag", n_scans=15, n_points=2000)
@@ -71,7 +71,6 @@ def test_demo_on_a_bag_without_labels_overwrites_its_last_output(tmp_path, tiny_
 
 
 @pytest.mark.ros
-@pytest.mark.slow
 def test_demo_fails_honestly_when_nothing_can_be_labelled(tmp_path, tiny_model):
     """The odometry ends before the first cloud."""
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
@@ -103,7 +102,6 @@ def test_demo_fails_honestly_when_nothing_can_be_labelled(tmp_path, tiny_model):
 
 
 @pytest.mark.ros
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ended_demo_leaves_no_process_and_no_half_bag(tmp_path, tiny_model, number, status):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")

@@ -12,6 +12,8 @@ from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.labels import MOVING, STATIC
 from kdmos_ros.scan import Scan
 
+pytestmark = pytest.mark.slow
+
 
 class FlatGround:
     """A standing sensor over flat ground with a wall at 15 m that vanishes after some scans."""

@@ -90,6 +90,7 @@ def test_limit_is_inclusive():
     assert reason_of(message, max_points=49) == "too_many_points"
 
 
+@pytest.mark.slow
 @given(
     height=st.integers(0, 2**32 - 1),
     width=st.integers(0, 2**32 - 1),

@@ -20,7 +20,7 @@ from kdmos_ros.pointcloud.layout import Field, read_layout  # noqa: E402
 from kdmos_ros.ros.compat import try_shutdown  # noqa: E402
 from kdmos_ros.ros.messages import stamp_ns  # noqa: E402
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
@@ -116,7 +116,6 @@ def test_every_scan_of_a_real_clip_comes_back_as_it_was(real_data, client, model
         assert (labels > 0).mean() > 0.5  # most points of a street are within range
 
 
-@pytest.mark.slow
 def test_node_and_evaluation_give_the_same_labels(real_data, client, model, tmp_path):
     from kdmos_ros.pipeline.replay import replay
     from kdmos_ros.segmentation.segmenter import Segmenter

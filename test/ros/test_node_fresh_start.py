@@ -17,6 +17,8 @@ from kdmos_ros.pointcloud.layout import read_layout
 from kdmos_ros.ros.node import load_segmenter
 from kdmos_ros.ros.qos import profile
 
+pytestmark = pytest.mark.slow
+
 NEXT = START + N_SCANS * STEP
 
 

@@ -203,6 +203,7 @@ def test_static_transforms_reach_those_who_come_late(node, tmp_path):
         spin_until(listener, lambda: got)
 
 
+@pytest.mark.slow
 def test_command_plays_and_reports(drive, node):
     got = []
     node.create_subscription(

@@ -13,7 +13,7 @@ from kdmos_ros.pointcloud.layout import read_layout  # noqa: E402
 from kdmos_ros.ros.compat import try_shutdown  # noqa: E402
 from kdmos_ros.ros.qos import profile  # noqa: E402
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND

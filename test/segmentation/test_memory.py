@@ -11,6 +11,8 @@ import pytest
 from kdmos_ros.pipeline import memory
 from kdmos_ros.pipeline.memory import return_free_memory, share_one_heap
 
+pytestmark = pytest.mark.slow
+
 STATUS = Path("/proc/self/status")
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,6 +7,8 @@ from kdmos_ros.geometry.transforms import invert
 from kdmos_ros.labels import MOVABLE
 from kdmos_ros.sim import make_drive
 
+pytestmark = pytest.mark.slow
+
 
 def ego_speed(drive):
     way = np.diff(drive.true_base_poses[:, :3, 3], axis=0)

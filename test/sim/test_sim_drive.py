@@ -88,6 +88,7 @@ def test_nothing_moves_without_movers(scene):
         assert all((frame.labels != MOVING).all() for frame in drive)
 
 
+@pytest.mark.slow
 def test_some_drives_have_no_movers_and_most_have():
     drives = [make_drive(seed, "vlp16", duration_s=0.5) for seed in range(40)]
     moving = [bool((d.world.speeds > 1).any()) for d in drives]

@@ -15,6 +15,8 @@ from kdmos_ros.train.ablation import Plan, Row, load_plan, run_plan  # noqa: E40
 from kdmos_ros.train.config.overrides import applied, as_settings, parse  # noqa: E402
 from kdmos_ros.train.config.recipe import load_recipe  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 CONFIG = share_dir() / "config"
 TOY = CONFIG / "train" / "toy.yaml"
 

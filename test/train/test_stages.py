@@ -27,6 +27,8 @@ from kdmos_ros.train.fitting.validation import ThresholdCurve, moving_probabilit
 from kdmos_ros.train.networks.weights import load_student  # noqa: E402
 from kdmos_ros.train.stages import train  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 RECIPES = share_dir() / "config" / "train"
 
 

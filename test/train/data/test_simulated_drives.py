@@ -6,6 +6,8 @@ import pytest
 from kdmos_ros.train.config.data_recipe import VALIDATION_SEED, DataRecipe, SourceRecipe
 from kdmos_ros.train.data.training_drives import recorded_drives
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_drive_made_anew_is_the_stored_one(tmp_path):
     from kdmos_ros.train.data.simulated_drives import SimulatedDrive, simulate_drives

@@ -45,6 +45,7 @@ def test_logits_survive_the_disk(case):
     assert [p.name for p in folder.path.iterdir()] == [f"{name}.npz"], "a half-written file is left"
 
 
+@pytest.mark.slow
 def test_huge_logits_stay_finite(case):
     folder, name, drive, logits = case
     logits[1][:] = 1e9

@@ -13,6 +13,8 @@ from kdmos_ros.resources import share_dir
 from kdmos_ros.train.config.data_recipe import DataRecipe, SourceRecipe
 from kdmos_ros.train.data.training_drives import cut, recorded_drives
 
+pytestmark = pytest.mark.slow
+
 DATA = DataRecipe(scans=3, spacing_s=0.2)
 TRAIN = [f"{i:02d}" for i in (*range(8), 9, 10)]
 

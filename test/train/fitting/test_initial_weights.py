@@ -21,6 +21,8 @@ from kdmos_ros.train.fitting.validation import moving_probability  # noqa: E402
 from kdmos_ros.train.networks.weights import load_student  # noqa: E402
 from kdmos_ros.train.stages import train  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 RECIPES = share_dir() / "config" / "train"
 
 

@@ -21,6 +21,8 @@ from kdmos_ros.train.fitting.checkpoint import CHECKPOINT, load_checkpoint  # no
 from kdmos_ros.train.fitting.fit import fit  # noqa: E402
 from kdmos_ros.train.parallel.distributed import Team  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 HARNESSES = Path(__file__).resolve().parents[2] / "harnesses"
 
 
@@ -69,7 +71,6 @@ def assert_equal(a, b, where=""):
         assert a == b, where
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", ["student", "teacher"])
 def test_a_killed_run_ends_as_one_that_was_not(drives, tmp_path, what):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -90,7 +91,6 @@ def test_a_killed_run_ends_as_one_that_was_not(drives, tmp_path, what):
     assert losses(whole) == losses(killed)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", ["student", "teacher"])
 def test_two_processes_share_the_work(drives, tmp_path, what):
     """Both take part in every step, with data of their own, and end with one set of weights."""

@@ -26,6 +26,8 @@ from kdmos_ros.train.fitting.trained_teacher import (  # noqa: E402
 )
 from kdmos_ros.train.networks.teacher import Teacher  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 WINDOW = WindowSpec(lags_s=(0.2, -0.2), look_lags_s=(0.4,), pool_rows=1, ground_aligned=True)
 CONFIG = TeacherConfig(n_features=WINDOW.n_features, point_width=8, widths=(8, 16), kernel="cross")
 
