@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,13 @@ def blocks(placed: Placed, line: Array, room: float) -> bool:
         np.abs(v[:, None] - rows[low, 2]) < hy[low] + room
     )
     return bool(near.any())
+
+
+class Clearance(Protocol):
+    """What stands somewhere, and whether lines keep clear of it."""
+
+    def clear(self, line: Array, room: float) -> bool:
+        """Whether all of it is more than `room` metres from the points (K, 2) of a line."""
 
 
 class Obstacles:

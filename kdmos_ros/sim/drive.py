@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry.transforms import invert, make_transform
-from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
-from kdmos_ros.object_kinds import Kind, draw_reflectivity, is_participant
+from kdmos_ros.labels import MOVING, STATIC, UNLABELLED
+from kdmos_ros.object_kinds import Kind, draw_reflectivity
 from kdmos_ros.pointcloud.deskewing import deskew, knot_times, sensor_motion
 from kdmos_ros.scan import Scan
 from kdmos_ros.sim.odometry_noise import noisy_odometry, rotation
@@ -134,11 +134,8 @@ class Drive:
         return replace(scan, points=deskew(scan.points, frame.seconds, knots, motion))
 
     def _labels(self, time: float, returns: Returns) -> npt.NDArray[np.uint8]:
-        world = self.world
-        table = np.full(len(world.rows) + 4, STATIC, dtype=np.uint8)  # the last four: the ground
-        table[: len(world.rows)][is_participant(world.kind)] = MOVABLE
-        table[: len(world.rows)][world.moving(time)] = MOVING
-        table[: len(world.rows)][world.doubtful(time)] = UNLABELLED
+        ground = np.full(4, STATIC, dtype=np.uint8)
+        table = np.concatenate([self.world.labels(time), ground])
         labels = table[returns.solid]
         mixed = np.flatnonzero(returns.solid != returns.other)
         blurred = (labels[mixed] == MOVING) != (table[returns.other[mixed]] == MOVING)

@@ -84,6 +84,38 @@ class Renderer:
             times: begin and end in seconds, the same for a sweep without distortion.
             seed: for everything random in this sweep.
         """
+        best = np.full(len(rays.directions), self._sensor.max_range, dtype=np.float32)
+        if self._blind_below is not None:
+            best[self._blind(rays)] = 0.0
+        hit, cosine, directions, offset = self._cast(rays, poses, times, seed, best)
+        ground = self._world.ground
+        assert isinstance(ground, Ground)
+        x, y, z = poses[0][:3, 3].astype(np.float32)
+        cast_ground(
+            directions, offset, rays.bin_start, ground.grid, ground.origin, ground.profile,
+            x, y, z, seed, best, hit, cosine,
+        )  # fmt: skip
+        return self._measure(rays, best, hit, cosine, seed)
+
+    def sweep_over(self, rays: Rays, ranges: npt.NDArray[np.float32], pose: Array, time: float,
+                   seed: int) -> tuple[Returns, npt.NDArray[np.bool_]]:  # fmt: skip
+        """Cast what a recorded scan would have seen of this world, its ground left out.
+
+        Args:
+            ranges: (N,) metres, where each ray ended in the recording, or up to where it was free.
+            pose: world_T_sensor (4, 4). time: seconds.
+
+        Returns:
+            the returns, and (N,) which rays end on this world before they end in the recording;
+            some of them without a return.
+        """
+        best = ranges.copy()
+        hit, cosine, _, _ = self._cast(rays, [pose, pose], (time, time), seed, best)
+        return self._measure(rays, best, hit, cosine, seed), hit >= 0
+
+    def _cast(self, rays: Rays, poses: list[Array], times: tuple[float, float], seed: int,
+              best: npt.NDArray[np.float32]) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+        """Solids hit (N,), cosines (N,), directions and offsets (N, 3); shortens `best`."""
         begin, end = poses
         count = len(rays.directions)
         origin = begin[:3, 3]
@@ -113,9 +145,6 @@ class Renderer:
         near = window[:, 4]
         order = np.argsort(near, kind="stable")
         order = order[near[order] < self._sensor.max_range]
-        best = np.full(count, self._sensor.max_range, dtype=np.float32)
-        if self._blind_below is not None:
-            best[self._blind(rays)] = 0.0
         hit = np.full(count, raycast.NOTHING, dtype=np.int32)
         cosine = np.zeros(count, dtype=np.float32)
         raycast.cast_solids(
@@ -124,14 +153,7 @@ class Renderer:
             self._half, shift.astype(np.float32), turn.astype(np.float32), self._surface,
             self._density, self._gloss, self._fade, order, window, seed, best, hit, cosine,
         )  # fmt: skip
-        ground = self._world.ground
-        assert isinstance(ground, Ground)
-        x, y, z = origin.astype(np.float32)
-        cast_ground(
-            directions, offset, rays.bin_start, ground.grid, ground.origin, ground.profile,
-            x, y, z, seed, best, hit, cosine,
-        )  # fmt: skip
-        return self._measure(rays, best, hit, cosine, seed)
+        return hit, cosine, directions, offset
 
     def _blind(self, rays: Rays) -> npt.NDArray[np.bool_]:
         """Which rays end on the vehicle's own body; such returns are no news and left out."""

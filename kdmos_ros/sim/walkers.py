@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.object_kinds import Kind, draw_reflectivity
-from kdmos_ros.sim.clearance import Obstacles
+from kdmos_ros.sim.clearance import Clearance
 from kdmos_ros.sim.paths import Path
 from kdmos_ros.sim.solids import BOX, CYLINDER, ELLIPSOID, Body, body, solid
 from kdmos_ros.sim.staging import Stage
@@ -81,7 +81,7 @@ def _carried(rng: np.random.Generator, tall: float, wide: float) -> list[tuple[A
     return []
 
 
-def walkers(stage: Stage, path: Path, start: float, obstacles: Obstacles, speed: float,
+def walkers(stage: Stage, path: Path, start: float, obstacles: Clearance, speed: float,
             count: int = 1) -> int:  # fmt: skip
     """People who go along a path together, or stand about there if their speed is 0.
 
@@ -117,7 +117,7 @@ def walkers(stage: Stage, path: Path, start: float, obstacles: Obstacles, speed:
     return came
 
 
-def _join(stage: Stage, person: Body, track: Track, obstacles: Obstacles) -> bool:
+def _join(stage: Stage, person: Body, track: Track, obstacles: Clearance) -> bool:
     if not obstacles.clear(track.pose[::4, :2], _ROOM):
         return False
     stage.actors.append(Actor(person, track, (0.6, 0.6)))

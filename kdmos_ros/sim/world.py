@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
+from kdmos_ros.object_kinds import is_participant
 from kdmos_ros.sim import solids as col
 from kdmos_ros.sim.odometry_noise import rotation
 from kdmos_ros.sim.solids import Body
@@ -169,6 +171,14 @@ class World:
     def doubtful(self, time: float) -> npt.NDArray[np.bool_]:
         """Which solids (M,) belong to one of which it is not said whether it moves; see `Plan`."""
         return self._of_owners(self._doubtful, time)
+
+    def labels(self, time: float) -> npt.NDArray[np.uint8]:
+        """Class (M,) of each solid at a time (s), see `kdmos_ros.labels`."""
+        labels = np.full(len(self.rows), STATIC, dtype=np.uint8)
+        labels[is_participant(self.kind)] = MOVABLE
+        labels[self.moving(time)] = MOVING
+        labels[self.doubtful(time)] = UNLABELLED
+        return labels
 
     def _of_owners(self, flags: Array, time: float) -> npt.NDArray[np.bool_]:
         found = np.zeros(len(self.rows), dtype=bool)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, NonNegativeInt
 from pydantic.dataclasses import dataclass
 
+from kdmos_ros.sim.cast_plan import CastCounts
 from kdmos_ros.train.config.checking import STRICT, Count, NotNegative, Positive, Share
 from kdmos_ros.train.config.plain import with_tuples
 
@@ -17,6 +18,29 @@ _HELD_OUT = {"train": "val", "road-train": "road-val"}
 DEFAULT_SPLITS = ("train",)
 # Seeds of simulated drives to validate on start here, far above any to learn from.
 VALIDATION_SEED = 1_000_000
+
+
+@dataclass(frozen=True, config=STRICT)
+class CastRecipe:
+    """Simulated participants cast into recorded drives; see `kdmos_ros.sim.casting`.
+
+    Attributes:
+        variants: drives made of each recorded one, each with others.
+        first_seed: of the first variant, so that a later round has new ones.
+        walkers, riders, vehicles, parked: see `kdmos_ros.sim.cast_plan.CastCounts`.
+    """
+
+    variants: Count = 8
+    first_seed: NonNegativeInt = 0
+    walkers: NonNegativeInt = 10
+    riders: NonNegativeInt = 3
+    vehicles: NonNegativeInt = 3
+    parked: NonNegativeInt = 6
+
+    @property
+    def counts(self) -> CastCounts:
+        """Participants of a drive."""
+        return CastCounts(self.walkers, self.riders, self.vehicles, self.parked)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -31,7 +55,9 @@ class SourceRecipe:
         dataset, splits, sequences, rate_hz: see `open_sources`.
         labels: of a bag: its folder of label files.
         height_m: of the sensor over the ground, where the data does not tell.
-        sensor: of simulated drives.
+        sensor: of simulated drives; of those with `cast`, whose noise cast points have.
+        cast: what is cast into its scans. Then it needs no labels: of the recording, only what is
+            surely static counts. With labels of its own, such as a teacher's, these do.
     """
 
     path: Annotated[str, Field(min_length=1)]
@@ -44,9 +70,12 @@ class SourceRecipe:
     labels: str | None = None
     height_m: Positive = 1.73
     sensor: str | None = None
+    cast: CastRecipe | None = None
 
     def held_out(self) -> SourceRecipe | None:
         """The published counterpart to validate on, or None where there is none."""
+        if self.cast is not None:
+            return None
         splits = tuple(_HELD_OUT[split] for split in self.splits if split in _HELD_OUT)
         return dataclasses.replace(self, splits=splits) if splits and not self.sequences else None
 

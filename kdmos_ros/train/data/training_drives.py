@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,9 +23,10 @@ from kdmos_ros.io.atomic import new_folder
 from kdmos_ros.io.drive_file import LabelledDrive, load_drive, read_header, save_drive
 from kdmos_ros.io.folder_sources import FolderSource
 from kdmos_ros.io.samples import LabelledScan, Source
-from kdmos_ros.io.sources import CachedDriveSource, folder_kind, open_sources
+from kdmos_ros.io.sources import SIMULATED, CachedDriveSource, folder_kind, open_sources
 from kdmos_ros.train.config.data_recipe import DEFAULT_SPLITS, DataRecipe, SourceRecipe
 
+Writer = Callable[[Source, SourceRecipe, DataRecipe, Path], None]
 _SPLIT_KINDS = ("semantickitti", "helimos")
 
 
@@ -116,6 +117,10 @@ def _drives_of(recipe: SourceRecipe, data: DataRecipe, folder: Path) -> list[Tra
     prefix = f"{recipe.name or Path(recipe.path.replace(':', '_')).resolve().name}-"
     drives: list[TrainingDrive] = []
     for source in _open(recipe):
+        if recipe.cast is not None:
+            stored = _store(source, recipe, data, folder, _write_cast)
+            drives += [StoredDrive(path, recipe.weight, prefix) for path in stored]
+            continue
         if not source.labelled:
             raise KdmosError(f"{source.where} has no labels to learn from")
         if isinstance(source, FolderSource):
@@ -128,7 +133,7 @@ def _drives_of(recipe: SourceRecipe, data: DataRecipe, folder: Path) -> list[Tra
         elif isinstance(source, CachedDriveSource):
             drives.append(StoredDrive(Path(source.where), recipe.weight, prefix))
         else:
-            stored = _store(source, recipe, data, folder)
+            stored = _store(source, recipe, data, folder, _write)
             drives += [StoredDrive(path, recipe.weight, prefix) for path in stored]
     return drives
 
@@ -138,7 +143,8 @@ def _open(recipe: SourceRecipe) -> list[Source]:
     if splits == DEFAULT_SPLITS and recipe.dataset is None:
         # What is no data set has no splits; all of it counts.
         splits = splits if folder_kind(Path(recipe.path)) in _SPLIT_KINDS else ()
-    options = {} if recipe.sensor is None else {"sensor": recipe.sensor}
+    simulated = recipe.path.startswith(SIMULATED)
+    options = {"sensor": recipe.sensor} if recipe.sensor and simulated else {}
     labels = None if recipe.labels is None else Path(recipe.labels)
     return open_sources(
         recipe.path, recipe.dataset, splits, recipe.sequences, recipe.rate_hz, labels, **options
@@ -166,7 +172,9 @@ def _step(stamps_ns: npt.NDArray[np.int64], data: DataRecipe) -> int:
     return max(1, round(data.spacing_s * 1e9 / float(np.median(np.diff(stamps_ns)))))
 
 
-def _store(source: Source, recipe: SourceRecipe, data: DataRecipe, folder: Path) -> list[Path]:
+def _store(
+    source: Source, recipe: SourceRecipe, data: DataRecipe, folder: Path, write: Writer
+) -> list[Path]:
     """Drive files of a source, made if they are not there yet."""
     wanted = json.dumps([asdict(recipe), data.scans, data.spacing_s], sort_keys=True)
     key = hashlib.blake2b(f"{source.where} {wanted}".encode(), digest_size=6).hexdigest()
@@ -174,7 +182,7 @@ def _store(source: Source, recipe: SourceRecipe, data: DataRecipe, folder: Path)
     try:
         if not target.exists():
             with new_folder(target) as scratch:
-                _write(source, recipe, data, scratch)
+                write(source, recipe, data, scratch)
     except KdmosError:
         if not target.exists():  # else another machine, with the same work folder, was faster
             raise
@@ -188,6 +196,21 @@ def _write(source: Source, recipe: SourceRecipe, data: DataRecipe, folder: Path)
     for number, scans in enumerate(_pieces(source, data)):
         drive = LabelledDrive(scans, mount, source.sensor)
         save_drive(drive, folder / f"{source.name.replace(':', '_')}-{number:06d}.npz")
+
+
+def _write_cast(source: Source, recipe: SourceRecipe, data: DataRecipe, folder: Path) -> None:
+    from kdmos_ros.train.data.cast_drives import cast_drives
+
+    assert recipe.cast is not None
+    mount = source.base_T_sensor
+    if mount is None:
+        mount = make_transform(np.eye(3), [0, 0, recipe.height_m])
+    name = source.name.replace(":", "_")
+    sensor = recipe.sensor or source.sensor or "hdl64e"
+    for number, scans in enumerate(_pieces(source, data)):
+        made = cast_drives(scans, mount, recipe.cast, sensor, source.labelled, number)
+        for variant, drive in enumerate(made):
+            save_drive(drive, folder / f"{name}-{number:06d}-{variant:03d}.npz")
 
 
 def _pieces(source: Source, data: DataRecipe) -> Iterator[list[LabelledScan]]:
