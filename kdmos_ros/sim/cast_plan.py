@@ -78,7 +78,7 @@ def cast_plan(
         else:
             draw = people.draw_motorcycle if what < 0.7 else people.draw_cyclist
             cast.parked(draw(rng, rider=False))
-    return Plan(place, ego, [], stage.actors, doubts=True)
+    return Plan(place.ground, ego, [], stage.actors, doubts=True)
 
 
 def _ego_track(base_poses: Array, times: Array, clock: Array) -> Track:

@@ -127,7 +127,7 @@ def test_the_ground_of_a_place_is_where_it_is(drive, recording):
     at = recording.place.places(beside=False)
     assert len(at) > 1500
     at = at[::7]
-    z = recording.place.height(*at.T)
+    z = recording.place.ground.height(*at.T)
     world = transform(drive.true_base_poses[0], np.column_stack([at, z]))
     off = np.abs(world[:, 2] - drive.world.ground.height(*world[:, :2].T))
     assert np.median(off) < 0.04 and np.quantile(off, 0.95) < 0.12
@@ -138,7 +138,7 @@ def test_cast_participants_stand_on_the_ground_and_keep_clear(drive, recording):
     for seed in range(3):
         world, _ = recording.cast(seed, CastCounts())
         clouds = np.concatenate(recording.clouds)
-        above = clouds[:, 2] - recording.place.height(*clouds[:, :2].T)
+        above = clouds[:, 2] - recording.place.ground.height(*clouds[:, :2].T)
         solid_points = clouds[(above > LOW) & (above < HIGH)]
         for time in (0.0, 0.8, 1.4):
             shot = world.snapshot(time)
