@@ -110,11 +110,13 @@ class _Slot:
 def window_samples(drive: LabelledDrive, spec: WindowSpec) -> Iterator[WindowSample]:
     """One sample for each scan of a drive, in time order."""
     mount = level_mount(drive.base_T_sensor)
-    level_T_sensor = make_transform(mount[0], [0, 0, mount[1]])
+    level_T_sensor = make_transform(mount[0], np.array([0, 0, mount[1]]))
     seen = [_look_at(s.scan, mount, spec) for s in drive.scans]
     for i, labelled in enumerate(drive.scans):
         found = [_at_lag(seen, i, lag) for lag in spec.lags_s + spec.look_lags_s]
-        slots = [other and _stand(other, seen[i], mount) for other in [seen[i], *found]]
+        slots = [
+            None if other is None else _stand(other, seen[i], mount) for other in (seen[i], *found)
+        ]
         given = [slot for slot in slots[: 1 + len(spec.lags_s)] if slot is not None]
         parts = [_part(slot, slots, level_T_sensor, spec) for slot in given]
         index = seen[i].index

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from kdmos_ros.errors import ModelError
-from kdmos_ros.train.networks.blocks import ConvUnit
+from kdmos_ros.train.networks.blocks import ConvUnit, GridConv
 from kdmos_ros.train.networks.encoder import PointEncoder
 from kdmos_ros.train.networks.student import Student
 
@@ -109,7 +109,9 @@ class GridGraph(nn.Module):
         self.head = copy.deepcopy(student.head)
         for unit in self.bev.modules():
             if isinstance(unit, ConvUnit):
-                unit[0].conv = fuse_conv_bn_eval(unit[0].conv, unit[1])
+                conv, norm, _ = unit
+                assert isinstance(conv, GridConv) and isinstance(norm, nn.BatchNorm2d)
+                conv.conv = fuse_conv_bn_eval(conv.conv, norm)
                 unit[1] = nn.Identity()
 
     def forward(self, appearance: Tensor, motion: Tensor, cells: Tensor) -> Tensor:
@@ -140,17 +142,18 @@ def _folded_stem(stem: nn.Module) -> nn.Module:
     if not isinstance(stem, nn.Sequential):
         return nn.Identity()
     conv, norm, act = stem
-    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
     fused = fuse_conv_bn_eval(conv, norm)
     assert fused.bias is not None
     linear = nn.Linear(fused.in_channels, fused.out_channels)
     linear.weight = nn.Parameter(fused.weight.flatten(1))
-    linear.bias = fused.bias
+    linear.bias = nn.Parameter(fused.bias)
     return nn.Sequential(linear, act).requires_grad_(False)
 
 
 def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     """Scale and shift that a batch normalisation applies in evaluation mode."""
+    assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight.data / torch.sqrt(norm.running_var + norm.eps)
     return scale, norm.bias.data - norm.running_mean * scale
 

@@ -90,7 +90,7 @@ def run_steps(
                 seconds = time.monotonic() - started
                 if step % LOG_EVERY == 0 or step == plan.steps:
                     values = {k: team.mean(v) for k, v in {"loss": total, **terms}.items()}
-                    rate = schedule.get_last_lr()[0]
+                    rate = float(schedule.get_last_lr()[0])
                     record.scalars(step, plan.steps, {**values, "rate": rate, "s": seconds})
                 if step % plan.checkpoint_every == 0 or step == plan.steps:
                     save_checkpoint(folder / CHECKPOINT, step, seconds, parts, team)

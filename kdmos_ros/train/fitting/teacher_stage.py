@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -52,16 +53,18 @@ def fit_teacher(
         return segmentation_terms(logits, batch.labels, plan.fit)
 
     start, config = plan.fit.start_from, plan.config()
-    fresh = start is None or (folder / CHECKPOINT).exists()  # as for the student
-    untrained = Teacher(config) if fresh else load_teacher(starting_point(folder, start), config)
+    if start is None or (folder / CHECKPOINT).exists():  # as for the student
+        untrained = Teacher(config)
+    else:
+        untrained = load_teacher(starting_point(folder, start), config)
     teacher = run_steps("teacher", untrained, loss, stream, plan.fit, folder, team)
     assert isinstance(teacher, Teacher)
     return teacher
 
 
-def judge(teacher: TrainedTeacher, drive: LabelledDrive) -> list[np.ndarray]:
+def judge(teacher: TrainedTeacher, drive: LabelledDrive) -> list[npt.NDArray[np.float32]]:
     """The teacher's logits of each scan, (N, C) float32; NaN for points that it does not see."""
-    result = []
+    result: list[npt.NDArray[np.float32]] = []
     for labelled, (sample, logits) in zip(drive.scans, teacher.judged(drive), strict=True):
         rows = np.full((len(labelled.labels), N_CLASSES), np.nan, np.float32)
         rows[sample.index] = logits.numpy()

@@ -45,6 +45,7 @@ class CoAttentionGate(nn.Module):
         gate_a, gate_m = gates[:, :1], gates[:, 1:]
         # The gate is one number a sample: applied to one channel after the 1x1 convolution it
         # gives the same as applied to all channels before.
+        assert self.spatial.bias is not None
         cue = F.conv2d(motion, self.spatial.weight) * gate_m
         spatial = torch.sigmoid(cue + self.spatial.bias.view(1, 1, 1, 1))
         lit = (appearance * spatial).mean(dim=(2, 3), keepdim=True) * gate_a

@@ -6,7 +6,7 @@ Source: MotionBEV (RA-L 2023) and KDMOS (arXiv 2506.14130), after PointNet and P
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,4 +73,4 @@ def cell_max(values: Tensor, cells: Tensor, n_cells: int) -> Tensor:
     Returns:
         (n_cells, C), cell-major.
     """
-    return _CellMax.apply(values, cells, n_cells)
+    return cast(Tensor, _CellMax.apply(values, cells, n_cells))  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,8 @@ _MASK = (1 << _BITS) - 1
 
 def offsets(kernel: str) -> list[tuple[int, int, int]]:
     """Neighbours of a voxel, itself among them; entry k is minus entry K - 1 - k."""
-    cube = list(itertools.product((-1, 0, 1), repeat=3))
+    steps = (-1, 0, 1)
+    cube = list(itertools.product(steps, steps, steps))
     return cube if kernel == "cube" else [o for o in cube if sum(map(abs, o)) <= 1]
 
 
@@ -123,11 +124,11 @@ class SparseConv(nn.Module):
 
     def forward(self, x: Tensor, neighbours: Tensor) -> Tensor:
         """(V, inputs), (V, K) -> (V, outputs)."""
-        weight = self.weight
+        weight: Tensor = self.weight
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight = x.to(dtype), weight.to(dtype)
-        return _Convolve.apply(x, neighbours, weight)
+        return cast(Tensor, _Convolve.apply(x, neighbours, weight))  # type: ignore[no-untyped-call]
 
 
 class RowNorm(nn.BatchNorm1d):
@@ -136,5 +137,6 @@ class RowNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         if len(x) > 1:
             return super().forward(x)
+        assert self.running_mean is not None and self.running_var is not None
         scale = self.weight / torch.sqrt(self.running_var + self.eps)
         return (x - self.running_mean) * scale + self.bias

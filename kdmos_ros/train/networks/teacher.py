@@ -51,6 +51,8 @@ class _Mix(nn.Sequential):
 class Teacher(nn.Module):
     """See the module. Rows may come in any order; the result does not depend on it."""
 
+    times: Tensor
+
     def __init__(self, config: TeacherConfig):
         super().__init__()
         self.config = config
@@ -111,13 +113,16 @@ class Teacher(nn.Module):
     def _unet(self, x: Tensor, levels: list[Level]) -> Tensor:
         skips = []
         for i, level in enumerate(levels):
-            for block in self.across[i]:
+            blocks = self.across[i]
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
                 x = block(x, level)
             if level.parent is not None:
                 skips.append(x)
                 x = self.down[i](cell_max(x, level.parent, level.n_parents))
         for i in reversed(range(len(skips))):
-            mix, block = self.up[i]
-            x = torch.cat((skips[i], x.index_select(0, levels[i].parent)), dim=1)
-            x = block(mix(x), levels[i])
+            step, parent = self.up[i], levels[i].parent
+            assert isinstance(step, nn.ModuleList) and parent is not None
+            x = torch.cat((skips[i], x.index_select(0, parent)), dim=1)
+            x = step[1](step[0](x), levels[i])
         return x

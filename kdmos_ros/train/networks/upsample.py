@@ -29,6 +29,7 @@ class DySample(nn.Module):
         self.offset = nn.Conv2d(channels, 2 * groups * 4, 1)
         # Almost plain bilinear at the start.
         nn.init.normal_(self.offset.weight, std=0.001)
+        assert self.offset.bias is not None
         nn.init.zeros_(self.offset.bias)
         # Sub-pixel k = 2 * row + column looks a quarter pixel to either side of the centre.
         quarter = torch.tensor([-0.25, 0.25])
