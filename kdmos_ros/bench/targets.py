@@ -51,7 +51,7 @@ def targets(results: Results) -> list[Target]:
         *_by("kdmos bench --sweep", _growth(results)),
         *_by("kdmos eval --precision", _accuracy(results.scores)),
     ]
-    for model, name, most in (("kdmos_l", "L", 5), ("kdmos_m", "M", 3)):
+    for model, name, most in (("kdmos_l", "L", 5), ("kdmos_s", "S", 3)):
         run = _run(results, "Tensorrt", "fp16", model)
         line = _at_most(f"{name}, TensorRT, fp16: median", most, run, _median, "ms")
         found += _by("kdmos bench --provider tensorrt", [line])
@@ -64,11 +64,9 @@ def _by(how: str, lines: Iterable[Target]) -> list[Target]:
 
 def _inside(results: Results) -> Iterator[Target]:
     int8, plain = _run(results, *_INT8), _run(results, *_PLAIN)
-    medium = _run(results, *_INT8, "kdmos_m")
     yield _at_most("S, OpenVINO, INT8: median", 50, int8, _median, "ms")
     yield _at_most("S, OpenVINO, INT8: p99", 75, int8, lambda r: r.latency_ms["p99"], "ms")
     yield _at_most("S, plain ONNX Runtime: median", 80, plain, _median, "ms")
-    yield _at_most("M, OpenVINO, INT8: median", 95, medium, _median, "ms")
     for run, where in ((plain, "plain ONNX Runtime"), (int8, "OpenVINO, INT8")):
         yield _at_most(f"S, {where}: all but the networks", 20, run, own_ms, "ms")
     for run, where in ((plain, "plain ONNX Runtime"), (int8, "OpenVINO, INT8")):
