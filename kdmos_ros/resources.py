@@ -37,8 +37,9 @@ def _candidates(module: Path) -> list[Path]:
     """Places to look in, best first, for code that runs from the file `module`."""
     source_tree = module.parents[1]
     # <prefix>/lib/python3.x/site-packages/kdmos_ros/resources.py; some distributions
-    # say local/lib or dist-packages, so every folder above is tried.
-    prefixes = [*module.parents[2:], *_ament_prefixes()]
+    # say local/lib or dist-packages, so every folder above is tried. `pip install --target` puts
+    # share/ beside the package itself.
+    prefixes = [*module.parents[1:], *_ament_prefixes()]
     return [source_tree, *(prefix / "share" / PACKAGE for prefix in prefixes)]
 
 

@@ -1,5 +1,6 @@
 """The sdist builds a wheel that holds all that an install without the checkout needs."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -67,6 +68,27 @@ def test_the_wheel_has_models_launch_files_and_parameters(wheel_files):
     assert f"{DATA}/share/ament_index/resource_index/packages/kdmos_ros" in wheel_files
     mode = wheel_files[f"{DATA}/lib/kdmos_ros/mos_node"].external_attr >> 16
     assert mode & 0o111 == 0o111, "ros2 run and launch look for executable files"
+
+
+@pytest.mark.parametrize("way", ["--target", "--prefix"])
+def test_models_are_found_away_from_the_checkout(distributions, tmp_path, way):
+    """As the wheel is installed, without its dependencies; those are this environment's."""
+    place = tmp_path / "place"
+    environment = {**os.environ, "PYTHONPATH": ""}
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet"]
+    command += ["--ignore-installed", way, str(place), str(distributions[1])]
+    subprocess.run(command, env=environment, check=True, cwd=tmp_path)
+    (package,) = place.rglob("kdmos_ros/__init__.py")
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from kdmos_ros.inference.model import find_model, load_spec\n"
+        "print(find_model()); load_spec(find_model())"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script, str(package.parents[1])],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    assert Path(found.stdout.strip()) == place / "share" / "kdmos_ros" / "models" / "kdmos_s"
 
 
 def test_the_wheel_has_nothing_else(wheel_files):

@@ -47,6 +47,7 @@ def test_an_ament_prefix_without_the_package_is_passed_over(tmp_path, place_code
         SITE_PACKAGES,
         "local/lib/python3.10/dist-packages/kdmos_ros",
         "lib/python3/dist-packages/kdmos_ros",
+        "kdmos_ros",  # pip install --target venv
     ],
 )
 def test_an_install_uses_the_share_of_its_own_prefix(tmp_path, place_code, code, monkeypatch):
