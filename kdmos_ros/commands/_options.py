@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.defaults import (
+    AUTO,
+    MAX_LOOKAHEAD,
+    PARAMETERS,
+    PRECISION_CHOICES,
+    PROVIDER_CHOICES,
+    PROVIDERS,
+)
+
 if TYPE_CHECKING:
     from kdmos_ros.io.bag_reader import BagReader
     from kdmos_ros.io.open_bag import BagOptions
     from kdmos_ros.segmentation.segmenter import Segmenter
-
-# engine.PROVIDERS, repeated since importing the engine takes a second.
-PROVIDERS = ("auto", "cpu", "cuda", "openvino", "tensorrt")
-# model.PRECISIONS, likewise.
-PRECISIONS = ("auto", "fp32", "fp16", "int8")
-# history.MAX_LOOKAHEAD, likewise.
-MAX_LOOKAHEAD = 7
 
 
 def add_bag_options(parser: argparse.ArgumentParser) -> None:
@@ -54,18 +56,22 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """--model, --provider, --provider-options, --precision and --threads."""
     parser.add_argument("--model", help="model folder, or name of a shipped model")
     parser.add_argument(
-        "--provider", choices=PROVIDERS, default="auto", help="where to run it (default: auto)"
+        "--provider", choices=PROVIDER_CHOICES, default=AUTO, help="where to run it (default: auto)"
     )
     add_provider_options(parser)
     parser.add_argument(
         "--precision",
-        choices=PRECISIONS,
-        default="auto",
+        choices=PRECISION_CHOICES,
+        default=AUTO,
         help="precision of the grid network (default: the fastest that the model has for the"
         " provider)",
     )
     parser.add_argument(
-        "--threads", type=count, default=0, metavar="N", help="CPU threads; 0: all usable cores"
+        "--threads",
+        type=count,
+        default=PARAMETERS["num_threads"],
+        metavar="N",
+        help="CPU threads; 0: all usable cores",
     )
 
 
@@ -146,7 +152,6 @@ def _segmenter(args: argparse.Namespace, num_threads: int | None = None) -> Segm
 
 def make_segmenters(args: argparse.Namespace) -> list[Segmenter]:
     """Segmenters for scans side by side, which on a CPU takes less than all threads for each."""
-    from kdmos_ros.inference.providers import PROVIDERS
     from kdmos_ros.thread_pool import thread_count
 
     first = _segmenter(args, 1)

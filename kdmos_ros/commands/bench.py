@@ -17,8 +17,6 @@ from kdmos_ros.commands._bench_modes import (
     simulate,
 )
 from kdmos_ros.commands._options import (
-    PRECISIONS,
-    PROVIDERS,
     add_bag_options,
     bag_options,
     count,
@@ -27,6 +25,7 @@ from kdmos_ros.commands._options import (
     positive,
     shown_command,
 )
+from kdmos_ros.defaults import PRECISION_CHOICES, PROVIDER_CHOICES
 from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
@@ -50,10 +49,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--model", action="append", help="model folder, or name of a shipped model; repeatable"
     )
     parser.add_argument(
-        "--provider", action="append", choices=PROVIDERS, help="where to run it; repeatable"
+        "--provider", action="append", choices=PROVIDER_CHOICES, help="where to run it; repeatable"
     )
     parser.add_argument(
-        "--precision", action="append", choices=PRECISIONS, help="numbers; repeatable"
+        "--precision", action="append", choices=PRECISION_CHOICES, help="numbers; repeatable"
     )
     parser.add_argument(
         "--threads",

@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> None:
     import onnxruntime
 
-    from kdmos_ros.inference.providers import PROVIDERS, usable_provider
+    from kdmos_ros.defaults import PROVIDERS
+    from kdmos_ros.inference.providers import usable_provider
 
     there = onnxruntime.get_available_providers()
     keys = [key for key, name in PROVIDERS.items() if name in there]

@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from kdmos_ros.defaults import AUTO, PROVIDERS
 from kdmos_ros.errors import ModelError
 from kdmos_ros.features.extractor import FeatureFrame
 from kdmos_ros.inference.model import GRAPHS, ModelSpec, load_spec
 from kdmos_ros.inference.on_device import joined
 from kdmos_ros.inference.provider_settings import parse_settings
 from kdmos_ros.inference.providers import (
-    AUTO,
-    PROVIDERS,
     choose_precision,
     graph_precision,
     make_session,

@@ -17,8 +17,6 @@ from kdmos_ros.features.vacated import Voxels
 # the second scan of a 10 Hz sensor can already be compared with the first. The nearest one counts.
 _RELATIVE_TOLERANCE = 0.3
 _ABSOLUTE_TOLERANCE_S = 0.05
-MAX_LOOKAHEAD = 7
-"""How many later scans a scan may be compared with."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from kdmos_ros.defaults import AUTO, PROVIDERS
 from kdmos_ros.errors import ModelError
 from kdmos_ros.features.extractor import FeatureFrame
 from kdmos_ros.inference.model import GRAPHS, ModelSpec, load_spec
@@ -22,8 +23,6 @@ from kdmos_ros.inference.on_device import OnDevice, joined
 from kdmos_ros.inference.padding import Padding
 from kdmos_ros.inference.provider_settings import ON_GPU, ProviderSettings, parse_settings
 from kdmos_ros.inference.providers import (
-    AUTO,
-    PROVIDERS,
     choose_precision,
     graph_precision,
     make_session,
@@ -45,9 +44,9 @@ class Engine:
 
     Args:
         folder: the model folder.
-        provider: key of PROVIDERS, or "auto": CUDA, OpenVINO or CPU, the first that there is.
+        provider: key of defaults.PROVIDERS, or "auto": CUDA, OpenVINO or CPU, the first there is.
         num_threads: threads on the CPU; 0: as many as the cores that this process may use.
-        precision: one of model.PRECISIONS, or "auto": the fastest on the provider in use.
+        precision: one of defaults.PRECISIONS, or "auto": the fastest on the provider in use.
         options: of the provider, see `provider_settings`.
 
     Attributes:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdmos_ros.defaults import PRECISIONS
 from kdmos_ros.errors import ModelError
 from kdmos_ros.features.grid import PolarGrid
 from kdmos_ros.features.spec import FeatureSpec, without_unused
@@ -31,7 +32,6 @@ DEFAULT_MODEL = "kdmos_s"
 SPEC_FILE = "model.json"
 GRAPHS = ("encoder.onnx", "bev.onnx")
 """The graphs in single precision, which every model has."""
-PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)

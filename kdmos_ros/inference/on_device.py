@@ -24,11 +24,12 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from kdmos_ros.defaults import PROVIDERS
 from kdmos_ros.errors import ModelError
 from kdmos_ros.features.extractor import FeatureFrame
 from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.inference.provider_settings import ON_GPU, ProviderSettings
-from kdmos_ros.inference.providers import PROVIDERS, make_session
+from kdmos_ros.inference.providers import make_session
 
 _GRAPHS = Path(__file__).resolve().parent / "graphs"
 SCATTER_GRAPH = _GRAPHS / "scatter.onnx"

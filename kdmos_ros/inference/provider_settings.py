@@ -39,7 +39,7 @@ def parse_settings(text: str, provider: str) -> ProviderSettings:
     """Settings out of a text "name=value,name=value"; empty: the provider's defaults.
 
     Args:
-        provider: key of providers.PROVIDERS.
+        provider: key of defaults.PROVIDERS.
 
     Raises:
         ModelError: an unknown option or value, one not of this provider, or two that clash.

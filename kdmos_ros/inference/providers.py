@@ -8,18 +8,12 @@ from typing import Any
 
 import onnxruntime as ort
 
+from kdmos_ros.defaults import AUTO, PROVIDERS
 from kdmos_ros.errors import ModelError
 from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.inference.provider_settings import ProviderSettings
 from kdmos_ros.thread_pool import thread_count
 
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
-AUTO = "auto"
 # TensorRT compiles for minutes, so it must be asked for.
 _AUTO_ORDER = ("cuda", "openvino")
 # Neither speed nor labels of these have been measured on real hardware; see docs/providers.md.
@@ -42,7 +36,7 @@ def usable_provider(wanted: str) -> str:
     """Key of PROVIDERS to run on: the one wanted if this ONNX Runtime has it, else "cpu".
 
     Args:
-        wanted: key of PROVIDERS, or "auto": CUDA, OpenVINO or CPU, the first there is.
+        wanted: key of defaults.PROVIDERS, or "auto": CUDA, OpenVINO or CPU, the first there is.
 
     Raises:
         ValueError: no such provider.
@@ -60,7 +54,7 @@ def unmeasured_note(wanted: str, used: str) -> str:
     """One line to log if "auto" chose a provider whose speed and labels are not measured, or "".
 
     Args:
-        wanted: key of PROVIDERS, or "auto".
+        wanted: key of defaults.PROVIDERS, or "auto".
         used: ONNX Runtime's name of the provider in use.
     """
     for key, name in _UNMEASURED.items():
@@ -77,8 +71,8 @@ def choose_precision(spec: ModelSpec, provider: str, wanted: str) -> str:
     """Precision to run a model in.
 
     Args:
-        provider: key of PROVIDERS.
-        wanted: one of model.PRECISIONS, or "auto": the fastest that the model has.
+        provider: key of defaults.PROVIDERS.
+        wanted: one of defaults.PRECISIONS, or "auto": the fastest that the model has.
 
     Raises:
         ModelError: the model has no such graphs, or they are of no use on this provider.
@@ -113,7 +107,7 @@ def make_session(
     """A session for one graph. It falls back to the CPU where the provider does not start.
 
     Args:
-        provider: key of PROVIDERS that ONNX Runtime has.
+        provider: key of defaults.PROVIDERS that ONNX Runtime has.
         num_threads: CPU threads; 0: as many as the cores that this process may use.
         settings: the user's, None: plain ones.
         profile: beginning of the name of a file for ONNX Runtime's profile, if one is wanted.

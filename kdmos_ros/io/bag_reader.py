@@ -65,7 +65,7 @@ class BagReader:
         odometry: the same as (stamp in ns, pose), in the order of recording.
         static_transforms: {(parent, child): T_parent_child} of /tf_static.
         n_scans: clouds in the bag.
-        cloud_options: how its clouds are to be read, see `ros.cloud_reader.CLOUD_OPTIONS`; what is
+        cloud_options: how its clouds are to be read, see `defaults.CLOUD_OPTIONS`; what is
             not set has its default.
 
     Raises:

@@ -73,7 +73,7 @@ class Pipeline:
         segmenter: gets the scans that pass all checks.
         poses: where poses come from.
         extrinsics: mount of the LiDAR on the base.
-        options: current values of pose_timeout and of those in `cloud_reader.CLOUD_OPTIONS`.
+        options: current values of pose_timeout and of those in `defaults.CLOUD_OPTIONS`.
         statistics: gets events (resets, odd clouds); scans are counted by the caller.
         log: gets what the user should know of them.
     """

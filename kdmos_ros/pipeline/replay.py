@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import ReasonedError
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.pipeline.cloud_pipeline import Pipeline, Segments
 from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.pointcloud.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.pose_source import PoseSource
 from kdmos_ros.poses.recorded_poses import RecordedPoses

@@ -8,21 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kdmos_ros.pointcloud.codec import DecodedCloud, decode
-from kdmos_ros.pointcloud.layout import DEFAULT_MAX_POINTS
 from kdmos_ros.pointcloud.point_times import PointTimes, TimeFormat, read_point_times
-
-# Parameters that say how clouds are read, and their defaults.
-CLOUD_OPTIONS: dict[str, Any] = {
-    "intensity_field": "",
-    "intensity_scale": 0.0,
-    "max_points": DEFAULT_MAX_POINTS,
-    "min_range": 0.0,
-    "max_range": 0.0,
-    "deskew": False,
-    "time_field": "",
-    "time_unit": "auto",
-    "time_base": "auto",
-}
 
 
 class ReadCloud(NamedTuple):
@@ -37,7 +23,7 @@ def read_cloud(message: Any, stamp_ns: int, options: Mapping[str, Any]) -> ReadC
 
     Args:
         stamp_ns: the cloud's stamp.
-        options: values of the parameters in CLOUD_OPTIONS.
+        options: values of the parameters in `defaults.CLOUD_OPTIONS`.
 
     Raises:
         CloudError: the cloud cannot be read, or not deskewed although it should be.

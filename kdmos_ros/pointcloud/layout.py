@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import CloudError
 
 # sensor_msgs/PointField datatypes.
@@ -18,7 +19,7 @@ _DTYPES = {
 }  # fmt: skip
 _NAMES = {number: np.dtype(code).name for number, code in _DTYPES.items()}
 
-DEFAULT_MAX_POINTS = 2_000_000
+DEFAULT_MAX_POINTS: int = CLOUD_OPTIONS["max_points"]
 
 
 class PointCloud2(Protocol):

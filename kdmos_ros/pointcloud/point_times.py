@@ -14,8 +14,6 @@ from kdmos_ros.pointcloud.layout import FLOAT32, FLOAT64, Field, Layout, PointCl
 # Ouster; Velodyne; Hesai, RoboSense and Livox; Autoware; what some converters write.
 TIME_FIELDS = ("t", "time", "timestamp", "time_stamp", "offset_time")
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-TIME_UNITS = ("auto", *UNITS)
-TIME_BASES = ("auto", "absolute", "stamp", "start", "middle", "end")
 
 # No LiDAR takes longer for a sweep, and none stamps a cloud farther from its points.
 MAX_OFFSET_S = 1.0

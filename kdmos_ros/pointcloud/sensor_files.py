@@ -40,14 +40,14 @@ def sensor_file(name: str) -> Path:
 
 
 def sensor_options(name: str) -> dict[str, Any]:
-    """How the clouds of a sensor are read: its values of `cloud_reader.CLOUD_OPTIONS`.
+    """How the clouds of a sensor are read: its values of `defaults.CLOUD_OPTIONS`.
 
     Raises:
         KdmosError: there is no such sensor, or its file is not a parameter file.
     """
     import yaml
 
-    from kdmos_ros.pointcloud.cloud_reader import CLOUD_OPTIONS
+    from kdmos_ros.defaults import CLOUD_OPTIONS
 
     path = sensor_file(name)
     try:

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.defaults import PARAMETERS
 from kdmos_ros.poses.buffer import RESTART_NS, PoseBuffer
 from kdmos_ros.poses.kiss_source import KissSource, load_kiss_icp
 from kdmos_ros.poses.pose_source import BufferedPoses, StampedCloud
 from kdmos_ros.throttled_log import ThrottledLog
 
 Recorded = Sequence[tuple[int, npt.NDArray[np.float64]]]
-# The node's defaults.
-POSE_HISTORY_S, POSE_MAX_GAP_S, POSE_MAX_JUMP_M = 30.0, 0.5, 1.0
+_HISTORY_S, _MAX_GAP_S, _MAX_JUMP_M = (
+    float(PARAMETERS[name]) for name in ("pose_history", "pose_max_gap", "pose_max_jump")
+)
 
 
 class RecordedPoses(BufferedPoses):
@@ -27,7 +29,7 @@ class RecordedPoses(BufferedPoses):
     """
 
     def __init__(self, odometry: Recorded, base_frame: str) -> None:
-        super().__init__(PoseBuffer(POSE_HISTORY_S, POSE_MAX_GAP_S, POSE_MAX_JUMP_M), base_frame)
+        super().__init__(PoseBuffer(_HISTORY_S, _MAX_GAP_S, _MAX_JUMP_M), base_frame)
         self._odometry = odometry
         self._next = 0
         self._newest: int | None = None
@@ -62,8 +64,6 @@ def kiss_poses(base_frame: str, num_threads: int = 0) -> KissSource:
     Raises:
         KdmosError: the library is not installed.
     """
-    buffer = PoseBuffer(
-        POSE_HISTORY_S, KissSource.max_pause_s, POSE_MAX_JUMP_M, name="KISS-ICP pose"
-    )
+    buffer = PoseBuffer(_HISTORY_S, KissSource.max_pause_s, _MAX_JUMP_M, name="KISS-ICP pose")
     log = ThrottledLog(logging.getLogger(__name__))
     return KissSource(buffer, base_frame, load_kiss_icp(num_threads), log)

@@ -16,13 +16,9 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import ParameterException
 from rclpy.parameter import Parameter
 
+from kdmos_ros import defaults
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.features.history import MAX_LOOKAHEAD
 from kdmos_ros.geometry.mount import parse_transform
-from kdmos_ros.pointcloud.layout import DEFAULT_MAX_POINTS
-from kdmos_ros.pointcloud.point_times import TIME_BASES, TIME_UNITS
-
-_RELIABILITY = ("best_effort", "reliable")
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,6 @@ class Spec:
     """
 
     name: str
-    default: Any
     description: str
     low: float | None = None
     high: float | None = None
@@ -48,6 +43,11 @@ class Spec:
     check: Callable[[Any], Any] | None = None
     any_type: bool = False
     check_live: Callable[[Any], Any] | None = None
+
+    @property
+    def default(self) -> Any:
+        """Its value unless one is given, from `kdmos_ros.defaults`."""
+        return defaults.PARAMETERS[self.name]
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows, and what rclpy checks."""
@@ -93,152 +93,152 @@ def check_model(name: str) -> None:
 
 
 SPECS = (
-    Spec("autostart", True, "Configure and activate at start; false leaves it to a manager."),
+    Spec("autostart", "Configure and activate at start; false leaves it to a manager."),
     Spec(
-        "model", "",
+        "model",
         "Folder of the model, or the name of a shipped one; empty: the default. A new one is "
         "loaded in the background; the old one stays in use until then, or if loading fails.",
         live=True, check_live=check_model,
     ),
     Spec(
-        "provider", "auto",
+        "provider",
         "Where the networks run. auto: CUDA where it works, else OpenVINO if installed, else the "
         "CPU.",
-        choices=("auto", "cpu", "cuda", "tensorrt", "openvino"), live=True,
+        choices=defaults.PROVIDER_CHOICES, live=True,
     ),
     Spec(
-        "provider_options", "",
+        "provider_options",
         "Options of the provider, as device=1,cuda_graphs=on: device, binding, cuda_graphs, cache; "
         "see docs/providers.md.",
         live=True,
     ),
     Spec(
-        "precision", "auto",
+        "precision",
         "Precision of the grid network. auto: the fastest that the model has for the "
         "provider: int8 with OpenVINO, fp16 on GPUs, fp32 on the CPU.",
-        choices=("auto", "fp32", "fp16", "int8"), live=True,
+        choices=defaults.PRECISION_CHOICES, live=True,
     ),
     Spec(
-        "lookahead", 0,
+        "lookahead",
         "How many later clouds each cloud waits for, if the model can use them. It is published "
         "that many clouds late, with its own stamp. 0: at once.",
-        0, MAX_LOOKAHEAD, live=True,
+        0, defaults.MAX_LOOKAHEAD, live=True,
     ),
     Spec(
-        "num_threads", 0, "Threads on the CPU; 0: all cores that the process may use.",
+        "num_threads", "Threads on the CPU; 0: all cores that the process may use.",
         0, 256, live=True,
     ),
     Spec(
-        "pose_source", "odometry",
+        "pose_source",
         "Where poses come from. odometry: a topic; tf: fixed_frame to the cloud's frame; kiss_icp: "
         "the clouds alone.",
-        choices=("odometry", "tf", "kiss_icp"),
+        choices=defaults.POSE_SOURCES,
     ),
-    Spec("fixed_frame", "odom", "Frame with continuous odometry, for the pose source tf."),
+    Spec("fixed_frame", "Frame with continuous odometry, for the pose source tf."),
     Spec(
-        "base_frame", "base_link",
+        "base_frame",
         "Frame on the ground below the LiDAR. With the pose source odometry it is that topic's "
         "child frame, unless that is the LiDAR itself.",
     ),
     Spec(
-        "base_to_lidar", "",
+        "base_to_lidar",
         "Pose of the LiDAR in the base frame: 'x y z', 'x y z roll pitch yaw' (m, rad) "
         "or 'x y z qx qy qz qw', as text or list. Empty: taken from TF.",
         check=parse_transform, any_type=True,
     ),
     Spec(
-        "cloud_reliability", "best_effort",
+        "cloud_reliability",
         "QoS of the cloud subscription. reliable receives nothing from a best-effort driver.",
-        choices=_RELIABILITY,
+        choices=defaults.RELIABILITIES,
     ),
-    Spec("cloud_depth", 5, "QoS history depth of the cloud subscription.", 1, 1000),
+    Spec("cloud_depth", "QoS history depth of the cloud subscription.", 1, 1000),
     Spec(
-        "odom_reliability", "best_effort",
+        "odom_reliability",
         "QoS of the odometry subscription. reliable receives nothing from a best-effort source.",
-        choices=_RELIABILITY,
+        choices=defaults.RELIABILITIES,
     ),
     Spec(
-        "output_reliability", "reliable",
+        "output_reliability",
         "QoS of the published clouds. reliable serves both kinds of subscribers.",
-        choices=_RELIABILITY,
+        choices=defaults.RELIABILITIES,
     ),
-    Spec("output_depth", 5, "QoS history depth of the published clouds.", 1, 1000),
+    Spec("output_depth", "QoS history depth of the published clouds.", 1, 1000),
     Spec(
-        "queue_size", 1,
+        "queue_size",
         "Clouds that may wait. 1: the newest wins (live use); more: processing a bag without "
         "loss. What does not fit is counted as dropped, oldest first.",
         1, 100_000, live=True,
     ),
     Spec(
-        "pose_timeout", 0.2, "Longest wait for the pose at a cloud's stamp, seconds.",
+        "pose_timeout", "Longest wait for the pose at a cloud's stamp, seconds.",
         0.0, 60.0, live=True,
     ),
     Spec(
-        "pose_history", 30.0, "How long poses are kept for clouds that come late, seconds.",
+        "pose_history", "How long poses are kept for clouds that come late, seconds.",
         0.1, 3600.0, live=True,
     ),
-    Spec("pose_max_gap", 0.5, "Widest gap in the odometry to interpolate in, seconds.", 0.01, 10.0,
+    Spec("pose_max_gap", "Widest gap in the odometry to interpolate in, seconds.", 0.01, 10.0,
          live=True),
     Spec(
-        "pose_max_jump", 1.0,
+        "pose_max_jump",
         "Sudden change of the pose that clears the history (relocalisation, loop closure), "
         "metres; a turn by 6 degrees does too. 0: never.",
         0.0, 1000.0, live=True,
     ),
     Spec(
-        "intensity_field", "",
+        "intensity_field",
         "Field that holds the intensity; empty: intensity, reflectivity or i.",
         live=True,
     ),
     Spec(
-        "intensity_scale", 0.0,
+        "intensity_scale",
         "Raw intensity that counts as 1. 0: floats are 0..1 already, integers 0..255.",
         0.0, 1e6, live=True,
     ),
     Spec(
-        "min_range", 0.0, "Points nearer than this count as no return (the robot itself), metres.",
+        "min_range", "Points nearer than this count as no return (the robot itself), metres.",
         0.0, 1000.0, live=True,
     ),
     Spec(
-        "max_range", 0.0, "Points farther than this count as no return, metres; 0: no limit.",
+        "max_range", "Points farther than this count as no return, metres; 0: no limit.",
         0.0, 10_000.0, live=True,
     ),
     Spec(
-        "deskew", False,
+        "deskew",
         "Move each point to where it would have been seen at the cloud's stamp, by its own time "
         "and the poses during the sweep. Published clouds keep the points as they came.",
         live=True,
     ),
     Spec(
-        "time_field", "",
+        "time_field",
         "Field with the time of a point; empty: t, time, timestamp, time_stamp or offset_time.",
         live=True,
     ),
     Spec(
-        "time_unit", "auto",
+        "time_unit",
         "Unit of that field. auto: integers are nanoseconds, floats seconds.",
-        choices=TIME_UNITS, live=True,
+        choices=defaults.TIME_UNITS, live=True,
     ),
     Spec(
-        "time_base", "auto",
+        "time_base",
         "What that field counts from. stamp: the cloud's stamp; absolute: the epoch of the stamp; "
         "start, middle, end: only differences count, and the stamp marks that part of the sweep. "
         "auto: absolute or stamp.",
-        choices=TIME_BASES, live=True,
+        choices=defaults.TIME_BASES, live=True,
     ),
-    Spec("max_points", DEFAULT_MAX_POINTS, "Clouds with more points than this are refused.",
+    Spec("max_points", "Clouds with more points than this are refused.",
          1, 100_000_000, live=True),
     Spec(
-        "expected_rate", 0.0,
+        "expected_rate",
         "Rate of the LiDAR in Hz, used to notice lost clouds. 0: learned from the stamps.",
         0.0, 1000.0, live=True,
     ),
     Spec(
-        "late_after", 0.3,
+        "late_after",
         "A cloud that is published this long after its arrival counts as late, seconds.",
         0.001, 3600.0, live=True,
     ),
-    Spec("diagnostics_period", 1.0, "Time between two messages on /diagnostics, seconds.",
+    Spec("diagnostics_period", "Time between two messages on /diagnostics, seconds.",
          0.05, 60.0, live=True),
 )  # fmt: skip
 

@@ -14,8 +14,9 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.defaults import MAX_LOOKAHEAD
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.features.history import MAX_LOOKAHEAD, PastScan
+from kdmos_ros.features.history import PastScan
 from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.scan import Scan
 

@@ -109,7 +109,7 @@ class Segmenter:
 
     @property
     def precision(self) -> str:
-        """Precision of the grid network in use, one of model.PRECISIONS."""
+        """Precision of the grid network in use, one of defaults.PRECISIONS."""
         return self._engine.precision
 
     @property

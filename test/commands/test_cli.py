@@ -10,7 +10,6 @@ import pytest
 from drive_harness import points, write_drive
 
 from kdmos_ros import cli
-from kdmos_ros.commands import _options
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.labels import MOVING, STATIC
@@ -270,11 +269,3 @@ def test_start_up_imports_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == ""
-
-
-def test_providers_are_those_of_the_engine():
-    from kdmos_ros.inference.model import PRECISIONS
-    from kdmos_ros.inference.providers import PROVIDERS
-
-    assert set(_options.PROVIDERS) == {"auto", *PROVIDERS}
-    assert list(_options.PRECISIONS) == ["auto", *PRECISIONS]

@@ -7,13 +7,14 @@ import onnxruntime
 import pytest
 
 from kdmos_ros import cli
+from kdmos_ros.defaults import PROVIDERS
 from kdmos_ros.errors import ModelError
 from kdmos_ros.evaluation import provider_check
 from kdmos_ros.evaluation.provider_check import Comparison, compare, placements, read_profile
 from kdmos_ros.inference import on_device
 from kdmos_ros.inference.model import find_model
 from kdmos_ros.inference.on_device import STAGES
-from kdmos_ros.inference.providers import PROVIDERS, usable_provider
+from kdmos_ros.inference.providers import usable_provider
 from kdmos_ros.segmentation.segmenter import Segmenter
 
 CPU, CUDA = PROVIDERS["cpu"], PROVIDERS["cuda"]

@@ -5,11 +5,11 @@ import pytest
 from cloud_harness import make_cloud
 from logger_harness import Logger
 
+from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import CloudError
 from kdmos_ros.geometry.transforms import from_pose, make_transform
 from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Pipeline
 from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.pointcloud.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import ExtrinsicError, FixedExtrinsics
 from kdmos_ros.poses.pose_source import BufferedPoses

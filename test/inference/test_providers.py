@@ -7,13 +7,13 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from kdmos_ros.defaults import PROVIDERS
 from kdmos_ros.errors import ModelError
 from kdmos_ros.inference import providers
 from kdmos_ros.inference.engine import Engine
 from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.inference.provider_settings import ProviderSettings, parse_settings
 from kdmos_ros.inference.providers import (
-    PROVIDERS,
     choose_precision,
     graph_precision,
     provider_options,

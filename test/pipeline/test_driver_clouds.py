@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from logger_harness import Logger
 
+from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.pipeline.cloud_pipeline import Pipeline
 from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.pointcloud.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.pointcloud.codec import append_label, subset
 from kdmos_ros.pointcloud.layout import Field
 from kdmos_ros.poses.buffer import PoseBuffer

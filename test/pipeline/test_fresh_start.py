@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from cloud_harness import make_cloud
 
+from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.geometry.transforms import from_pose, make_transform
 from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Pipeline
 from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.pointcloud.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.pose_source import BufferedPoses

@@ -10,9 +10,9 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from cloud_harness import make_cloud
 from pipeline_harness import MOUNT, Logger, Recorder
 
+from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Pipeline
 from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.pointcloud.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.ros.odometry_source import OdometrySource

@@ -11,10 +11,10 @@ from cloud_harness import make_cloud
 from pipeline_harness import Recorder
 from tf_harness import MOUNT, SECOND, STEP, Bench, base
 
+from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.geometry.transforms import invert, transform
 from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Pipeline
 from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.pointcloud.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.poses.extrinsics import ExtrinsicError, FixedExtrinsics
 from kdmos_ros.ros.tf_extrinsics import TfExtrinsics
 from kdmos_ros.throttled_log import ThrottledLog

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from cloud_harness import make_cloud
 
+from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import CloudError
-from kdmos_ros.pointcloud.cloud_reader import CLOUD_OPTIONS, read_cloud
+from kdmos_ros.pointcloud.cloud_reader import read_cloud
 
 STAMP_NS = 1_700_000_000_000_000_000
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from cloud_harness import LAYOUTS, make_cloud
 
+from kdmos_ros.defaults import TIME_BASES, TIME_UNITS
 from kdmos_ros.errors import CloudError
 from kdmos_ros.pointcloud.codec import decode
 from kdmos_ros.pointcloud.layout import Field
-from kdmos_ros.pointcloud.point_times import TIME_BASES, TIME_UNITS, TimeFormat, read_point_times
+from kdmos_ros.pointcloud.point_times import TimeFormat, read_point_times
 
 STAMP_NS = 1_700_000_123_400_000_000
 STAMP_S = STAMP_NS * 1e-9

@@ -7,8 +7,9 @@ import pytest
 import yaml
 from cloud_harness import LAYOUTS, make_cloud
 
+from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import CloudError, KdmosError
-from kdmos_ros.pointcloud.cloud_reader import CLOUD_OPTIONS, read_cloud
+from kdmos_ros.pointcloud.cloud_reader import read_cloud
 from kdmos_ros.pointcloud.sensor_files import sensor_file, sensor_names, sensor_options
 from kdmos_ros.resources import share_dir
 

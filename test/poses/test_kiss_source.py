@@ -8,10 +8,10 @@ from cloud_harness import make_cloud
 from kiss_harness import STEP, Bench, cloud
 from pipeline_harness import Recorder
 
+from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Pipeline
 from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.pointcloud.cloud_reader import CLOUD_OPTIONS
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.kiss_source import load_kiss_icp
 from kdmos_ros.throttled_log import ThrottledLog

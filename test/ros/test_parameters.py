@@ -7,11 +7,18 @@ rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from rclpy.parameter import Parameter  # noqa: E402
 
+from kdmos_ros.defaults import PARAMETERS, TIME_UNITS  # noqa: E402
 from kdmos_ros.errors import KdmosError  # noqa: E402
+from kdmos_ros.pointcloud.point_times import UNITS  # noqa: E402
 from kdmos_ros.resources import share_dir  # noqa: E402
 from kdmos_ros.ros.parameters import SPECS, Parameters  # noqa: E402
 
 SPEC_OF = {spec.name: spec for spec in SPECS}
+
+
+def test_the_table_has_every_default_once():
+    assert sorted(spec.name for spec in SPECS) == sorted(PARAMETERS)
+    assert set(TIME_UNITS) == {"auto", *UNITS}
 
 
 @pytest.fixture(scope="module", autouse=True)

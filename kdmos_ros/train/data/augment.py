@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from kdmos_ros.features.history import MAX_LOOKAHEAD
+from kdmos_ros.defaults import MAX_LOOKAHEAD
 from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.io.drive_file import LabelledDrive
 from kdmos_ros.train.config.augment_recipe import AugmentRecipe

@@ -7,15 +7,9 @@ import os
 import tempfile
 from pathlib import Path
 
+from kdmos_ros.defaults import PRECISIONS
 from kdmos_ros.errors import ModelError
-from kdmos_ros.inference.model import (
-    GRAPHS,
-    PRECISIONS,
-    SPEC_FILE,
-    ModelSpec,
-    graph_file,
-    save_spec,
-)
+from kdmos_ros.inference.model import GRAPHS, SPEC_FILE, ModelSpec, graph_file, save_spec
 from kdmos_ros.train.config.student_config import StudentConfig
 from kdmos_ros.train.export.onnx_export import export_student
 from kdmos_ros.train.networks.student import Student
