@@ -90,7 +90,7 @@ def line_up(stage: Stage, path: Path, half: float, side: int, deep: float) -> No
                 x, y, yaw = _left_of(path, at, side * (front + 2.5))
                 stage.park(x, y, yaw + rng.choice([-1, 1]) * np.pi / 2)
         s += length + (rng.uniform(0.5, 4) if rng.random() < 0.2 else 0.0)
-    for _ in range(int(rng.poisson(path.length / 28))):
+    for _ in range(int(rng.poisson(path.length / rng.uniform(9, 40)))):
         at, long = rng.uniform(0, path.length), rng.uniform(1.5, 10)
         offset = half + (0.9 if rng.random() < 0.5 and deep > 2.6 else deep - 0.7)
         if deep > 1.7:
@@ -130,7 +130,8 @@ def populate(stage: Stage, path: Path, half: float, wide: list[float], around: f
         k = int(rng.integers(2))
         side, deep = 1 - 2 * k, wide[k]
         here = around + travel * rng.random() + rng.normal(8, 0.5 * _SEEN)
-        count = 1 if rng.random() < 0.6 else int(rng.integers(2, 5))
+        count = int(rng.choice([1, int(rng.integers(2, 5)), int(rng.integers(4, 9))],
+                               p=[0.45, 0.3, 0.25]))  # fmt: skip
         pace = draw_pace(rng) if stage.movers else 0.0
         if rng.random() < 0.14 and pace > 0:
             way = _across(stage, path, half, side, deep, here)

@@ -97,14 +97,14 @@ def walkers(stage: Stage, path: Path, start: float, obstacles: Clearance, speed:
     rng, came = stage.rng, 0
     style = "standing"
     if speed > 0:
-        style = "steady" if rng.random() < 0.6 else draw_style(rng)
+        style = "steady" if rng.random() < 0.8 else draw_style(rng)
     pairs = rng.random() < 0.5  # side by side, or one after the other
     for k in range(count):
         own = speed * rng.uniform(0.95, 1.05)
         person, stride = draw_walker(rng, own)
         want = desired_speed(rng, stage.times, own, style)
         aside = (k % 2 - 0.5) * rng.uniform(0.5, 0.8) if count > 1 and pairs else rng.normal(0, 0.1)
-        behind = (k // 2 if pairs else k) * rng.uniform(0.5, 1.1)
+        behind = (k // 2 if pairs else k) * rng.uniform(0.5, 0.9)
         way = path.shifted(aside)
         if speed == 0:
             x, y, yaw = way.at(start - behind)
