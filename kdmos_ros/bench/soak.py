@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from kdmos_ros.bench.picture_files import save
+from kdmos_ros.closing import Closing
 
 # What comes before fills caches and buffers.
 SETTLED_S = 60.0
@@ -100,7 +100,7 @@ def from_json(content: Mapping[str, Any]) -> Soak:
     return Soak(**{**values, "samples": samples})
 
 
-class Sampler:
+class Sampler(Closing):
     """Reads a process's memory from time to time while the `with` statement lasts.
 
     Args:
@@ -119,12 +119,8 @@ class Sampler:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop sampling."""
         self._stop.set()
         self._thread.join()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         bag = stack.enter_context(open_bag(bag_path, args))
         labels = _labels(args.labels, bag)
         if labels is not None:
-            stack.enter_context(closing(labels))
+            stack.enter_context(labels)
         run_demo(bag, outputs, parameters, labels, args.seconds)
     say(f"written: {outputs.picture}, {outputs.animation}, {outputs.recording} (bag)")
     say(f"took {time.monotonic() - started:.0f} s")

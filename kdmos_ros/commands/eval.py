@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,7 +126,8 @@ def run(args: argparse.Namespace) -> int:
         sources: list[Source] = []
         bag = stack.enter_context(open_bag(args.bag, args)) if is_bag(args) else None
         if bag is not None:
-            labels = stack.enter_context(closing(bag_labels(args.labels, bag)))
+            labels = bag_labels(args.labels, bag)
+            stack.enter_context(labels)
             poses = bag_poses(args, bag)
         else:
             refuse_pose_options(args)
@@ -155,7 +156,8 @@ def run(args: argparse.Namespace) -> int:
                 run_sources(args, sources, user, report, stack)
             else:
                 if reports:  # both have been read to their ends
-                    labels = stack.enter_context(closing(bag_labels(args.labels, bag)))
+                    labels = bag_labels(args.labels, bag)
+                    stack.enter_context(labels)
                     poses = bag_poses(args, bag)
                 _run_bag(args, bag, labels, poses, user, report, stack)
             reports.append(report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,9 +83,9 @@ def _labels(folder: Path | None, bag: BagReader, stack: ExitStack) -> LabelSourc
             raise KdmosError(f"{folder}: {len(labels)} label files for {bag.n_scans} scans")
         return labels
     if bag.has_ground_truth:
-        return stack.enter_context(closing(BagLabels(bag.path)))
+        return stack.enter_context(BagLabels(bag.path))
     topic = labelled_topic(bag.path)
-    return stack.enter_context(closing(LabelledClouds(bag.path, topic))) if topic else None
+    return stack.enter_context(LabelledClouds(bag.path, topic)) if topic else None
 
 
 def _text(counts: Counter[str]) -> str:

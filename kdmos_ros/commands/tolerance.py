@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 from kdmos_ros.commands._options import (
@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         bag = stack.enter_context(open_bag(args.bag, args))
-        labels = stack.enter_context(closing(bag_labels(args.labels, bag)))
+        labels = bag_labels(args.labels, bag)
+        stack.enter_context(labels)
         json_file = stack.enter_context(new_file(args.json)) if args.json else None
         table_file = stack.enter_context(new_file(args.markdown)) if args.markdown else None
         segmenter = make_segmenter(args)

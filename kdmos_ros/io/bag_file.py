@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
+from kdmos_ros.closing import Closing
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.pointcloud.codec import PROBABILITY_FIELD
 
@@ -68,7 +68,7 @@ def decode_cdr(message: RawMessage) -> Any:
         ) from error
 
 
-class BagFile:
+class BagFile(Closing):
     """A bag opened for reading; use it in a `with` statement.
 
     Args:
@@ -95,17 +95,6 @@ class BagFile:
         self.topics = tuple(
             Topic(name, msgtype, count) for (name, msgtype), count in counts.items()
         )
-
-    def __enter__(self) -> BagFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the files; closing twice is fine."""

@@ -6,12 +6,12 @@ import heapq
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.closing import Closing
 from kdmos_ros.geometry import transforms
 from kdmos_ros.io.bag_file import (
     ODOMETRY,
@@ -48,7 +48,7 @@ class RecordedCloud(NamedTuple):
     recorded_ns: int
 
 
-class BagReader:
+class BagReader(Closing):
     """Reads one drive offline: all poses first, then the clouds one by one.
 
     Args:
@@ -100,17 +100,6 @@ class BagReader:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> BagReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the files."""

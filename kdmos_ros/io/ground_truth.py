@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.closing import Closing
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.bag_file import BagError, BagFile
 from kdmos_ros.io.bag_messages import cloud_message
@@ -24,7 +25,7 @@ def ground_truth_message(stamp_ns: int, frame: str, labels: npt.NDArray[np.uint3
     return cloud_message(stamp_ns, frame, [("label", labels.astype(np.uint32))])
 
 
-class BagLabels:
+class BagLabels(Closing):
     """Reads the labels of a bag beside its clouds; ask in the order of the stamps."""
 
     def __init__(self, path: str | Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.closing import Closing
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.bag_file import POINT_CLOUD, BagFile
 from kdmos_ros.io.bag_reader import in_stamp_order
@@ -36,7 +37,7 @@ def labelled_topic(path: Path, wanted: str | None = None) -> str | None:
     return found[0] if found else None
 
 
-class LabelledClouds:
+class LabelledClouds(Closing):
     """The labelled clouds of a bag in the order of their stamps; use it in a `with` statement.
 
     Raises:

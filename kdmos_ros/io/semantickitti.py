@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.closing import Closing
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry import transforms
 from kdmos_ros.scan import Scan
@@ -31,7 +32,7 @@ def read_label(path: Path, n_points: int) -> npt.NDArray[np.uint32]:
     return np.frombuffer(raw, "<u4").astype(np.uint32, copy=False)
 
 
-class LabelFolder:
+class LabelFolder(Closing):
     """A folder of label files NNNNNN.label, one a scan, counted from 0.
 
     Raises:

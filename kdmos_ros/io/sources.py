@@ -53,7 +53,7 @@ class BagSource:
         return self._n_scans
 
     def __iter__(self) -> Iterator[LabelledScan]:
-        from contextlib import ExitStack, closing
+        from contextlib import ExitStack
 
         from kdmos_ros.io.bag_reader import BagReader
         from kdmos_ros.io.ground_truth import BagLabels
@@ -65,7 +65,7 @@ class BagSource:
             truth: LabelFolder | BagLabels | None = None
             if self.labelled:
                 truth = LabelFolder(self._labels) if self._labels else BagLabels(self._path)
-                stack.enter_context(closing(truth))
+                stack.enter_context(truth)
             for index, (stamp_ns, message) in enumerate(bag.clouds()):
                 cloud = decode(message)
                 n = len(cloud.points)

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.closing import Closing
 from kdmos_ros.features.history import PastScan
 from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.pipeline.replay import ReplayedScan
@@ -21,7 +21,7 @@ from kdmos_ros.segmentation.lookahead import Lookahead
 from kdmos_ros.segmentation.segmenter import Question, Segmenter
 
 
-class Overlapped:
+class Overlapped(Closing):
     """A segmenter whose `push` returns when the scan's features are made.
 
     The networks answer later, in threads: the labels are there once the scan has come out of
@@ -48,15 +48,8 @@ class Overlapped:
         self._open: deque[Promise] = deque()
         self._pushed: Promise | None = None
 
-    def __enter__(self) -> Overlapped:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the threads; what has not begun is left."""
         self._pool.shutdown(cancel_futures=True)
 
     def push(self, scan: Scan) -> Promise:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
+from kdmos_ros.closing import Closing
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.resources import PACKAGE, share_dir
 
@@ -55,7 +55,7 @@ def executable() -> Path:
     raise KdmosError(f"mos_node is missing ({candidates[-1]}): install kdmos_ros again")
 
 
-class NodeProcess:
+class NodeProcess(Closing):
     """Starts the node; use it in a `with` statement, which ends it whatever happens.
 
     Args:
@@ -87,12 +87,8 @@ class NodeProcess:
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """See `stop`."""
         self.stop()
 
     @property

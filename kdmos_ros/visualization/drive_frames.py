@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from kdmos_ros.visualization.pictures import LabelledFrame
 
 def recorded_frames(bag: BagReader, topic: str, step: int = 1) -> Iterator[LabelledFrame]:
     """Every `step`-th labelled cloud of a topic; those without a pose are left out."""
-    with closing(LabelledClouds(bag.path, topic)) as clouds:
+    with LabelledClouds(bag.path, topic) as clouds:
         for number, (stamp_ns, message, labels) in enumerate(clouds):
             if number % step:
                 continue

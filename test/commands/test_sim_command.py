@@ -1,7 +1,5 @@
 """`kdmos simulate` end to end."""
 
-from contextlib import closing
-
 import numpy as np
 import pytest
 
@@ -28,7 +26,7 @@ def test_a_bag_reads_back_as_the_drive(tmp_path, capsys):
     assert [c.stamp_ns for c in clouds] == drive.stamps_ns
     frame = drive[2]
     assert clouds[2].message.width == len(frame.labels)
-    with closing(BagLabels(tmp_path / "bag")) as labels:
+    with BagLabels(tmp_path / "bag") as labels:
         raw = labels.read(2, drive.stamps_ns[2], len(frame.labels))
     np.testing.assert_array_equal(from_semantickitti(raw), frame.labels)
     np.testing.assert_array_equal(raw >> 16, frame.instance)
