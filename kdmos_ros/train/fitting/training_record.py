@@ -20,14 +20,14 @@ class Silent:
         """One more step is done."""
 
     def scalars(self, step: int, steps: int, values: Mapping[str, float]) -> None:
-        """Figures of a step."""
+        """Metrics of a step."""
 
     def close(self) -> None:
         """The end of the run."""
 
 
 class Record(Silent):
-    """Keeps the figures of a run in a folder and shows its progress.
+    """Keeps the metrics of a run in a folder and shows its progress.
 
     What an earlier run wrote after `done` steps is forgotten: those steps are done again.
 
