@@ -64,32 +64,46 @@ def cluster_of_each(points: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     Args:
         points: (N, 2 or more), finite, metres; x and y alone count.
     """
+    cell_of_point, n_cells, touching = cells_of(points)
+    _, number = np.unique(_components(n_cells, touching), return_inverse=True)
+    return number.astype(np.int64)[cell_of_point]
+
+
+def cells_of(
+    points: npt.NDArray[np.floating],
+) -> tuple[npt.NDArray[np.int64], int, npt.NDArray[np.int64]]:
+    """The cells of a grid of CELL_M that points are in, and which of them touch.
+
+    Args:
+        points: (N, 2 or more), finite, metres; x and y alone count.
+
+    Returns:
+        The cell (N,) of each point, 0..K-1; K; and (2, E) pairs of cells that touch.
+    """
     if not len(points):
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int64), 0, np.empty((2, 0), np.int64)
     cells = np.floor(points[:, :2] / CELL_M).astype(np.int64)
     cells -= cells.min(axis=0)
     stride = int(cells[:, 1].max()) + 3
     # Column 0 stays empty, so that a neighbour's key never wraps into the next row.
     keys, cell_of_point = np.unique(cells[:, 0] * stride + cells[:, 1] + 1, return_inverse=True)
-    _, number = np.unique(_components(keys, stride), return_inverse=True)
-    return number.astype(np.int64)[cell_of_point]
-
-
-def _components(keys: npt.NDArray[np.int64], stride: int) -> npt.NDArray[np.int64]:
-    """Number of the component of each cell; keys (K,) are sorted and unique.
-
-    Every cell takes the lowest number around it until nothing changes; following the numbers
-    doubles the reach of each round, so that few rounds do.
-    """
     pairs = []
     for row, column in _NEIGHBOURS:
         wanted = keys + row * stride + column
         found = np.searchsorted(keys, wanted)
         hit = (found < len(keys)) & (keys[np.minimum(found, len(keys) - 1)] == wanted)
-        pairs.append((np.flatnonzero(hit), found[hit]))
-    a = np.concatenate([first for first, _ in pairs])
-    b = np.concatenate([second for _, second in pairs])
-    number = np.arange(len(keys))
+        pairs.append(np.stack([np.flatnonzero(hit), found[hit]]))
+    return cell_of_point.astype(np.int64), len(keys), np.concatenate(pairs, axis=1)
+
+
+def _components(n_cells: int, touching: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Number (K,) of the component of each cell, given the pairs (2, E) that touch.
+
+    Every cell takes the lowest number around it until nothing changes; following the numbers
+    doubles the reach of each round, so that few rounds do.
+    """
+    a, b = touching
+    number = np.arange(n_cells)
     while True:
         lowest = number.copy()
         np.minimum.at(lowest, a, number[b])

@@ -18,7 +18,12 @@ from kdmos_ros.train.config.overrides import as_settings
 from kdmos_ros.train.config.recipe import load_recipe
 from kdmos_ros.train.fitting.checkpoint import CHECKPOINT
 from kdmos_ros.train.fitting.drive_metrics import student_metrics
-from kdmos_ros.train.fitting.metrics_file import METRICS_FILE, read_metrics, write_metrics
+from kdmos_ros.train.fitting.metrics_file import (
+    METRICS_FILE,
+    headline,
+    read_metrics,
+    write_metrics,
+)
 from kdmos_ros.train.networks.student import count_macs, count_parameters
 from kdmos_ros.train.networks.weights import load_student, progress_of
 from kdmos_ros.train.parallel.task_processes import in_processes
@@ -147,13 +152,13 @@ def run_plan(plan: Plan, work: Path, jobs: int = 1) -> None:
     in_processes(train_and_score, tasks, jobs, "students", _tell)
 
 
-def _tell(scored: tuple[str, float]) -> None:
-    name, iou = scored
-    print(f"{name}: moving IoU {iou:.3f}", flush=True)
+def _tell(scored: tuple[str, str]) -> None:
+    name, figures = scored
+    print(f"{name}: {figures}", flush=True)
 
 
-def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -> tuple[str, float]:
-    """Train one student and write its figures beside its checkpoint; returns name and IoU."""
+def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -> tuple[str, str]:
+    """Train one student and write its figures beside its checkpoint; returns its name and them."""
     torch.set_num_threads(threads)
     recipe = load_recipe(plan.recipe, row.settings(seed))
     name = row.student(seed)
@@ -171,7 +176,7 @@ def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -
             "minutes": seconds / 60,
         }
         write_metrics(run.student_folder, metrics)
-    return name, float(read_metrics(run.student_folder)["iou_moving"])
+    return name, headline(read_metrics(run.student_folder))
 
 
 def _is_newer(path: Path, than: Path) -> bool:

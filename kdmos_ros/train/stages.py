@@ -140,14 +140,11 @@ class Run:
             return {}
         steps, seconds = progress_of(self.student_folder / CHECKPOINT, "student", recipe.fit.steps)
         student = self._shipped()
-        threshold, everything, quiet = choose_threshold(
+        validation = choose_threshold(
             student.to(self.team.device), held_out, recipe.grid, recipe.features,
             recipe.fit.false_alarms, recipe.fit.connected_threshold,
         )  # fmt: skip
-        metrics: dict[str, Any] = everything.summary(threshold)
-        share = quiet.summary(threshold)["false_positive_share"] if quiet.other.any() else None
-        metrics["false_alarms_without_movers"] = share
-        metrics["highest_iou_moving"] = everything.iou(everything.best_threshold())
+        metrics = validation.metrics()
         training = {
             **self._how(steps, seconds, student),
             "macs": count_macs(student, _MACS_POINTS),
@@ -158,7 +155,7 @@ class Run:
             name=recipe.name,
             grid=recipe.grid,
             features=recipe.features,
-            moving_threshold=threshold,
+            moving_threshold=validation.threshold,
             connected_threshold=recipe.fit.connected_threshold,
             training=training,
         )

@@ -13,6 +13,7 @@ from kdmos_ros.resources import share_dir
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from kdmos_ros.cli import main  # noqa: E402
+from kdmos_ros.evaluation.threshold_curve import ThresholdCurve  # noqa: E402
 from kdmos_ros.inference.model import load_spec  # noqa: E402
 from kdmos_ros.io.drive_file import load_drive  # noqa: E402
 from kdmos_ros.scan import Scan  # noqa: E402
@@ -23,7 +24,7 @@ from kdmos_ros.train.data.training_drives import StoredDrive  # noqa: E402
 from kdmos_ros.train.data.training_samples import Batch, drive_samples  # noqa: E402
 from kdmos_ros.train.fitting.fit import fit  # noqa: E402
 from kdmos_ros.train.fitting.loop import learning_rate  # noqa: E402
-from kdmos_ros.train.fitting.validation import ThresholdCurve, moving_probability  # noqa: E402
+from kdmos_ros.train.fitting.validation import moving_probability  # noqa: E402
 from kdmos_ros.train.networks.weights import load_student  # noqa: E402
 from kdmos_ros.train.stages import train  # noqa: E402
 

@@ -35,3 +35,13 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise KdmosError(f"{path}: not figures of a network: {error}") from error
     return content
+
+
+def headline(figures: Mapping[str, Any]) -> str:
+    """What counts most of figures, in a line: by point and, where they tell, by object."""
+    text = f"moving IoU {figures['iou_moving']:.3f}"
+    objects = figures.get("by_object")
+    if objects is None or objects["recall"] is None:
+        return text
+    alarms = objects["false_alarms_a_scan"]
+    return f"{text}, objects found {objects['recall']:.3f}, {alarms:.2f} false alarms a scan"

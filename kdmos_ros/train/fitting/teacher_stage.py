@@ -23,7 +23,7 @@ from kdmos_ros.train.fitting.checkpoint import CHECKPOINT
 from kdmos_ros.train.fitting.drive_metrics import teacher_metrics
 from kdmos_ros.train.fitting.fit import segmentation_terms
 from kdmos_ros.train.fitting.loop import run_steps
-from kdmos_ros.train.fitting.metrics_file import read_metrics, write_metrics
+from kdmos_ros.train.fitting.metrics_file import headline, read_metrics, write_metrics
 from kdmos_ros.train.fitting.trained_teacher import TrainedTeacher
 from kdmos_ros.train.networks.teacher import Teacher
 from kdmos_ros.train.networks.weights import load_teacher, starting_point
@@ -88,7 +88,7 @@ def score_teacher(
         scored = teacher_metrics(teacher, drives, grid)
         metrics = {"teacher": teacher.source, **scored}
         write_metrics(folder, metrics)
-    print(f"teacher: moving IoU {metrics['iou_moving']:.3f} on held-out drives")
+    print(f"teacher: {headline(metrics)} on held-out drives")
     return metrics
 
 

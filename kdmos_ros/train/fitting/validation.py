@@ -4,81 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from kdmos_ros.evaluation.object_curve import NO_SCANS, ObjectCurve, object_curve
+from kdmos_ros.evaluation.threshold_curve import NOTHING, Evidence, ThresholdCurve, curve_of
 from kdmos_ros.features.grid import PolarGrid
 from kdmos_ros.features.spec import FeatureSpec
+from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.labels import MOVING, UNLABELLED
 from kdmos_ros.segmentation.hysteresis import evidence_of_motion
 from kdmos_ros.segmentation.segmenter import NO_EVIDENCE
 from kdmos_ros.train.data.training_drives import TrainingDrive
-from kdmos_ros.train.data.training_samples import Batch, Sample, drive_samples
+from kdmos_ros.train.data.training_samples import Batch, drive_samples
 from kdmos_ros.train.networks.student import Student
-
-Evidence = npt.NDArray[np.float32]
-N_BINS = 200
 
 
 @dataclass(frozen=True)
-class ThresholdCurve:
-    """Points by their evidence of motion: (N_BINS,) int64 counts of moving and of other points.
+class Judged:
+    """One scan of a drive and what a network makes of it.
 
-    Evidence is the moving probability, or `hysteresis.evidence_of_motion` of it.
+    Attributes:
+        labelled: the whole scan of N points, with its truth.
+        index: (P,) rows of the points that were judged.
+        evidence: (P,) evidence of motion, 0..1, of these.
+        is_first: it is the drive's first scan.
     """
 
-    moving: npt.NDArray[np.int64]
-    other: npt.NDArray[np.int64]
+    labelled: LabelledScan
+    index: npt.NDArray[np.int64]
+    evidence: Evidence
+    is_first: bool
 
-    def confusion(self, threshold: float) -> tuple[int, int, int]:
-        """tp, fp, fn at a threshold that is a multiple of 1 / N_BINS."""
-        cut = round(threshold * N_BINS)
-        return (
-            int(self.moving[cut:].sum()),
-            int(self.other[cut:].sum()),
-            int(self.moving[:cut].sum()),
-        )
+    def curve(self) -> ThresholdCurve:
+        """Counts of the points that were judged; those labelled UNLABELLED are left out."""
+        return curve_of(self.evidence, self.labelled.labels[self.index])
 
-    def iou(self, threshold: float) -> float:
-        """Moving IoU at a threshold; 0 if nothing moves and nothing is called moving."""
-        tp, fp, fn = self.confusion(threshold)
-        return tp / max(tp + fp + fn, 1)
-
-    def best_threshold(self) -> float:
-        """The threshold with the highest IoU."""
-        thresholds = np.arange(1, N_BINS) / N_BINS
-        return float(thresholds[int(np.argmax([self.iou(t) for t in thresholds]))])
-
-    def quiet_threshold(self, share: float) -> float:
-        """The lowest threshold at which at most this share of the other points is called moving.
-
-        The highest there is, if none is quiet enough.
+    def objects(self) -> ObjectCurve:
+        """The scan's objects, also those beyond what is judged: they are missed. None of a first
+        scan, see `object_metrics`.
         """
-        called = self.other[::-1].cumsum()[::-1] / max(int(self.other.sum()), 1)
-        quiet = np.flatnonzero(called[1:] <= share)
-        return float(quiet[0] + 1 if len(quiet) else N_BINS - 1) / N_BINS
-
-    def __add__(self, more: ThresholdCurve) -> ThresholdCurve:
-        return ThresholdCurve(self.moving + more.moving, self.other + more.other)
-
-    def summary(self, threshold: float) -> dict[str, float]:
-        """Figures for logs and cards."""
-        tp, fp, fn = self.confusion(threshold)
-        others = int(self.other.sum())
-        return {
-            "threshold": threshold,
-            "iou_moving": tp / max(tp + fp + fn, 1),
-            "precision": tp / max(tp + fp, 1),
-            "recall": tp / max(tp + fn, 1),
-            "false_positive_share": fp / max(others, 1),
-            "points": tp + fn + others,
-            "points_moving": tp + fn,
-        }
-
-
-NOTHING = ThresholdCurve(np.zeros(N_BINS, np.int64), np.zeros(N_BINS, np.int64))
+        if self.is_first:
+            return NO_SCANS
+        scan = self.labelled
+        evidence = np.zeros(len(scan.labels), np.float32)
+        evidence[self.index] = self.evidence
+        return object_curve(scan.scan.points, scan.labels, evidence, scan.kind, scan.instance)
 
 
 def moving_probability(logits: torch.Tensor) -> Evidence:
@@ -94,46 +68,50 @@ def judged_samples(
     grid: PolarGrid,
     features: FeatureSpec,
     connected: float | None = None,
-) -> Iterator[tuple[Sample, Evidence]]:
-    """Each scan of a drive, unaugmented, with the student's evidence (P,) as the node has it.
+) -> Iterator[Judged]:
+    """Each scan of a drive, unaugmented, with the student's evidence as the node has it.
 
     Args:
         connected: the model's connected_threshold.
     """
     student.eval()
     device = next(student.parameters()).device
-    for sample in drive_samples(drive.load(), grid, features):
+    content = drive.load()
+    samples = drive_samples(content, grid, features)
+    for i, (labelled, sample) in enumerate(zip(content.scans, samples, strict=True)):
         batch = Batch.of([sample]).to(device)
         logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
         if not sample.frame.n_past:
             logits[:, MOVING] = NO_EVIDENCE
         own = moving_probability(logits)
-        yield sample, evidence_of_motion(own, sample.frame.cell, grid, connected)
+        evidence = evidence_of_motion(own, sample.frame.cell, grid, connected)
+        yield Judged(labelled, sample.frame.index, evidence, i == 0)
 
 
-def threshold_curve(
-    student: Student,
-    drive: TrainingDrive,
-    grid: PolarGrid,
-    features: FeatureSpec,
-    connected: float | None = None,
-) -> ThresholdCurve:
-    """Run the student over a drive; points labelled UNLABELLED are left out."""
-    curve = NOTHING
-    for sample, evidence in judged_samples(student, drive, grid, features, connected):
-        curve += curve_of(evidence, sample.labels)
-    return curve
+@dataclass(frozen=True)
+class Validation:
+    """What held-out drives tell of a student.
 
+    Attributes:
+        threshold: the one that ships.
+        everything: the curve over all drives. quiet: that over drives without movers.
+        objects: the curve by object, over all drives.
+    """
 
-def curve_of(evidence: Evidence, labels: npt.NDArray[np.uint8]) -> ThresholdCurve:
-    """Counts of the points (N,), (N,) by their evidence in 0..1; UNLABELLED ones are left out."""
-    bins = np.minimum((evidence * N_BINS).astype(np.int64), N_BINS - 1)
-    is_moving = labels == MOVING
-    is_other = ~is_moving & (labels != UNLABELLED)
-    return ThresholdCurve(
-        np.bincount(bins[is_moving], minlength=N_BINS),
-        np.bincount(bins[is_other], minlength=N_BINS),
-    )
+    threshold: float
+    everything: ThresholdCurve
+    quiet: ThresholdCurve
+    objects: ObjectCurve
+
+    def metrics(self) -> dict[str, Any]:
+        """Figures for logs and cards, at the threshold."""
+        quiet = self.quiet.summary(self.threshold) if self.quiet.other.any() else {}
+        return {
+            **self.everything.summary(self.threshold),
+            "false_alarms_without_movers": quiet.get("false_positive_share"),
+            "highest_iou_moving": self.everything.iou(self.everything.best_threshold()),
+            "by_object": self.objects.summary(self.threshold),
+        }
 
 
 def choose_threshold(
@@ -143,7 +121,7 @@ def choose_threshold(
     features: FeatureSpec,
     false_alarms: float,
     connected: float | None = None,
-) -> tuple[float, ThresholdCurve, ThresholdCurve]:
+) -> Validation:
     """The threshold that ships: quiet where nothing moves, see `ThresholdCurve.quiet_threshold`.
 
     The IoU over all drives is no good guide alone: it hardly changes over a wide range, and its
@@ -154,16 +132,17 @@ def choose_threshold(
         drives: held out from training, with and without movers.
         false_alarms: share of points that may be called moving in drives without movers.
         connected: the model's connected_threshold.
-
-    Returns:
-        The threshold, the curve over all drives, and that over drives without movers.
     """
     everything = quiet = NOTHING
+    objects = NO_SCANS
     for drive in drives:
-        curve = threshold_curve(student, drive, grid, features, connected)
+        curve = NOTHING
+        for judged in judged_samples(student, drive, grid, features, connected):
+            curve += judged.curve()
+            objects += judged.objects()
         everything += curve
         if not curve.moving.any():
             quiet += curve
     quiet_enough = quiet.quiet_threshold(false_alarms)
     threshold = max(everything.best_threshold(), quiet_enough, connected or 0.0)
-    return threshold, everything, quiet
+    return Validation(threshold, everything, quiet, objects)

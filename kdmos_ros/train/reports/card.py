@@ -13,7 +13,7 @@ from typing import Any
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.inference.model import ModelSpec
-from kdmos_ros.train.reports.card_tables import delays, recordings, simulated
+from kdmos_ros.train.reports.card_tables import delays, recordings, simulated, validation_objects
 
 CARD, FIGURES, NOTES = "CARD.md", "figures", "NOTES.md"
 
@@ -169,7 +169,7 @@ def _validation(made: Mapping[str, Any]) -> str:
 | threshold | moving IoU | precision | recall | called moving in drives without movers |
 |---|---|---|---|---|
 | {figures["threshold"]:g} | {figures["iou_moving"]:.3f} | {figures["precision"]:.3f} | \
-{figures["recall"]:.3f} | {alarms} |{connected}"""
+{figures["recall"]:.3f} | {alarms} |{connected}{validation_objects(figures)}"""
 
 
 def _graphs(spec: ModelSpec) -> str:

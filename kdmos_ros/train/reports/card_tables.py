@@ -11,7 +11,7 @@ HEADINGS = ("moving IoU", "precision", "recall", "static called moving")
 
 
 def simulated(name: str, content: Content) -> str:
-    """A section with tables by sensor, range, class and speed."""
+    """A section with tables by sensor, range, class and speed, and by object."""
     rows = [("all", content), *content["by_sensor"].items()]
     if len(content["by_sensor"]) < 2:
         rows = [(", ".join(content["by_sensor"]) or "all", content)]
@@ -39,11 +39,12 @@ def simulated(name: str, content: Content) -> str:
             ),
         ),
     ]  # fmt: skip
+    tables.append(_objects(content))
     return "\n\n".join([f"## Simulated: {name}", f"`{content['command']}`", *filter(None, tables)])
 
 
 def recordings(contents: Mapping[str, Content]) -> str:
-    """A section with one row for each recording."""
+    """A section with one row for each recording, by point and by object."""
     bands = [_band(band, "m") for band in next(iter(contents.values()))["by_range"][:-1]]
     table = markdown_table(
         ("recording", "scans", *HEADINGS, *(f"IoU {band}" for band in bands)),
@@ -53,8 +54,78 @@ def recordings(contents: Mapping[str, Content]) -> str:
             for name, content in contents.items()
         ),
     )  # fmt: skip
+    found = _recorded_objects(contents)
     commands = "\n".join(f"- {name}: `{content['command']}`" for name, content in contents.items())
-    return f"## Recordings\n\n{table}\n\n{commands}"
+    return "\n\n".join(filter(None, ["## Recordings", table, found, commands]))
+
+
+def _recorded_objects(contents: Mapping[str, Content]) -> str:
+    """Share of the objects found by range; empty where no recording tells."""
+    known = {name: content["by_object"] for name, content in contents.items() if _knows(content)}
+    if not known:
+        return ""
+    bands = [_band(band, "m") for band in next(iter(known.values()))["by_range"][:-1]]
+    return markdown_table(
+        ("recording", *(f"objects found {band}" for band in bands), "false alarms a scan"),
+        (
+            [name, *(_found(band) for band in part["by_range"][:-1]),
+             _number(part["false_alarms_a_scan"])]
+            for name, part in known.items()
+        ),
+    )  # fmt: skip
+
+
+def _objects(content: Content) -> str:
+    """Objects found by range, class and speed; empty where the evaluation does not tell."""
+    if not _knows(content):
+        return ""
+    part = content["by_object"]
+    rows = {
+        "all": part,
+        **{_band(band, "m"): band for band in part["by_range"]},
+        **part["by_class"],
+        **{_band(band, "mps"): band for band in part["by_speed"]},
+    }
+    table = markdown_table(
+        ("moving objects", "objects", "found"),
+        (
+            [name, f"{row['objects']:,}", cell(row["recall"])]
+            for name, row in rows.items()
+            if row["objects"]
+        ),
+    )
+    alarms = f"{_number(part['false_alarms_a_scan'])} false alarms a scan."
+    return "\n\n".join(filter(None, [table, alarms]))
+
+
+def validation_objects(figures: Content) -> str:
+    """A table of `ObjectCurve.summary` after an empty line; empty for models made before it."""
+    if "by_object" not in figures:
+        return ""
+    part = figures["by_object"]
+    bands = {name: band for name, band in part["by_range"].items() if band["objects"]}
+    table = markdown_table(
+        ("objects found", *bands, "false alarms a scan"),
+        [
+            [
+                _found(part), *(_found(band) for band in bands.values()),
+                _number(part["false_alarms_a_scan"]),
+            ]
+        ],
+    )  # fmt: skip
+    return f"\n\n{table}"
+
+
+def _knows(content: Content) -> bool:
+    return bool(content.get("by_object", {}).get("scans"))
+
+
+def _found(part: Content) -> str:
+    return "-" if part["recall"] is None else f"{part['recall']:.3f} of {part['objects']:,}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def delays(name: str, parts: Sequence[Content]) -> str:

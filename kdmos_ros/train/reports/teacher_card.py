@@ -9,7 +9,14 @@ from typing import Any
 from kdmos_ros.train.fitting.metrics_file import METRICS_FILE, read_metrics
 from kdmos_ros.train.fitting.trained_teacher import WEIGHTS, TrainedTeacher
 from kdmos_ros.train.reports.card import CARD, NOTES, lags_text, origin
-from kdmos_ros.train.reports.card_tables import HEADINGS, SHARES, cell, markdown_table, percent
+from kdmos_ros.train.reports.card_tables import (
+    HEADINGS,
+    SHARES,
+    cell,
+    markdown_table,
+    percent,
+    validation_objects,
+)
 
 
 def write_teacher_card(teacher: TrainedTeacher, folder: Path) -> list[Path]:
@@ -67,4 +74,4 @@ highest IoU there ({metrics["threshold"]:g}), each point for itself.
 
 {markdown_table(("range", *HEADINGS), [row("all", metrics), *by_range])}
 
-{markdown_table(("class", "recall", "still called moving"), kinds)}"""
+{markdown_table(("class", "recall", "still called moving"), kinds)}{validation_objects(figures)}"""

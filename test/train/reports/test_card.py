@@ -1,6 +1,7 @@
 """Cards are made of the specification, of what `kdmos eval` wrote, and of notes alone."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from kdmos_ros import cli
 from kdmos_ros.commands._options import shown_command
 from kdmos_ros.evaluation.bag_evaluation import Report
 from kdmos_ros.evaluation.metrics import ConfusionAccumulator
+from kdmos_ros.evaluation.object_score import ObjectCounts, ObjectScore
 from kdmos_ros.inference.model import load_spec, save_spec
 from kdmos_ros.sim import Kind
 
@@ -20,8 +22,6 @@ from kdmos_ros.train.networks.student import Student, count_macs, small_config  
 @pytest.fixture
 def model(tmp_path):
     """A model folder with a specification as the export writes it."""
-    from dataclasses import replace
-
     from tiny_model_harness import make_tiny_model
 
     folder = make_tiny_model(tmp_path / "tiny")
@@ -34,6 +34,16 @@ def model(tmp_path):
     }  # fmt: skip
     save_spec(replace(load_spec(folder), training=training), folder)
     return folder
+
+
+def by_object():
+    """Two people found of three, one of them beyond 50 m; one false alarm in two scans."""
+    score = ObjectScore()
+    score.first_scans, score.scans = 1, 2
+    score.whole = ObjectCounts(3, 2, 1)
+    score.by_range[0], score.by_range[3] = ObjectCounts(2, 2, 1), ObjectCounts(1, 0)
+    score.by_kind[Kind.PEDESTRIAN] = ObjectCounts(3, 2)
+    return score.to_dict()
 
 
 def write_figures(model, name, data, **changes):
@@ -85,6 +95,31 @@ def test_tables_of_figures(model):
     assert "0-20 m | 0" not in text, "bands without points have no row"
 
 
+def test_tables_by_object(model):
+    write_figures(model, "before", "bag")
+    assert "objects found" not in card(model), "nothing is told of them"
+    write_figures(model, "sensors", "sim:1-2", **by_object())
+    write_figures(model, "road", "bag", **by_object())
+    spec = load_spec(model)
+    part = {"recall": 0.5, "objects": 4}
+    figures = {**spec.training["simulated_validation"], "by_object": {
+        **part, "false_alarms_a_scan": 0.25,
+        "by_range": {"0-20 m": part, "20-35 m": {"recall": None, "objects": 0}},
+    }}  # fmt: skip
+    training = {**spec.training, "simulated_validation": figures}
+    save_spec(replace(spec, training=training), model)
+    text = card(model)
+    for row in (
+        "| all | 3 | 0.667 |\n| 0-20 m | 2 | 1.000 |\n| 50-80 m | 1 | 0.000 |\n| pedestrian | 3 |",
+        "0.50 false alarms a scan.",
+        "| road | 1.000 of 2 | - | - | 0.000 of 1 | 0.50 |",
+        "| objects found | 0-20 m | false alarms a scan |\n|---|---|---|\n"
+        "| 0.500 of 4 | 0.500 of 4 | 0.25 |",
+    ):
+        assert row in text, row
+    assert "| before | 0" not in text and "| before | 7 |" in text
+
+
 def test_the_curve_against_delay(model):
     write_figures(model, "curve", "sim:1-2")
     path = model / "figures" / "curve.json"
@@ -101,8 +136,6 @@ def test_the_curve_against_delay(model):
 
 
 def test_a_model_that_looks_ahead_says_so(model):
-    from dataclasses import replace
-
     from kdmos_ros.features.visibility import VisibilitySpec
 
     spec = load_spec(model)
