@@ -56,6 +56,10 @@ def test_the_student_learned_from_the_teacher(toy_run):
     assert 0 <= metrics["iou_moving"] <= 1
     for parts in (metrics["by_range"], metrics["by_class"]):
         assert sum(part["points"] for part in parts.values()) == metrics["points"] > 0
+    validation = load_spec(folder).training["simulated_validation"]
+    for part in (metrics["by_object"], validation["by_object"]):
+        assert sum(band["objects"] for band in part["by_range"].values()) == part["objects"]
+        assert part["scans"] > 0 and part["false_alarms_a_scan"] >= 0
     assert "0.3 x wdcd" in (folder / "CARD.md").read_text()
 
 

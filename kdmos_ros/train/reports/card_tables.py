@@ -94,7 +94,10 @@ def _objects(content: Content) -> str:
             if row["objects"]
         ),
     )
-    alarms = f"{_number(part['false_alarms_a_scan'])} false alarms a scan."
+    alarms = (
+        f"{_number(part['false_alarms_a_scan'])} false alarms a scan. An object is found if half of"
+        " its points are called moving (`docs/evaluation.md`)."
+    )
     return "\n\n".join(filter(None, [table, alarms]))
 
 

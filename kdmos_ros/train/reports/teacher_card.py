@@ -74,4 +74,4 @@ highest IoU there ({metrics["threshold"]:g}), each point for itself.
 
 {markdown_table(("range", *HEADINGS), [row("all", metrics), *by_range])}
 
-{markdown_table(("class", "recall", "still called moving"), kinds)}{validation_objects(figures)}"""
+{markdown_table(("class", "recall", "still called moving"), kinds)}{validation_objects(metrics)}"""
