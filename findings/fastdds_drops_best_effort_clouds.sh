@@ -4,16 +4,16 @@
 # Package: ros-rclpy 7.1.6 (Jazzy, Fast DDS 2.14.5), ros-sensor-msgs 5.3.6
 # Expected: shared memory carries a 2 MB PointCloud2 (one scan of 120,000 points) from a driver to a
 #   node of the same machine at 10 Hz. Best effort may lose one now and then.
-# Seen: of clouds of 100 kB all arrive, of clouds of 2 MB none or one in thirty. A profile with a
+# Seen: of clouds of 100 kB all arrive, of clouds of 2 MB none, or a few in thirty. A profile with a
 #   larger shared-memory segment brings all of them. Nothing is logged on either side.
 # Output seen:
 #   defaults,                 0.1 MB: 30 of 30 arrived
 #   defaults,                 2.0 MB: 0 of 30 arrived (2 of 30 another time)
 #   32 MiB of shared memory,  2.0 MB: 30 of 30 arrived
-# Why it matters: qos_profile_sensor_data, which every LiDAR driver and most nodes use, is best
-#   effort. `ros2 topic hz` shows nothing, discovery and small topics work, so that one looks for
-#   the fault in the driver. The segment of the defaults is about 512 KiB: a scan is cut into
-#   fragments, and best effort sends no lost fragment again.
+# Why it matters: qos_profile_sensor_data, which LiDAR drivers and nodes commonly use, is best
+#   effort. Discovery and small topics work, so that one looks for the fault in the driver. The
+#   segment of the defaults is about 512 KiB: a scan is cut into fragments, and best effort sends no
+#   lost fragment again.
 #
 # Exit status: 0 as described, 1 changed.
 set -euo pipefail

@@ -3,7 +3,7 @@
 #
 # Package: kiss-icp 1.3.0
 # Expected: the pose of a scan belongs to header.stamp, as tf2 and everything that looks it up
-#   assume; many drivers stamp the first point.
+#   assume; some drivers stamp the first point.
 # Seen: deskewing moves every point to where it is seen from at the latest point time. A point of
 #   that time stays where it is, one of the first time moves by the whole motion of a scan. Only the
 #   order and the spread of the times count: seconds from zero, from the stamp or from 1970 give the
@@ -16,7 +16,7 @@
 #   1.7e9 s and up                9.00    9.50   10.00
 # Why it matters: with a cloud that is stamped at its first point, an odometry message that carries
 #   the cloud's stamp is one scan late: 1 m at 10 m/s and 10 Hz. Clouds placed with it smear, and
-#   residuals of moving-object segmentation show the ground and walls as moving.
+#   what stands still seems to move.
 # Issue: https://github.com/PRBonn/kiss-icp/issues/457
 #   https://github.com/PRBonn/kiss-icp/pull/464
 #

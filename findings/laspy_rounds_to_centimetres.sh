@@ -6,8 +6,8 @@
 #   once header.scales says so; intensities that do not fit are refused.
 # Seen: laspy.create() has scales of 0.01 m. After header.scales = 0.0001, `las.x = ...` keeps 0.1
 #   mm, but `las.xyz = ...` still rounds to centimetres, and the file that is written claims 0.0001.
-#   Intensity is uint16: a reflectivity of 0 to 1 becomes 0 throughout, and numbers outside the
-#   range wrap round. There is no warning in any of these cases.
+#   Intensity is uint16: a reflectivity of 0 to 1, as in KITTI, becomes 0 throughout, and numbers
+#   outside the range wrap round. There is no warning in any of these cases.
 # Output seen:
 #   x, as created                1.2345 1.2385 1.2425  ->  1.23 1.24 1.24   file says 0.01
 #   xyz, header.scales 0.0001    1.2345 1.2385 1.2425  ->  1.23 1.24 1.24   file says 0.0001
