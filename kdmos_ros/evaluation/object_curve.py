@@ -131,7 +131,8 @@ def _false_alarms(
 ) -> Counts:
     """(N_BINS,) false alarms at each bin as threshold; points of bin 0 are no evidence at all."""
     static = (truth != MOVING) & (truth != UNLABELLED)
-    rows = np.flatnonzero(static & (bins > 0) & np.isfinite(points).all(axis=1))
+    rows = np.flatnonzero(static & (bins > 0))
+    rows = rows[np.isfinite(points[rows]).all(axis=1)]
     cell, n_cells, (a, b) = cells_of(points[rows])
     bins = bins[rows]
     highest = np.zeros(n_cells, np.int64)

@@ -5,20 +5,20 @@ few large vehicles near the sensor have most of them: a model that misses every 
 still reach 0.95. Here every object counts once, whatever its size.
 
 Object: the moving points of the truth with one instance id; where labels have none, moving points
-    that hang together over cells of 0.5 m (`clusters`). Fewer than 8 points are no object: at that
-    size the labels themselves are uncertain.
-Found: at least half of its points are called moving. Half is where the majority of what a tracker
-    sees of the object changes sides, so that a box around the moving points is that of the object
-    and not that of a corner of it; and one point that is called moving by chance finds nothing.
-False alarm: at least 15 points that are static in truth, are called moving, and hang together
-    over cells of 0.5 m: what would make a robot brake for nothing. Twice as many points as an
-    object needs, since the rim of a moving object, called moving with it, is none.
-First scan: nothing is known before it, so nothing can be found in it but by guessing. The first
-    scan of each recording is left out of all figures here and reported apart.
+    joined over cells of 0.5 m that touch (`clusters`). At least 8 points: below that the labels
+    themselves are uncertain.
+Found: at least half of its points are called moving. From half on, most of what a tracker sees of
+    the object is there, so its box is that of the object and not of a corner of it; and one point
+    that is called moving by chance finds nothing.
+False alarm: at least 15 points that are static in truth, are called moving, and join over cells of
+    0.5 m: what would make a robot brake for nothing. More points than an object needs, so that
+    the rim of a moving object, called moving with it, is rarely one.
+First scan: nothing is known before it, so nothing can be found in it. The first scan of each
+    recording is left out of all figures by object and reported apart.
 
-Points that the truth leaves unlabelled count for nobody: they belong to no object, are no false
-alarm, and connect nothing. The cost of a scan grows with its moving points (those of the truth,
-and those that are called moving) and is below a millisecond or two.
+Points that the truth leaves unlabelled count neither for nor against: they belong to no object,
+are no false alarm, and join nothing. The cost is linear in the points of a scan; only those that
+move, or are called moving, are sorted.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def moving_truth(
         speed: (N,) m/s over ground, or None.
         instance: (N,) ids of objects, 0 where there is none; None: there are none at all.
     """
-    rows = np.flatnonzero((truth == MOVING) & np.isfinite(points).all(axis=1))
+    rows = np.flatnonzero(truth == MOVING)
+    rows = rows[np.isfinite(points[rows]).all(axis=1)]
     group = _groups(points[rows], None if instance is None else instance[rows])
     size = np.bincount(group) if len(group) else np.empty(0, np.int64)
     large = size >= MIN_POINTS

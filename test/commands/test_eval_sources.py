@@ -149,6 +149,8 @@ def test_a_bag_and_a_folder_of_the_same_drive_score_alike(tiny_model, tmp_path):
     for name in ("tp", "fp", "fn", "tn"):
         assert folder[name] == pytest.approx(bag[name], rel=1e-3, abs=20), name
     assert folder["by_class"].keys() == bag["by_class"].keys()
+    assert bag["by_object"]["objects"] == folder["by_object"]["objects"] > 0
+    assert bag["first_scans"]["scans"] == folder["first_scans"]["scans"] == 1
 
 
 def test_drives_that_training_has_kept_are_scored(tiny_model, tmp_path, capsys):
