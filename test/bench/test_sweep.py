@@ -29,6 +29,7 @@ def test_scans_have_as_many_points_as_asked_for_on_a_road_between_walls():
     assert 11 < np.abs(scan.points[:, 1]).max() < 16
 
 
+@pytest.mark.slow
 def test_points_are_swept_with_a_past_scan_for_each_lag(tiny_model):
     segmenter = Segmenter(tiny_model, num_threads=1)
     costs = sweep_points(segmenter, (500, 1500), repeats=2)

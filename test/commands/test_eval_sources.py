@@ -87,6 +87,7 @@ def test_a_truncated_file_is_named_and_leaves_nothing(
     assert not [p for p in out.rglob("*") if p.is_file()] and not (tmp_path / "x.json").exists()
 
 
+@pytest.mark.slow
 def test_simulated_drives_know_kinds_and_speeds(forward_segmenter, tmp_path, capsys):
     content = evaluate(
         tmp_path, "sim:5", "--sensor", "vlp16", "--duration", "1", "--rate", "3",
@@ -153,6 +154,7 @@ def test_a_bag_and_a_folder_of_the_same_drive_score_alike(tiny_model, tmp_path):
     assert bag["first_scans"]["scans"] == folder["first_scans"]["scans"] == 1
 
 
+@pytest.mark.slow
 def test_drives_that_training_has_kept_are_scored(tiny_model, tmp_path, capsys):
     pytest.importorskip("torch", reason="training keeps them")
     from kdmos_ros.train.config.data_recipe import DataRecipe

@@ -121,6 +121,7 @@ def check_two_of_three(out):
         assert len(content(out / name)["/mos_node/labeled"]) == 3
 
 
+@pytest.mark.slow
 def test_one_bad_bag_does_not_stop_the_others(capsys, three, tiny_model, tmp_path):
     arguments = ["label", *three, "--out-dir", tmp_path / "out", "--jobs", "2"]
     assert cli.main([str(a) for a in (*arguments, "--model", tiny_model)]) == 2

@@ -180,6 +180,7 @@ def drive(climb, spec=EVERYTHING, num_threads=1):
     return frames[-1]
 
 
+@pytest.mark.slow
 def test_threads_do_not_change_the_result():
     one, three = drive(0.1), drive(0.1, num_threads=3)
     np.testing.assert_array_equal(one.point, three.point)

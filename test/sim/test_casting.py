@@ -123,6 +123,7 @@ def in_odom(drive, xyz):
     return transform(invert(drive.true_base_poses[0]), xyz)
 
 
+@pytest.mark.slow
 def test_the_ground_of_a_place_is_where_it_is(drive, recording):
     at = recording.place.places(beside=False)
     assert len(at) > 1500
@@ -133,6 +134,7 @@ def test_the_ground_of_a_place_is_where_it_is(drive, recording):
     assert np.median(off) < 0.04 and np.quantile(off, 0.95) < 0.12
 
 
+@pytest.mark.slow
 def test_cast_participants_stand_on_the_ground_and_keep_clear(drive, recording):
     checked = 0
     for seed in range(3):
@@ -207,6 +209,7 @@ def test_nothing_cast_leaves_the_recording_as_it_was(recording):
         assert len(scan.labels) == 0
 
 
+@pytest.mark.slow
 def test_what_is_called_surely_static_is():
     wrong = total = ground = found = 0
     for seed in (41, 42, 43):

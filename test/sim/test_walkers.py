@@ -179,6 +179,7 @@ def test_every_ego_mode_gives_a_drive(scene, ego):
         assert movers or not (frame.labels == MOVING).any()
 
 
+@pytest.mark.slow
 def test_scenes_that_came_later_leave_drives_as_they_were():
     # Of the code before there was a "pavement" or a "queue"; the same on every platform only as
     # far as the choice of scenes goes, so it is that which is compared.

@@ -63,6 +63,7 @@ def test_animation_of_a_labelled_bag_needs_no_model(labelled, tmp_path, name, ca
     assert frames[0].max() > 150 and np.abs(frames[0] - frames[1]).max() > 100
 
 
+@pytest.mark.slow
 def test_picture_of_a_raw_bag(raw, tiny_model, tmp_path):
     kdmos("view", raw, "--out", tmp_path / "a.png", "--model", tiny_model)
     with Image.open(tmp_path / "a.png") as image:

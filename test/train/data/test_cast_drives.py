@@ -36,6 +36,7 @@ def opened(tmp_path, path, **entries):
     return data, recorded_drives(data.sources, data, tmp_path / "recorded")
 
 
+@pytest.mark.slow
 def test_an_unlabelled_bag_becomes_labelled_drives(tmp_path, frames):
     data, drives = opened(tmp_path, write_bag(tmp_path / "bag", frames, labelled=False))
     assert [d.name for d in drives] == ["q-bag-000000-000", "q-bag-000000-001"]
@@ -59,6 +60,7 @@ def test_an_unlabelled_bag_becomes_labelled_drives(tmp_path, frames):
     assert seen[STATIC] > 60_000 and seen[UNLABELLED] > 60_000
 
 
+@pytest.mark.slow
 def test_labels_of_the_recording_count_where_there_are_some(tmp_path, frames):
     _, drives = opened(tmp_path, write_bag(tmp_path / "bag", frames, labelled=True))
     for scan, frame in zip(drives[0].load().scans, frames[1], strict=True):
@@ -66,6 +68,7 @@ def test_labels_of_the_recording_count_where_there_are_some(tmp_path, frames):
         assert share < 0.02 + (frame.labels == UNLABELLED).mean()
 
 
+@pytest.mark.slow
 def test_made_once_and_others_from_another_seed(tmp_path, frames):
     bag = write_bag(tmp_path / "bag", frames, labelled=False)
     _, drives = opened(tmp_path, bag, cast={"variants": 1})

@@ -66,6 +66,7 @@ def exists(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.slow
 def test_every_task_is_done():
     results = []
     in_processes(square, [(i,) for i in range(20)], 2, "squares", results.append)
@@ -85,6 +86,7 @@ def test_an_error_does_not_wait_for_the_others():
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_a_killed_simulation_says_so_and_keeps_its_drives(tmp_path):
     def kill_one():
         wait_for(lambda: list(tmp_path.glob("drive_*.npz")))
