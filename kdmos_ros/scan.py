@@ -18,12 +18,15 @@ class Scan:
         intensity: (N,) float32 in 0..1, or None where the sensor has none.
         stamp_ns: time of the sweep, nanoseconds.
         pose: (4, 4) float64, T_odom_sensor at the stamp.
+        base_T_sensor: (4, 4) float64 mount of the sensor on the robot; None: not known, so level
+            and at the height that the model was made for.
     """
 
     points: npt.NDArray[np.float32]
     intensity: npt.NDArray[np.float32] | None
     stamp_ns: int
     pose: npt.NDArray[np.float64]
+    base_T_sensor: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or self.points.shape[1] != 3:
@@ -32,3 +35,5 @@ class Scan:
             raise ValueError(f"intensity must be ({len(self.points)},), got {self.intensity.shape}")
         if self.pose.shape != (4, 4) or not np.isfinite(self.pose).all():
             raise ValueError("pose must be a finite (4, 4) matrix")
+        if self.base_T_sensor is not None and self.base_T_sensor.shape != (4, 4):
+            raise ValueError(f"base_T_sensor must be (4, 4), got {self.base_T_sensor.shape}")

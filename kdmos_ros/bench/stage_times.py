@@ -106,6 +106,7 @@ def measure(case: Case, started: float) -> Run:
     """
     from kdmos_ros.io.open_bag import open_bag
     from kdmos_ros.pipeline.replay import replay
+    from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
     from kdmos_ros.segmentation.segmenter import Segmenter
 
     segmenter = Segmenter(
@@ -123,12 +124,12 @@ def measure(case: Case, started: float) -> Run:
     latency, points = Latency(), []
     first: int | None = None
     with open_bag(case.path, case.bag) as bag:
-        for scan in islice(replay(bag, segmenter), case.limit):
+        for scan in islice(replay(bag, OnlineSegmenter(segmenter)), case.limit):
             first = scan.stamp_ns if first is None else first
             if scan.labels is None or scan.moving_probability is None:
                 continue
             start = time.perf_counter()
-            append_label(scan.message, scan.labels, scan.moving_probability)
+            append_label(scan.layout or scan.message, scan.labels, scan.moving_probability)
             encode = (time.perf_counter() - start) * 1e3
             result.first_label_s = result.first_label_s or time.monotonic() - started
             if scan.stamp_ns - first < WARM_UP_S * 1e9:

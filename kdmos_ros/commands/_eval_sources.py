@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from kdmos_ros.evaluation.bag_evaluation import Report
     from kdmos_ros.io.samples import LabelledScan, Source
-    from kdmos_ros.segmentation.deferred_labels import Promised
-    from kdmos_ros.segmentation.segmenter import Segmenter
+    from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
 
 # io.sources.FOLDER_DATASETS, repeated since importing it takes a second.
 DATASETS = ("apollo", "helimos", "semantickitti")
@@ -128,7 +127,7 @@ def _simulated(args: argparse.Namespace) -> list[Source]:
 def run_sources(
     args: argparse.Namespace,
     sources: list[Source],
-    segmenter: Segmenter | Promised,
+    segmenter: ScanSegmenter,
     report: Report,
     stack: ExitStack,
 ) -> None:
@@ -137,14 +136,11 @@ def run_sources(
     from kdmos_ros.io.semantickitti_writer import PredictionWriter, new_predictions
     from kdmos_ros.labels import to_benchmark
     from kdmos_ros.progress import progress
-    from kdmos_ros.segmentation.deferred_labels import Promised
 
     writers: dict[str, PredictionWriter] = {}
     for source in sources if args.predictions else []:
         name = source.name.replace(":", "_")
         writers[source.name] = stack.enter_context(new_predictions(args.predictions, name))
-    if args.base_to_lidar is not None:
-        segmenter.set_mount(args.base_to_lidar)
 
     def write(sample: LabelledScan, labels: npt.NDArray[np.uint8]) -> None:
         sequence, _, scan = sample.name.rpartition("/")
@@ -155,11 +151,9 @@ def run_sources(
         return progress(scans, min(len(source), args.limit or len(source)), source.name)
 
     for source in sources:
-        if isinstance(segmenter, Promised):
-            finished = segmenter.finished
-            evaluate_source(source, segmenter, report, write, args.limit, watch, finished)
-        else:
-            evaluate_source(source, segmenter, report, write, args.limit, watch)
+        evaluate_source(
+            source, segmenter, report, write, args.limit, watch, base_T_sensor=args.base_to_lidar
+        )
 
 
 def _refuse(args: argparse.Namespace, names: tuple[str, ...], what: str) -> None:

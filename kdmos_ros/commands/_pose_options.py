@@ -11,7 +11,7 @@ from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
     from kdmos_ros.io.bag_reader import BagReader
-    from kdmos_ros.poses.pose_noise import PoseError
+    from kdmos_ros.poses.pose_noise import PoseNoise
     from kdmos_ros.poses.pose_source import PoseSource
 
 
@@ -37,7 +37,7 @@ def pose_source(args: argparse.Namespace, bag: BagReader) -> PoseSource | None:
 
 
 def add_error_options(parser: argparse.ArgumentParser) -> None:
-    """Options that spoil the bag's odometry, named as in PoseError."""
+    """Options that spoil the bag's odometry, named as in PoseNoise."""
     group = parser.add_argument_group("errors added to the odometry")
     for name, text in (
         ("noise-m", "independent error of each pose, root mean square, metres"),
@@ -105,10 +105,10 @@ def refuse_pose_options(args: argparse.Namespace) -> None:
         raise KdmosError("--pose-source and errors of the poses apply to bags only")
 
 
-def _error(args: argparse.Namespace) -> PoseError:
-    from kdmos_ros.poses.pose_noise import PoseError
+def _error(args: argparse.Namespace) -> PoseNoise:
+    from kdmos_ros.poses.pose_noise import PoseNoise
 
-    return PoseError(
+    return PoseNoise(
         noise_m=args.pose_noise_m,
         noise_deg=args.pose_noise_deg,
         drift_m=args.pose_drift_m,

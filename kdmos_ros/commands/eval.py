@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from kdmos_ros.io.samples import Source
     from kdmos_ros.io.semantickitti import LabelFolder
     from kdmos_ros.poses.pose_source import PoseSource
-    from kdmos_ros.segmentation.deferred_labels import Promised
-    from kdmos_ros.segmentation.segmenter import Segmenter
+    from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
 
 TABLES = ("range", "class", "speed", "sensor", "object")
 _OUTPUTS = {"--json": 1, "--plot": 1, "--predictions": 1, "--zip": 0}  # and their values
@@ -118,8 +117,7 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.errors import KdmosError
     from kdmos_ros.evaluation.bag_evaluation import Report
     from kdmos_ros.io.atomic import new_file
-    from kdmos_ros.segmentation.deferred_labels import Promised
-    from kdmos_ros.segmentation.lookahead import Lookahead, check_lookahead
+    from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter, check_lookahead
 
     with ExitStack() as stack:
         # All data is opened before the model is loaded: what is wrong with it is said at once.
@@ -151,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
         reports: list[Report] = []
         for delay in args.lookahead:
             report = Report(segmenter.model_name, segmenter.provider, lookahead=delay)
-            user = Promised(Lookahead(segmenter, delay)) if delay else segmenter
+            user = OnlineSegmenter(segmenter, delay)
             if bag is None:
                 run_sources(args, sources, user, report, stack)
             else:
@@ -189,7 +187,7 @@ def _run_bag(
     bag: BagReader,
     labels: LabelFolder | BagLabels,
     poses: PoseSource,
-    segmenter: Segmenter | Promised,
+    segmenter: ScanSegmenter,
     report: Report,
     stack: ExitStack,
 ) -> None:
@@ -198,7 +196,6 @@ def _run_bag(
     from kdmos_ros.labels import to_benchmark
     from kdmos_ros.pipeline.replay import ReplayedScan, replay
     from kdmos_ros.progress import progress
-    from kdmos_ros.segmentation.deferred_labels import Promised
 
     predictions = None
     if args.predictions:
@@ -211,6 +208,4 @@ def _run_bag(
 
     total = min(bag.n_scans, args.limit or bag.n_scans)
     replayed = replay(bag, segmenter, args.limit, poses=poses)
-    if isinstance(segmenter, Promised):
-        replayed = segmenter.finished(replayed)
     evaluate_bag(progress(replayed, total, "eval"), labels, report, write)

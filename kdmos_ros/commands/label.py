@@ -116,7 +116,7 @@ def _label_one(args: argparse.Namespace) -> int:
     from kdmos_ros.labelling.interrupt import Interrupt
     from kdmos_ros.labelling.job import label_bag, unfinished
     from kdmos_ros.labelling.overlapped import Overlapped
-    from kdmos_ros.segmentation.lookahead import check_lookahead
+    from kdmos_ros.segmentation.online_segmenter import check_lookahead
 
     target = _target(args)
     if not unfinished(target, args.resume):

@@ -51,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.evaluation.pose_tolerance import Row, measure, to_dict, to_markdown
     from kdmos_ros.io.atomic import new_file
     from kdmos_ros.pipeline.replay import replay
-    from kdmos_ros.poses.pose_noise import PoseError
+    from kdmos_ros.poses.pose_noise import PoseNoise
     from kdmos_ros.poses.recorded_poses import RecordedPoses
+    from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 
     with ExitStack() as stack:
         bag = stack.enter_context(open_bag(args.bag, args))
@@ -63,11 +64,12 @@ def run(args: argparse.Namespace) -> int:
         segmenter = make_segmenter(args)
         segmenter.warm_up()
 
-        def evaluate(error: PoseError) -> Report:
+        def evaluate(error: PoseNoise) -> Report:
             odometry = error.apply(bag.odometry, bag.base_T_sensor)
             poses = RecordedPoses(odometry, bag.base_frame)
             report = Report(segmenter.model_name, segmenter.provider)
-            return evaluate_bag(replay(bag, segmenter, args.limit, poses=poses), labels, report)
+            replayed = replay(bag, OnlineSegmenter(segmenter), args.limit, poses=poses)
+            return evaluate_bag(replayed, labels, report)
 
         def tell(row: Row) -> None:
             iou = row.report.confusion.iou

@@ -119,9 +119,11 @@ def _frames(
     else:
         bag = stack.enter_context(open_bag(args.bag, args))
         step = 1 if args.viewer else _step(bag)
+        from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
+
         segmenter = make_segmenter(args)
         segmenter.warm_up()
-        frames = labelled_frames(bag, segmenter, step, pose_source(args, bag))
+        frames = labelled_frames(bag, OnlineSegmenter(segmenter), step, pose_source(args, bag))
     return bag, progress(frames, -(-bag.n_scans // step), "view")
 
 

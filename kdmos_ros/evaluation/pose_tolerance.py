@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from kdmos_ros.evaluation.bag_evaluation import Report
-from kdmos_ros.poses.pose_noise import PoseError
+from kdmos_ros.poses.pose_noise import PoseNoise
 
 NOISE_M = (0.01, 0.03, 0.05, 0.1, 0.15)
 NOISE_DEG = (0.1, 0.25, 0.5, 1.0)
@@ -18,23 +18,23 @@ class Row(NamedTuple):
     """One error of the poses, and what was measured with it."""
 
     name: str
-    error: PoseError
+    error: PoseNoise
     report: Report
 
 
-def cases(seed: int) -> list[tuple[str, PoseError]]:
+def cases(seed: int) -> list[tuple[str, PoseNoise]]:
     """(name, error) of each row."""
-    rows = [("as recorded", PoseError(seed=seed))]
-    rows += [(f"noise {100 * v:g} cm", PoseError(noise_m=v, seed=seed)) for v in NOISE_M]
-    rows += [(f"noise {v:g}°", PoseError(noise_deg=v, seed=seed)) for v in NOISE_DEG]
-    rows += [(f"drift {100 * v:g} cm in 1 s", PoseError(drift_m=v, seed=seed)) for v in DRIFT_M]
-    rows += [("no height, roll and pitch", PoseError(planar=True, seed=seed))]
-    rows += [(f"stamps {v:g} ms late", PoseError(offset_ms=v, seed=seed)) for v in OFFSET_MS]
+    rows = [("as recorded", PoseNoise(seed=seed))]
+    rows += [(f"noise {100 * v:g} cm", PoseNoise(noise_m=v, seed=seed)) for v in NOISE_M]
+    rows += [(f"noise {v:g}°", PoseNoise(noise_deg=v, seed=seed)) for v in NOISE_DEG]
+    rows += [(f"drift {100 * v:g} cm in 1 s", PoseNoise(drift_m=v, seed=seed)) for v in DRIFT_M]
+    rows += [("no height, roll and pitch", PoseNoise(planar=True, seed=seed))]
+    rows += [(f"stamps {v:g} ms late", PoseNoise(offset_ms=v, seed=seed)) for v in OFFSET_MS]
     return rows
 
 
 def measure(
-    seed: int, evaluate: Callable[[PoseError], Report], on_row: Callable[[Row], None]
+    seed: int, evaluate: Callable[[PoseNoise], Report], on_row: Callable[[Row], None]
 ) -> list[Row]:
     """Evaluate each case; `on_row` is told as they are done."""
     rows = []

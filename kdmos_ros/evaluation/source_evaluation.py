@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,54 +15,39 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.evaluation.bag_evaluation import Report
 from kdmos_ros.evaluation.metrics import ConfusionAccumulator
 from kdmos_ros.io.samples import LabelledScan, Source
-from kdmos_ros.scan import Scan
+from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter, finished
 from kdmos_ros.segmentation.segmenter import Segmentation
-
-
-class Segments(Protocol):
-    """What is needed of a Segmenter."""
-
-    def reset(self) -> None: ...
-
-    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None: ...
-
-    def push(self, scan: Scan) -> Segmentation: ...
-
-
-Pushed = tuple[LabelledScan, Segmentation, float]
-"""A scan, its labels, and the milliseconds of the push."""
 
 
 def evaluate_source(
     source: Source,
-    segmenter: Segments,
+    segmenter: ScanSegmenter,
     report: Report,
     on_scan: Callable[[LabelledScan, npt.NDArray[np.uint8]], None] = lambda scan, labels: None,
     limit: int | None = None,
     watch: Callable[[Iterable[LabelledScan]], Iterable[LabelledScan]] = lambda scans: scans,
-    finished: Callable[[Iterator[Pushed]], Iterator[Pushed]] = lambda pushed: pushed,
+    base_T_sensor: npt.NDArray[np.float64] | None = None,
 ) -> None:
     """Label a drive from its start and add the results to the report.
 
     Args:
-        segmenter: is reset first, and gets the source's mount if the source knows one.
+        segmenter: is reset first.
         on_scan: called with every scan and its predicted classes (N,) uint8.
         limit: first scans only.
         watch: passes the scans on, e.g. `progress`.
-        finished: passes scans on when their labels are there; of a `lookahead.Promised`.
+        base_T_sensor: (4, 4) mount of the sensor, where the source knows none.
 
     Raises:
         KdmosError: a file is missing or broken.
     """
     segmenter.reset()
-    if source.base_T_sensor is not None:
-        segmenter.set_mount(source.base_T_sensor)
+    mount = base_T_sensor if source.base_T_sensor is None else source.base_T_sensor
     part = ConfusionAccumulator()
     report.stamps.begin()
     report.objects.begin()
-    for sample, result, total in finished(
-        _push_all(source, segmenter, watch(islice(source, limit)))
-    ):
+    pending = _pushed(source, segmenter, watch(islice(source, limit)), mount)
+    for (sample, total), result in finished(pending, segmenter):
+        assert result is not None
         report.latency.add({**result.timings_ms, "total": total})
         report.stamps.add(sample.scan.stamp_ns)
         report.scans += 1
@@ -90,13 +76,17 @@ def evaluate_source(
     report.confusion.merge(part)
 
 
-def _push_all(
-    source: Source, segmenter: Segments, scans: Iterable[LabelledScan]
-) -> Iterator[Pushed]:
+def _pushed(
+    source: Source,
+    segmenter: ScanSegmenter,
+    scans: Iterable[LabelledScan],
+    mount: npt.NDArray[np.float64] | None,
+) -> Iterator[tuple[tuple[LabelledScan, float], Future[Segmentation]]]:
+    """Each scan with the milliseconds of its push, and its labels to come."""
     for sample in scans:
         start = time.perf_counter()
         try:
-            result = segmenter.push(sample.scan)
+            future = segmenter.push(replace(sample.scan, base_T_sensor=mount))
         except ValueError as error:
             raise KdmosError(f"{source.where}: {error}") from error
-        yield sample, result, (time.perf_counter() - start) * 1e3
+        yield (sample, (time.perf_counter() - start) * 1e3), future

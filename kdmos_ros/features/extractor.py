@@ -20,7 +20,7 @@ from kdmos_ros.features.grid import PolarGrid
 from kdmos_ros.features.ground_alignment import take_ground
 from kdmos_ros.features.history import PastScan, ScanHistory
 from kdmos_ros.features.kernels import motion_map, occupancy, point_columns
-from kdmos_ros.features.point_coordinates import Places, level_mount, place
+from kdmos_ros.features.point_coordinates import Mount, Places, level_mount, place
 from kdmos_ros.features.range_image import build_range_image
 from kdmos_ros.features.scan_lookup import Seen, compare, leads_at, on_ground, pasts_at
 from kdmos_ros.features.spec import FeatureSpec, column_codes
@@ -65,7 +65,7 @@ class FeatureExtractor:
 
     Args:
         grid, spec: what the model was trained with.
-        base_T_sensor: (4, 4) mount of the sensor.
+        base_T_sensor: (4, 4) mount of the sensor, for scans that do not know theirs.
         num_threads: threads for the look-ups, at least 1.
     """
 
@@ -80,13 +80,9 @@ class FeatureExtractor:
         self.spec = spec
         self._codes = column_codes(spec)
         self._slabs = np.asarray(spec.slabs_m, np.float32)
-        self.set_mount(base_T_sensor)
+        self._usual_mount = level_mount(base_T_sensor)
         self._history = ScanHistory(max(spec.visibility.lags_s))
         self._threads = Threads(num_threads)
-
-    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
-        """Change the mount (4, 4) T_base_sensor. The history is in sensor frames, so it stays."""
-        self._mount = level_mount(base_T_sensor)
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the pose or of time."""
@@ -97,8 +93,8 @@ class FeatureExtractor:
         points = np.ascontiguousarray(scan.points, dtype=np.float32)
         ground = None
         if self.spec.ground_aligned:
-            height = place(points, self._mount, self.grid).height
-            ground = take_ground(points, height, self._mount)
+            mount = self._mount_of(scan)
+            ground = take_ground(points, place(points, mount, self.grid).height, mount)
         image = build_range_image(points, self.spec.visibility.pool_rows)
         return PastScan(scan.stamp_ns, scan.pose, image, ground=ground)
 
@@ -122,31 +118,35 @@ class FeatureExtractor:
         self._history.check(scan.stamp_ns)
         start = time.perf_counter()
         points = np.ascontiguousarray(scan.points, dtype=np.float32)
-        spec = self.spec.visibility
+        spec, mount = self.spec.visibility, self._mount_of(scan)
         image = self._threads.begin(
             lambda: view.image if view else build_range_image(points, spec.pool_rows)
         )
-        placed = self._threads.begin(lambda: place(points, self._mount, self.grid))
+        placed = self._threads.begin(lambda: place(points, mount, self.grid))
         pasts = pasts_at(self._history, scan, spec)
         leads = leads_at(later, scan, spec)
         ground = None
         if self.spec.ground_aligned:
-            ground = take_ground(points, placed().height, self._mount)
-            pasts = on_ground(pasts, ground, self._mount, self._threads)
-            leads = on_ground(leads, ground, self._mount, self._threads)
+            ground = take_ground(points, placed().height, mount)
+            pasts = on_ground(pasts, ground, mount, self._threads)
+            leads = on_ground(leads, ground, mount, self._threads)
         others = pasts + leads
         at = placed()
-        cells = CellResiduals(points, at, pasts, self.grid, self.spec, self._mount, self._threads)
+        cells = CellResiduals(points, at, pasts, self.grid, self.spec, mount, self._threads)
         seen = compare(points, others, spec, self._threads)
         newest = PastScan(scan.stamp_ns, scan.pose, image(), ground=ground)
         compared = time.perf_counter()
-        velocity = self._mount[0] @ _velocity(scan, self._history.newest)
+        velocity = mount[0] @ _velocity(scan, self._history.newest)
         frame = self._frame(at, scan.intensity, seen, velocity, len(others))
         self._history.add(cells.fill(frame.motion, newest, frame.index, frame.cell))
         if timings_ms is not None:
             timings_ms["residual"] = (compared - start) * 1e3
             timings_ms["features"] = (time.perf_counter() - compared) * 1e3
         return frame
+
+    def _mount_of(self, scan: Scan) -> Mount:
+        known = scan.base_T_sensor
+        return self._usual_mount if known is None else level_mount(known)
 
     def _frame(
         self,

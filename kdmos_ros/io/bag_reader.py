@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +56,8 @@ class BagReader(Closing):
         cloud_topic, odom_topic: names, or None to take the only topic of the type.
         base_T_sensor: (4, 4) mount of the sensor; None: from /tf_static.
         needs_odometry: false reads none; the base is then `base_link`.
+        cloud_options: how its clouds are to be read, see `defaults.CLOUD_OPTIONS`; what is not set
+            has its default.
 
     Attributes:
         cloud_topic, odom_topic: topics in use.
@@ -65,8 +67,7 @@ class BagReader(Closing):
         odometry: the same as (stamp in ns, pose), in the order of recording.
         static_transforms: {(parent, child): T_parent_child} of /tf_static.
         n_scans: clouds in the bag.
-        cloud_options: how its clouds are to be read, see `defaults.CLOUD_OPTIONS`; what is
-            not set has its default.
+        cloud_options: see above.
 
     Raises:
         BagError: see BagFile; no such topic, no messages, no mount, or a broken message.
@@ -79,10 +80,11 @@ class BagReader(Closing):
         odom_topic: str | None = None,
         base_T_sensor: npt.NDArray[np.float64] | None = None,
         needs_odometry: bool = True,
+        cloud_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._bag = BagFile(path)
         self.path = self._bag.path
-        self.cloud_options: dict[str, Any] = {}
+        self.cloud_options = dict(cloud_options or {})
         try:
             self.cloud_topic = self._bag.choose_topic(POINT_CLOUD, cloud_topic, "--cloud")
             self.odom_topic = ""

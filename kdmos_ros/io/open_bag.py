@@ -41,8 +41,11 @@ def open_bag(path: Path, options: BagOptions) -> BagReader:
     cloud_options = sensor_options(options.lidar) if options.lidar else {}
     if options.deskew:
         cloud_options["deskew"] = True
-    bag = BagReader(
-        path, options.cloud, options.odom, options.base_T_sensor, options.needs_odometry
+    return BagReader(
+        path,
+        options.cloud,
+        options.odom,
+        options.base_T_sensor,
+        options.needs_odometry,
+        cloud_options,
     )
-    bag.cloud_options.update(cloud_options)
-    return bag

@@ -64,10 +64,11 @@ class BagSink:
             self._writer.write_raw(self._topic, scan.recorded_ns, self._answer(scan.recorded_ns))
             return
         assert scan.labels is not None and scan.moving_probability is not None
+        layout = scan.layout or scan.message
         if self._replaces:
-            packed = subset(scan.message, scan.labels != MOVING)
+            packed = subset(layout, scan.labels != MOVING)
         else:
-            packed = append_label(scan.message, scan.labels, scan.moving_probability)
+            packed = append_label(layout, scan.labels, scan.moving_probability)
         self._writer.write(self._topic, scan.recorded_ns, _message(scan.message.header, packed))
 
     def save(self, complete: bool) -> None:

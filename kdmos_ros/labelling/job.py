@@ -12,12 +12,11 @@ from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.labelling.bag_sink import BagSink
 from kdmos_ros.labelling.bookmark import Bookmark
 from kdmos_ros.labelling.interrupt import Interrupt
-from kdmos_ros.labelling.overlapped import Overlapped
 from kdmos_ros.labelling.sinks import InBackground, LabelFiles, MapFile, Sink
-from kdmos_ros.pipeline.cloud_pipeline import Segments
 from kdmos_ros.pipeline.replay import ReplayedScan, replay
 from kdmos_ros.poses.pose_source import PoseSource
 from kdmos_ros.progress import progress
+from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
 
 BAG, WITHOUT_MOVING, LABEL_FILES, MAP = "bag", "without_moving", "label_files", "map"
 
@@ -89,7 +88,7 @@ def unfinished(target: Target, resume: bool) -> bool:
 
 def label_bag(
     bag: BagReader,
-    segmenter: Segments,
+    segmenter: ScanSegmenter,
     made_by: str,
     target: Target,
     interrupt: Interrupt,
@@ -117,8 +116,6 @@ def label_bag(
         stamps: list[int] = []
         began = time.perf_counter()
         replayed = replay(bag, segmenter, start=start, poses=poses)
-        if isinstance(segmenter, Overlapped):
-            replayed = segmenter.finished(replayed)
         for scan in progress(replayed, bag.n_scans, "label"):
             sink.add(scan)
             outcome.count(scan)

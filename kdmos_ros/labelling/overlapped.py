@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
-
-import numpy as np
-import numpy.typing as npt
 
 from kdmos_ros.closing import Closing
 from kdmos_ros.features.history import PastScan
 from kdmos_ros.inference.model import ModelSpec
-from kdmos_ros.pipeline.replay import ReplayedScan
 from kdmos_ros.scan import Scan
-from kdmos_ros.segmentation.deferred_labels import Promise
-from kdmos_ros.segmentation.lookahead import Lookahead
-from kdmos_ros.segmentation.segmenter import Question, Segmenter
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
+from kdmos_ros.segmentation.segmenter import Question, Segmentation, Segmenter
 
 
 class Overlapped(Closing):
-    """A segmenter whose `push` returns when the scan's features are made.
+    """A ScanSegmenter whose `push` returns when the scan's features are made.
 
-    The networks answer later, in threads: the labels are there once the scan has come out of
-    `finished`. Features need the scans in order; of the networks' answers each is for itself, so
-    that the labels are those of one segmenter alone.
+    The networks answer later, in threads. Features need the scans in order; of the networks'
+    answers each is for itself, so that the labels are those of one segmenter alone.
 
     Args:
         segmenters: of one model, each with its own networks. The first one makes all features.
@@ -37,80 +31,47 @@ class Overlapped(Closing):
     """
 
     def __init__(self, segmenters: Sequence[Segmenter], lookahead: int = 0) -> None:
-        self._features = Lookahead(_Features(segmenters[0]), lookahead)
+        self._features = OnlineSegmenter(_Features(segmenters[0]), lookahead)
         self._free: SimpleQueue[Segmenter] = SimpleQueue()
         for segmenter in segmenters:
             self._free.put(segmenter)
-        # One more than are in work: it waits with its features made.
-        self._room = threading.Semaphore(len(segmenters) + 1)
-        self._ahead = len(segmenters) + 1 + lookahead
+        # One more than are in work has its features made, and waits.
+        self._room = threading.Semaphore(len(segmenters))
         self._pool = ThreadPoolExecutor(len(segmenters))
-        self._open: deque[Promise] = deque()
-        self._pushed: Promise | None = None
 
     def close(self) -> None:
         """End the threads; what has not begun is left."""
         self._pool.shutdown(cancel_futures=True)
 
-    def push(self, scan: Scan) -> Promise:
-        """See Segmenter.push; the labels are promised."""
-        promise = Promise.of(scan)
-        self._room.acquire()
-        try:
-            question = self._features.push(scan)
-        except BaseException:
-            self._room.release()
-            raise
-        self._open.append(promise)
-        self._pushed = promise
-        if question is None:
-            self._room.release()
-        else:
-            promise.timings_ms.update(question.timings_ms)
-            self._submit(question)
-        return promise
+    def push(self, scan: Scan) -> Future[Segmentation]:
+        """See ScanSegmenter; waits while enough scans are in work."""
+        answer: Future[Segmentation] = Future()
+        # Called in this thread: here, or when a later scan or a flush answers the question.
+        self._features.push(scan).add_done_callback(partial(self._submit, answer))
+        return answer
+
+    def flush(self) -> None:
+        """See ScanSegmenter."""
+        self._features.flush()
 
     def reset(self) -> None:
-        """See Segmenter.reset."""
-        self._flush()
+        """See ScanSegmenter."""
         self._features.reset()
 
-    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
-        """See Segmenter.set_mount."""
-        self._features.set_mount(base_T_sensor)
+    def _submit(self, answer: Future[Segmentation], question: Future[Question]) -> None:
+        error = question.exception()
+        if error is not None:
+            answer.set_exception(error)
+            return
+        self._room.acquire()
+        self._pool.submit(self._answer, question.result(), answer)
 
-    def finished(self, replayed: Iterable[ReplayedScan]) -> Iterator[ReplayedScan]:
-        """The scans of a replay that pushes to this segmenter, in order, each with its labels."""
-        waiting: deque[tuple[ReplayedScan, Promise | None]] = deque()
-        pushed = 0
-        for scan in replayed:
-            waiting.append((scan, self._pushed))
-            pushed += self._pushed is not None
-            self._pushed = None
-            while waiting and (pushed > self._ahead or waiting[0][1] is None):
-                first, promise = waiting.popleft()
-                pushed -= promise is not None
-                yield _wait(first, promise)
-        self._flush()
-        while waiting:
-            yield _wait(*waiting.popleft())
-
-    def _flush(self) -> None:
-        for question in self._features.flush():
-            self._room.acquire()
-            self._submit(question)
-
-    def _submit(self, question: Question) -> None:
-        self._pool.submit(self._answer, question, self._open.popleft())
-
-    def _answer(self, question: Question, promise: Promise) -> None:
+    def _answer(self, question: Question, answer: Future[Segmentation]) -> None:
         segmenter = self._free.get()
         try:
-            answer = segmenter.answer(question)
+            answer.set_result(segmenter.answer(question))
         except BaseException as error:
-            promise.break_off(error)
-        else:
-            promise.keep(answer)
+            answer.set_exception(error)
         finally:
             self._free.put(segmenter)
             self._room.release()
@@ -136,12 +97,3 @@ class _Features:
 
     def reset(self) -> None:
         self._segmenter.reset()
-
-    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
-        self._segmenter.set_mount(base_T_sensor)
-
-
-def _wait(scan: ReplayedScan, promise: Promise | None) -> ReplayedScan:
-    if promise is not None:
-        promise.done.result()
-    return scan

@@ -5,46 +5,33 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.errors import PoseError, ReasonedError
+from kdmos_ros.errors import PoseError
+from kdmos_ros.pipeline.localization import DroppedScan, Localizer, Location
 from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.pointcloud.cloud_reader import read_cloud
+from kdmos_ros.pointcloud.cloud_reader import ReadCloud, read_cloud
 from kdmos_ros.pointcloud.codec import DecodedCloud
-from kdmos_ros.pointcloud.point_times import PointTimes
+from kdmos_ros.pointcloud.layout import Layout
 from kdmos_ros.poses.buffer import RESTART_NS
 from kdmos_ros.poses.deskewer import Deskewer
-from kdmos_ros.poses.extrinsics import ExtrinsicError, Extrinsics
+from kdmos_ros.poses.extrinsics import Extrinsics
 from kdmos_ros.poses.pose_source import PoseSource, StampedCloud
 from kdmos_ros.scan import Scan
-from kdmos_ros.segmentation.deferred_labels import Promise, Promised
+from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
 from kdmos_ros.segmentation.segmenter import Segmentation
 from kdmos_ros.throttled_log import ThrottledLog
+
+__all__ = ["CloudPipeline", "DroppedScan", "Labelled", "PendingCloud"]
 
 # After a longer silence the history is useless: objects and sensor may have changed at will.
 _SILENCE_NS = 5_000_000_000
 _MOSTLY_SATURATED = 0.5
-
-
-class DroppedScan(ReasonedError):
-    """A scan that is not labelled, and why."""
-
-
-class Segments(Protocol):
-    """What is used of a Segmenter."""
-
-    def push(self, scan: Scan) -> Segmentation:
-        """See Segmenter.push."""
-
-    def reset(self) -> None:
-        """See Segmenter.reset."""
-
-    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
-        """See Segmenter.set_mount."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +39,51 @@ class Labelled:
     """A cloud message and its labels, one a point; see Segmentation.
 
     Attributes:
+        layout: of the message.
         scan: what was labelled, None for a cloud without returns.
         epoch: changes whenever the history is cleared.
-        promise: of labels that wait for later scans; until it is done they are zeros.
     """
 
     message: Any
+    layout: Layout
     labels: npt.NDArray[np.uint8]
     moving_probability: npt.NDArray[np.float32]
     timings_ms: dict[str, float]
     scan: Scan | None = None
     epoch: int = 0
-    promise: Promise | None = None
 
 
-class Pipeline:
+@dataclass(frozen=True)
+class PendingCloud:
+    """A cloud message whose labels are there, or come when those of `segmentation` do.
+
+    Attributes:
+        layout, scan, epoch: see Labelled.
+        timings_ms: milliseconds of the stages before the segmenter.
+    """
+
+    message: Any
+    layout: Layout
+    timings_ms: dict[str, float]
+    segmentation: Future[Segmentation]
+    scan: Scan | None = None
+    epoch: int = 0
+
+    def labelled(self) -> Labelled:
+        """With its labels; waits for them, and raises what the future holds."""
+        result = self.segmentation.result()
+        return Labelled(
+            self.message,
+            self.layout,
+            result.labels,
+            result.moving_probability,
+            {**self.timings_ms, **result.timings_ms},
+            self.scan,
+            self.epoch,
+        )
+
+
+class CloudPipeline:
     """Labels cloud messages one after the other. `process` belongs to one thread.
 
     Args:
@@ -80,7 +97,7 @@ class Pipeline:
 
     def __init__(
         self,
-        segmenter: Segments,
+        segmenter: ScanSegmenter,
         poses: PoseSource,
         extrinsics: Extrinsics,
         options: Mapping[str, Any],
@@ -88,19 +105,18 @@ class Pipeline:
         log: ThrottledLog,
     ) -> None:
         self._segmenter = segmenter
-        self._poses = poses
+        self._localizer = Localizer(poses, extrinsics, options, log)
         self._deskewer = Deskewer(poses)
         if options["deskew"]:
             self._deskewer.warm_up()
-        self._extrinsics = extrinsics
+        self._pose_kind = poses.kind
         self._options = options
         self._statistics = statistics
         self._log = log
         self._last_stamp: int | None = None
         self._generation: int | None = None
-        self._mount: npt.NDArray[np.float64] | None = None
-        # From the LiDAR to what the poses are of, for the scan in work.
-        self._pose_mount: npt.NDArray[np.float64] | None = None
+        # The last one that was known.
+        self._base_T_lidar: npt.NDArray[np.float64] | None = None
         self._reset_wanted = threading.Event()
         self._epoch = 0
         # Held while a scan is in work: the segmenter changes between scans only.
@@ -121,60 +137,51 @@ class Pipeline:
     def flush(self) -> None:
         """Label the scans that wait for later ones, from what there is."""
         with self._busy:
-            self._flush()
+            self._segmenter.flush()
 
-    def replace(self, segmenter: Segments) -> None:
+    def replace(self, segmenter: ScanSegmenter) -> None:
         """Go on with another segmenter, from an empty history. Waits for the scan in work."""
         with self._busy:
-            self._flush()
+            self._segmenter.flush()
             self._segmenter = segmenter
-            self._mount = None
             self._forget("another model or lookahead takes over")
 
-    def process(self, message: Any, stamp_ns: int, frame: str) -> Labelled:
+    def process(self, message: Any, stamp_ns: int, frame: str) -> PendingCloud:
         """Label a PointCloud2 message; blocks while its pose may still come.
 
         Raises:
-            DroppedScan, CloudError: the scan is lost, with the reason.
+            DroppedScan, CloudError, ExtrinsicError: the scan is lost, with the reason.
         """
         with self._busy:
             return self._process(message, stamp_ns, frame)
 
-    def _process(self, message: Any, stamp_ns: int, frame: str) -> Labelled:
+    def _process(self, message: Any, stamp_ns: int, frame: str) -> PendingCloud:
         timings: dict[str, float] = {}
         if self._reset_wanted.is_set():
-            self._poses.reset()
+            self._localizer.reset()
             self._forget("on request")
         self._check_order(stamp_ns)
 
         start = time.perf_counter()
-        cloud, times = read_cloud(message, stamp_ns, self._options)
+        cloud = read_cloud(message, stamp_ns, self._options)
         timings["decode"] = (time.perf_counter() - start) * 1e3
-        if not self._has_returns(cloud):
-            n = len(cloud.points)
-            return Labelled(message, np.zeros(n, np.uint8), np.zeros(n, np.float32), timings)
+        if not self._has_returns(cloud.cloud):
+            nothing: Future[Segmentation] = Future()
+            nothing.set_result(Segmentation.unlabelled(len(cloud.cloud.points), stamp_ns))
+            return PendingCloud(message, cloud.layout, timings, nothing)
 
         start = time.perf_counter()
-        seconds = times.seconds if times is not None else None
-        pose = self._pose(StampedCloud(stamp_ns, frame, cloud.points, seconds))
+        location = self._locate(cloud, stamp_ns, frame)
         timings["pose"] = (time.perf_counter() - start) * 1e3
-        points = cloud.points
-        if times is not None:
+        points = cloud.cloud.points
+        if cloud.times is not None:
             start = time.perf_counter()
-            points = self._deskewed(points, times, stamp_ns)
+            points = self._deskewed(cloud, stamp_ns, location)
             timings["deskew"] = (time.perf_counter() - start) * 1e3
-        scan = Scan(points, cloud.intensity, stamp_ns, pose)
-        result = self._segmenter.push(scan)
+        scan = Scan(points, cloud.cloud.intensity, stamp_ns, location.pose, self._base_T_lidar)
+        labels = self._segmenter.push(scan)
         self._last_stamp = stamp_ns
-        timings.update(result.timings_ms)
-        promise = result if isinstance(result, Promise) else None
-        return Labelled(
-            message, result.labels, result.moving_probability, timings, scan, self._epoch, promise
-        )
-
-    def _flush(self) -> None:
-        if isinstance(self._segmenter, Promised):
-            self._segmenter.flush()
+        return PendingCloud(message, cloud.layout, timings, labels, scan, self._epoch)
 
     def _check_order(self, stamp_ns: int) -> None:
         last = self._last_stamp
@@ -186,8 +193,7 @@ class Pipeline:
         if stamp_ns > last:
             self._forget(f"no cloud was labelled for {step_s:.1f} s")
         elif last - stamp_ns > RESTART_NS:
-            self._poses.rewind(stamp_ns)
-            self._extrinsics.rewind()
+            self._localizer.rewind(stamp_ns)
             self._forget(f"the clouds' time went back by {-step_s:.1f} s")
         else:
             raise DroppedScan(
@@ -216,58 +222,34 @@ class Pipeline:
             return False
         return True
 
-    def _pose(self, cloud: StampedCloud) -> npt.NDArray[np.float64]:
-        """T_odom_lidar (4, 4) at the stamp; sets the mount on the way."""
-        poses, timeout_s = self._poses, self._options["pose_timeout"]
-        try:
-            poses.observe(cloud)
-            pose, generation = poses.wait(cloud.stamp_ns, timeout_s)
-        except PoseError as error:
-            reason = f"{poses.kind}_{error.reason}"
-            raise DroppedScan(reason, f"no pose for the cloud: {error}") from None
-        mount = self._extrinsics.look_up(poses.base_frame, cloud.frame, cloud.stamp_ns, timeout_s)
-        if self._generation is not None and generation != self._generation:
-            self._forget(poses.why)
-        self._generation = generation
-        self._pose_mount = None if poses.gives_sensor else mount
-        if mount is None:
-            mount = self._height_and_tilt(cloud)
-        if mount is not None and (self._mount is None or not np.array_equal(mount, self._mount)):
-            self._segmenter.set_mount(mount)
-            self._mount = mount
-        return pose if self._pose_mount is None else pose @ self._pose_mount
-
-    def _height_and_tilt(self, cloud: StampedCloud) -> npt.NDArray[np.float64] | None:
-        """T_base_lidar (4, 4) where the poses are the LiDAR's own; None: unknown, or no base."""
-        base = self._options.get("base_frame", "")
-        if base == cloud.frame:
-            self._log.warning(
-                "cloud_in_base",
-                f"the clouds are in the base frame, {base}: history and ground are seen from the "
-                "LiDAR, so give its cloud in its own frame, or the parameter base_to_lidar",
-            )
-        if base in ("", cloud.frame):
-            return None
-        try:
-            # Not worth a wait: it is known from the next scan on.
-            return self._extrinsics.look_up(base, cloud.frame, cloud.stamp_ns, 0.0)
-        except ExtrinsicError as error:
-            self._log.warning(
-                "height_unknown",
-                "the odometry is that of the LiDAR, whose height above the ground is unknown: "
-                f"{error}; taken as level, at the height that the model was made for",
-            )
-            return None
+    def _locate(self, cloud: ReadCloud, stamp_ns: int, frame: str) -> Location:
+        """Where the LiDAR was; clears the history if that has no known relation to before."""
+        seconds = cloud.times.seconds if cloud.times is not None else None
+        location = self._localizer.locate(
+            StampedCloud(stamp_ns, frame, cloud.cloud.points, seconds)
+        )
+        if self._generation is not None and location.generation != self._generation:
+            self._forget(location.why)
+        self._generation = location.generation
+        if location.base_T_lidar is not None:
+            self._base_T_lidar = location.base_T_lidar
+        return location
 
     def _deskewed(
-        self, points: npt.NDArray[np.float32], times: PointTimes, stamp_ns: int
+        self, cloud: ReadCloud, stamp_ns: int, location: Location
     ) -> npt.NDArray[np.float32]:
-        """Points (N, 3) as the LiDAR would have seen them at the stamp; after `_pose`."""
-        poses, timeout_s = self._poses, self._options["pose_timeout"]
+        """Points (N, 3) as the LiDAR would have seen them at the stamp."""
+        assert cloud.times is not None
         try:
-            return self._deskewer.deskew(points, times, stamp_ns, self._pose_mount, timeout_s)
+            return self._deskewer.deskew(
+                cloud.cloud.points,
+                cloud.times,
+                stamp_ns,
+                location.tracked_T_lidar,
+                self._options["pose_timeout"],
+            )
         except PoseError as error:
-            raise DroppedScan(f"{poses.kind}_{error.reason}", str(error)) from None
+            raise DroppedScan(f"{self._pose_kind}_{error.reason}", str(error)) from None
 
     def _forget(self, why: str) -> None:
         self.reset()

@@ -6,7 +6,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ import numpy.typing as npt
 from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import ReasonedError
 from kdmos_ros.io.bag_reader import BagReader
-from kdmos_ros.pipeline.cloud_pipeline import Pipeline, Segments
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
 from kdmos_ros.pipeline.statistics import Statistics
+from kdmos_ros.pointcloud.layout import Layout
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.pose_source import PoseSource
 from kdmos_ros.poses.recorded_poses import RecordedPoses
 from kdmos_ros.scan import Scan
+from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter, finished
 from kdmos_ros.segmentation.segmenter import Segmentation
 from kdmos_ros.throttled_log import ThrottledLog
 
@@ -45,6 +48,7 @@ class ReplayedScan:
         recorded_ns: when the cloud was recorded.
         scan: what the segmenter was given; None if dropped or without returns.
         skipped: it lies before the start; there are no labels, though it would have had some.
+        layout: of the message; None if it was dropped.
     """
 
     index: int
@@ -58,115 +62,108 @@ class ReplayedScan:
     recorded_ns: int = 0
     scan: Scan | None = None
     skipped: bool = False
+    layout: Layout | None = None
 
 
 def replay(
     bag: BagReader,
-    segmenter: Segments,
+    segmenter: ScanSegmenter,
     limit: int | None = None,
     start: int = 0,
     poses: PoseSource | None = None,
 ) -> Iterator[ReplayedScan]:
-    """Label the clouds of a bag in order, each from itself and earlier ones only.
+    """Label the clouds of a bag in order, as the node would.
 
     Args:
-        segmenter: is reset first and gets the bag's mount.
+        segmenter: is reset first.
         limit: stop after so many clouds.
         start: label from this cloud on. Earlier ones pass all checks, and the last of them the
             segmenter, so that the labels are those of a whole run.
         poses: where poses come from; None: the bag's odometry, no further than each scan.
     """
+    gate = _Gate(segmenter)
+    for scan, result in finished(_pushed(bag, gate, limit, start, poses), gate):
+        if result is not None and not scan.skipped:
+            scan = replace(
+                scan,
+                labels=result.labels,
+                moving_probability=result.moving_probability,
+                timings_ms={**scan.timings_ms, **result.timings_ms},
+            )
+        yield scan
+
+
+def _pushed(
+    bag: BagReader, gate: _Gate, limit: int | None, start: int, poses: PoseSource | None
+) -> Iterator[tuple[ReplayedScan, Future[Segmentation] | None]]:
+    """The clouds of a bag as they are pushed, without their labels."""
     log = ThrottledLog(logging.getLogger(__name__))
     poses = poses or RecordedPoses(bag.odometry, bag.base_frame)
-    gate = _Gate(segmenter)
     options = {**_OPTIONS, **bag.cloud_options}
     mount = FixedExtrinsics(bag.base_T_sensor)
-    pipeline = Pipeline(gate, poses, mount, options, Statistics(), log)
+    pipeline = CloudPipeline(gate, poses, mount, options, Statistics(), log)
     pipeline.reset()
     for index, (stamp_ns, message, recorded_ns) in enumerate(bag.recorded_clouds()):
         if limit is not None and index >= limit:
             return
-        n_points = int(message.height) * int(message.width)
         gate.prepare(index >= start)
-        begin = time.perf_counter()
-        try:
-            result = pipeline.process(message, stamp_ns, bag.sensor_frame)
-        except ReasonedError as error:
-            log.warning(error.reason, f"scan {index} dropped: {error}")
-            yield ReplayedScan(
-                index,
-                stamp_ns,
-                n_points,
-                message,
-                dropped=error.reason,
-                recorded_ns=recorded_ns,
-                skipped=index < start,
-            )
-            continue
-        if index < start:
-            yield ReplayedScan(
-                index, stamp_ns, n_points, message, recorded_ns=recorded_ns, skipped=True
-            )
-            continue
-        timings = {**result.timings_ms, "total": (time.perf_counter() - begin) * 1e3}
-        yield ReplayedScan(
+        scan = ReplayedScan(
             index,
             stamp_ns,
-            n_points,
+            int(message.height) * int(message.width),
             message,
-            result.labels,
-            result.moving_probability,
-            timings_ms=timings,
             recorded_ns=recorded_ns,
-            scan=gate.scan,
+            skipped=index < start,
         )
+        begin = time.perf_counter()
+        try:
+            cloud = pipeline.process(message, stamp_ns, bag.sensor_frame)
+        except ReasonedError as error:
+            log.warning(error.reason, f"scan {index} dropped: {error}")
+            yield replace(scan, dropped=error.reason), None
+            continue
+        total = (time.perf_counter() - begin) * 1e3
+        scan = replace(
+            scan,
+            timings_ms={**cloud.timings_ms, "total": total},
+            scan=cloud.scan if index >= start else None,
+            layout=cloud.layout,
+        )
+        yield scan, cloud.segmentation
 
 
 class _Gate:
-    """Before the segmenter: notes what it is given, and spares it scans whose labels are there.
+    """A ScanSegmenter before another one, which it spares scans whose labels are there already."""
 
-    Attributes:
-        scan: what was pushed since `prepare`, or None.
-    """
-
-    def __init__(self, segmenter: Segments) -> None:
+    def __init__(self, segmenter: ScanSegmenter) -> None:
         self._segmenter = segmenter
         self._open = True
-        self._mount: npt.NDArray[np.float64] | None = None
-        self._past: deque[tuple[npt.NDArray[np.float64] | None, Scan]] = deque()
-        self.scan: Scan | None = None
+        self._past: deque[Scan] = deque()
 
     def prepare(self, is_open: bool) -> None:
         """Before each scan: whether it is to be labelled."""
-        self.scan = None
         if is_open and not self._open:
-            for mount, scan in self._past:
-                if mount is not None:
-                    self._segmenter.set_mount(mount)
+            for scan in self._past:
                 self._segmenter.push(scan)
             self._past.clear()
-            if self._mount is not None:
-                self._segmenter.set_mount(self._mount)
         self._open = is_open
 
-    def push(self, scan: Scan) -> Segmentation:
+    def push(self, scan: Scan) -> Future[Segmentation]:
         """Hand the scan on, or keep it while it may matter to those that will be."""
-        self.scan = scan
         if self._open:
             return self._segmenter.push(scan)
-        self._past.append((self._mount, scan))
-        while scan.stamp_ns - self._past[0][1].stamp_ns > _MEMORY_NS:
+        self._past.append(scan)
+        while scan.stamp_ns - self._past[0].stamp_ns > _MEMORY_NS:
             self._past.popleft()
-        n = len(scan.points)
-        return Segmentation(np.zeros(n, np.uint8), np.zeros(n, np.float32), scan.stamp_ns, {})
+        nothing: Future[Segmentation] = Future()
+        nothing.set_result(Segmentation.unlabelled(len(scan.points), scan.stamp_ns))
+        return nothing
+
+    def flush(self) -> None:
+        """See ScanSegmenter."""
+        self._segmenter.flush()
 
     def reset(self) -> None:
-        """See Segmenter.reset."""
+        """See ScanSegmenter."""
         self._past.clear()
         self._segmenter.reset()
-
-    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
-        """See Segmenter.set_mount."""
-        self._mount = base_T_sensor
-        if self._open:
-            self._segmenter.set_mount(base_T_sensor)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from kdmos_ros.errors import ReasonedError
-from kdmos_ros.pipeline.cloud_pipeline import Labelled, Pipeline
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, Labelled, PendingCloud
 from kdmos_ros.pipeline.mailbox import Mailbox
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.throttled_log import ThrottledLog
@@ -30,16 +30,17 @@ class Job(NamedTuple):
 
 
 class _Held(NamedTuple):
-    """A cloud that is labelled, or waits for later ones to be; when its work began, seconds."""
+    """A cloud that is labelled, or waits for later ones; when its work began, seconds."""
 
     job: Job
     began: float
-    result: Labelled
+    cloud: PendingCloud
+    waits: bool
 
     @property
     def is_ready(self) -> bool:
         """Whether it can be published, or never will be."""
-        return self.result.promise is None or self.result.promise.done.done()
+        return self.cloud.segmentation.done()
 
 
 class Worker:
@@ -58,7 +59,7 @@ class Worker:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: CloudPipeline,
         publish: Callable[[Labelled], dict[str, float]],
         queue_size: int,
         statistics: Statistics,
@@ -126,12 +127,11 @@ class Worker:
                 break
             began = time.perf_counter()
             with self._counting():
-                result = self._pipeline.process(job.message, job.stamp_ns, job.frame)
-                self._held.append(_Held(job, began, result))
+                cloud = self._pipeline.process(job.message, job.stamp_ns, job.frame)
+                self._held.append(_Held(job, began, cloud, not cloud.segmentation.done()))
             self._publish_ready(job.arrived)
         for held in self._held:
-            if held.result.promise is not None:
-                held.result.promise.done.cancel()
+            held.cloud.segmentation.cancel()
             self._statistics.dropped("deactivated")
 
     def _publish_ready(self, released: float) -> None:
@@ -146,11 +146,11 @@ class Worker:
                     self._finished(timings)
 
     def _sent(self, held: _Held, released: float) -> dict[str, float]:
-        timings = dict(held.result.timings_ms)
-        if held.result.promise is not None:
-            held.result.promise.done.result()
+        result = held.cloud.labelled()
+        timings = dict(result.timings_ms)
+        if held.waits:
             timings["lookahead"] = (released - held.job.arrived) * 1e3
-        timings.update(self._publish(held.result))
+        timings.update(self._publish(result))
         timings["queue"] = (held.began - held.job.arrived) * 1e3
         timings["total"] = (time.perf_counter() - released) * 1e3
         return timings

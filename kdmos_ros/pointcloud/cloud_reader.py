@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kdmos_ros.pointcloud.codec import DecodedCloud, decode
+from kdmos_ros.pointcloud.layout import Layout, read_layout
 from kdmos_ros.pointcloud.point_times import PointTimes, TimeFormat, read_point_times
 
 
 class ReadCloud(NamedTuple):
-    """A cloud's arrays; times is None unless it is to be deskewed."""
+    """A cloud's layout and arrays; times is None unless it is to be deskewed."""
 
+    layout: Layout
     cloud: DecodedCloud
     times: PointTimes | None
 
@@ -28,17 +30,17 @@ def read_cloud(message: Any, stamp_ns: int, options: Mapping[str, Any]) -> ReadC
     Raises:
         CloudError: the cloud cannot be read, or not deskewed although it should be.
     """
+    layout = read_layout(message, options["max_points"])
     cloud = decode(
-        message,
+        layout,
         intensity_field=options["intensity_field"] or None,
         intensity_scale=options["intensity_scale"] or None,
-        max_points=options["max_points"],
     )
     _limit_range(cloud.points, options["min_range"], options["max_range"])
     if not options["deskew"]:
-        return ReadCloud(cloud, None)
+        return ReadCloud(layout, cloud, None)
     form = TimeFormat(options["time_field"], options["time_unit"], options["time_base"])
-    return ReadCloud(cloud, read_point_times(message, cloud.points, stamp_ns, form))
+    return ReadCloud(layout, cloud, read_point_times(layout, cloud.points, stamp_ns, form))
 
 
 def _limit_range(points: Any, low: float, high: float) -> None:

@@ -58,7 +58,7 @@ class PackedCloud:
 
 
 def decode(
-    msg: PointCloud2,
+    cloud: PointCloud2 | Layout,
     *,
     intensity_field: str | None = None,
     intensity_scale: float | None = None,
@@ -67,15 +67,16 @@ def decode(
     """Read the points of a cloud: N = height * width rows in the cloud's order.
 
     Args:
+        cloud: a message, or its layout if that was read already.
         intensity_field: field to read intensity from; None takes the first of
             `INTENSITY_FIELDS` there is. A named field that is missing means no intensity.
         intensity_scale: raw value that means 1. None takes floats as 0..1 already and integers
             as 0..255 (calibrated reflectivity); nothing is guessed from the values.
 
     Raises:
-        CloudError: see `cloud_layout.read_layout`.
+        CloudError: see `layout.read_layout`.
     """
-    layout = read_layout(msg, max_points)
+    layout = _layout(cloud, max_points)
     points = np.empty((layout.height, layout.width, 3), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32: infinite
         for axis, name in enumerate("xyz"):
@@ -106,7 +107,7 @@ def _intensity(
 
 
 def append_label(
-    msg: PointCloud2,
+    cloud: PointCloud2 | Layout,
     labels: npt.NDArray[np.uint8],
     moving_probability: npt.NDArray[np.float32],
     max_points: int | None = None,
@@ -118,10 +119,10 @@ def append_label(
     fields of the same names leave the field list (their bytes stay), so that `label` is ours.
 
     Raises:
-        CloudError: see `cloud_layout.read_layout`.
+        CloudError: see `layout.read_layout`.
         ValueError: labels or probabilities are not one a point.
     """
-    layout = _layout(msg, max_points)
+    layout = _layout(cloud, max_points)
     if labels.shape != (layout.size,) or moving_probability.shape != (layout.size,):
         raise ValueError(
             f"{layout.size} points, but labels {labels.shape}, "
@@ -136,7 +137,7 @@ def append_label(
     out = np.zeros(layout.size * step, np.uint8)
     packed = Layout(
         (*kept, label, probability), layout.height, layout.width, step, layout.width * step,
-        layout.big_endian, out,
+        layout.big_endian, out, layout.is_dense,
     )  # fmt: skip
     if layout.size:
         # Writing through views of the packed layout: one strided copy, no loop over points.
@@ -144,17 +145,19 @@ def append_label(
         shape = (layout.height, layout.width)
         packed.column(label)[...] = labels.reshape(shape)
         packed.column(probability)[...] = moving_probability.reshape(shape)
-    return _finish(packed, msg)
+    return _finish(packed)
 
 
-def read_labels(msg: PointCloud2, max_points: int | None = None) -> npt.NDArray[np.uint8]:
+def read_labels(
+    cloud: PointCloud2 | Layout, max_points: int | None = None
+) -> npt.NDArray[np.uint8]:
     """The `label` field (N,) of a cloud from `append_label`.
 
     Raises:
-        CloudError: see `cloud_layout.read_layout`.
+        CloudError: see `layout.read_layout`.
         ValueError: it has no such field.
     """
-    layout = _layout(msg, max_points)
+    layout = _layout(cloud, max_points)
     field = layout.find(LABEL_FIELD)
     if field is None:
         raise ValueError(f"the cloud has no field '{LABEL_FIELD}'")
@@ -162,15 +165,15 @@ def read_labels(msg: PointCloud2, max_points: int | None = None) -> npt.NDArray[
 
 
 def subset(
-    msg: PointCloud2, mask: npt.NDArray[np.bool_], max_points: int | None = None
+    cloud: PointCloud2 | Layout, mask: npt.NDArray[np.bool_], max_points: int | None = None
 ) -> PackedCloud:
     """The points of `mask` (N,) with the input's fields, byte for byte, as one row.
 
     Raises:
-        CloudError: see `cloud_layout.read_layout`.
+        CloudError: see `layout.read_layout`.
         ValueError: the mask is not one a point.
     """
-    layout = _layout(msg, max_points)
+    layout = _layout(cloud, max_points)
     if mask.shape != (layout.size,):
         raise ValueError(f"{layout.size} points, but mask {mask.shape}")
     # Indices of a two-dimensional view: row padding is skipped without copying the cloud.
@@ -178,17 +181,20 @@ def subset(
     data = chosen.view(np.uint8) if len(chosen) else np.empty(0, np.uint8)
     packed = Layout(
         layout.fields, 1, len(chosen), layout.point_step, len(chosen) * layout.point_step,
-        layout.big_endian, data,
+        layout.big_endian, data, layout.is_dense,
     )  # fmt: skip
-    return _finish(packed, msg)
+    return _finish(packed)
 
 
-def _layout(msg: PointCloud2, max_points: int | None) -> Layout:
-    return read_layout(msg, int(msg.height) * int(msg.width) if max_points is None else max_points)
+def _layout(cloud: PointCloud2 | Layout, max_points: int | None) -> Layout:
+    if isinstance(cloud, Layout):
+        return cloud
+    size = int(cloud.height) * int(cloud.width)
+    return read_layout(cloud, size if max_points is None else max_points)
 
 
-def _finish(packed: Layout, msg: PointCloud2) -> PackedCloud:
+def _finish(packed: Layout) -> PackedCloud:
     return PackedCloud(
         packed.fields, packed.height, packed.width, packed.point_step, packed.row_step,
-        packed.big_endian, bool(msg.is_dense), packed.data,
+        packed.big_endian, packed.is_dense, packed.data,
     )  # fmt: skip

@@ -61,6 +61,7 @@ class Layout:
     row_step: int
     big_endian: bool
     data: npt.NDArray[np.uint8]
+    is_dense: bool = True
 
     @property
     def size(self) -> int:
@@ -115,7 +116,16 @@ def read_layout(msg: PointCloud2, max_points: int = DEFAULT_MAX_POINTS) -> Layou
     _check_fields(fields, point_step)
     data = np.frombuffer(msg.data, np.uint8) if len(msg.data) else np.empty(0, np.uint8)
     _check_steps(height, width, point_step, row_step, len(data))
-    return Layout(fields, height, width, point_step, row_step, bool(msg.is_bigendian), data)
+    return Layout(
+        fields,
+        height,
+        width,
+        point_step,
+        row_step,
+        bool(msg.is_bigendian),
+        data,
+        bool(msg.is_dense),
+    )
 
 
 def _check_fields(fields: tuple[Field, ...], point_step: int) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import njit
 
 from kdmos_ros.errors import CloudError
-from kdmos_ros.pointcloud.layout import FLOAT32, FLOAT64, Field, Layout, PointCloud2, read_layout
+from kdmos_ros.pointcloud.layout import FLOAT32, FLOAT64, Field, Layout
 
 # Ouster; Velodyne; Hesai, RoboSense and Livox; Autoware; what some converters write.
 TIME_FIELDS = ("t", "time", "timestamp", "time_stamp", "offset_time")
@@ -56,19 +56,19 @@ class PointTimes:
 
 
 def read_point_times(
-    msg: PointCloud2, points: npt.NDArray[np.float32], stamp_ns: int, form: TimeFormat
+    layout: Layout, points: npt.NDArray[np.float32], stamp_ns: int, form: TimeFormat
 ) -> PointTimes:
     """Read when the points of a cloud were taken.
 
     Args:
-        points: (N, 3) of `cloud.decode`, to know which have a return.
+        layout: of the cloud.
+        points: (N, 3) of `codec.decode`, to know which have a return.
         stamp_ns: the cloud's stamp.
 
     Raises:
         CloudError: `no_point_time` (no such field) or `bad_point_time` (its values cannot be
             times of one sweep); the message names the field.
     """
-    layout = read_layout(msg, len(points))
     field = _find(layout, form.field)
     values = layout.column(field).astype(np.float64).reshape(-1)
     first, last, count = extent(points, values)

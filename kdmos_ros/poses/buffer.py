@@ -6,6 +6,7 @@ import bisect
 import math
 import threading
 import time
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,20 @@ Matrix = npt.NDArray[np.float64]
 
 # A stamp this far behind the newest one is a restarted clock, not a late message.
 RESTART_NS = 1_000_000_000
+
+
+class FoundPose(NamedTuple):
+    """What a look-up of a pose gives.
+
+    Attributes:
+        pose: (4, 4) float64 in the fixed frame.
+        generation: poses of two generations have no known relation.
+        why: what began the newest generation, one line.
+    """
+
+    pose: Matrix
+    generation: int
+    why: str
 
 
 class PoseBuffer:
@@ -95,8 +110,8 @@ class PoseBuffer:
         with self._changed:
             return self._look_up(stamp_ns)[0]
 
-    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[Matrix, int]:
-        """As `at`, but waits for the poses around the stamp; also returns the pose's generation.
+    def wait(self, stamp_ns: int, timeout_s: float) -> FoundPose:
+        """As `at`, but waits for the poses around the stamp.
 
         Raises:
             PoseError: as `at`; what could still have come has the reason `timeout`.
@@ -105,9 +120,9 @@ class PoseBuffer:
         with self._changed:
             while True:
                 try:
-                    found = self._look_up(stamp_ns)
+                    pose, generation = self._look_up(stamp_ns)
                     self._restarted = False
-                    return found
+                    return FoundPose(pose, generation, self.why)
                 except PoseError as error:
                     if error.reason not in ("empty", "too_new"):
                         raise

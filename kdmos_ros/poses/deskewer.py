@@ -59,9 +59,9 @@ class Deskewer:
         try:
             for stamp in wanted:
                 remaining = max(0.0, deadline - time.monotonic())
-                pose, generation = self._poses.wait(stamp, remaining)
-                found[stamp] = pose if mount is None else pose @ mount
-                generations.add(generation)
+                at = self._poses.wait(stamp, remaining)
+                found[stamp] = at.pose if mount is None else at.pose @ mount
+                generations.add(at.generation)
         except PoseError as error:
             raise PoseError(
                 error.reason,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError, PoseError
 from kdmos_ros.geometry.transforms import interpolate, invert
-from kdmos_ros.poses.buffer import RESTART_NS, PoseBuffer
+from kdmos_ros.poses.buffer import RESTART_NS, FoundPose, PoseBuffer
 from kdmos_ros.poses.pose_source import BufferedPoses, Matrix, StampedCloud
 from kdmos_ros.throttled_log import ThrottledLog
 
@@ -104,7 +104,7 @@ class KissSource(BufferedPoses):
             self._restart(why)
             self._add(cloud.stamp_ns, end_ns, points, seconds)
 
-    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[Matrix, int]:
+    def wait(self, stamp_ns: int, timeout_s: float) -> FoundPose:
         """As PoseBuffer.wait, at once: nothing comes that is not there after `observe`."""
         for known_ns in (self._newest_ns, self._oldest_ns):
             if known_ns is not None and abs(stamp_ns - known_ns) <= _ROUNDING_NS:

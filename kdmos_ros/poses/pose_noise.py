@@ -15,7 +15,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class PoseError:
+class PoseNoise:
     """What is wrong with the poses. Errors are of the LiDAR's pose, in its own frame.
 
     Attributes:
@@ -43,7 +43,7 @@ class PoseError:
     @property
     def any(self) -> bool:
         """Whether there is an error at all."""
-        return self != PoseError(seed=self.seed)
+        return self != PoseNoise(seed=self.seed)
 
     def apply(self, odometry: Recorded, base_T_sensor: Matrix) -> list[tuple[int, Matrix]]:
         """The same odometry, (stamp in ns, T_odom_base (4, 4)) each, with the error."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.poses.buffer import PoseBuffer
+from kdmos_ros.poses.buffer import FoundPose, PoseBuffer
 
 Matrix = npt.NDArray[np.float64]
 
@@ -34,7 +34,6 @@ class PoseSource(Protocol):
         kind: beginning of the names of its reasons to drop a scan.
         base_frame: frame on the ground below the robot, to which the LiDAR's mount is looked up.
         gives_sensor: whether its poses are those of the LiDAR, else those of `base_frame`.
-        why: what began the newest generation, one line.
     """
 
     kind: str
@@ -47,10 +46,6 @@ class PoseSource(Protocol):
         What has a longest pause of its own ignores `max_gap_s`.
         """
 
-    @property
-    def why(self) -> str:
-        """See above."""
-
     def observe(self, cloud: StampedCloud) -> None:
         """See a cloud before its pose is asked for; each cloud once, in the order of stamps.
 
@@ -58,8 +53,8 @@ class PoseSource(Protocol):
             PoseError: there will be no pose for it.
         """
 
-    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[Matrix, int]:
-        """Pose (4, 4) at a stamp and its generation; see PoseBuffer.wait.
+    def wait(self, stamp_ns: int, timeout_s: float) -> FoundPose:
+        """The pose at a stamp; see PoseBuffer.wait.
 
         Raises:
             PoseError: there is none.
@@ -106,15 +101,10 @@ class BufferedPoses:
         self.buffer.max_gap_s = self.max_pause_s or max_gap_s
         self.buffer.max_jump_m = max_jump_m
 
-    @property
-    def why(self) -> str:
-        """See PoseSource."""
-        return self.buffer.why
-
     def observe(self, cloud: StampedCloud) -> None:
         """Nothing to do: the poses come without the clouds."""
 
-    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[Matrix, int]:
+    def wait(self, stamp_ns: int, timeout_s: float) -> FoundPose:
         """See PoseBuffer.wait."""
         return self.buffer.wait(stamp_ns, timeout_s)
 

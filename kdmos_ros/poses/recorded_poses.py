@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.defaults import PARAMETERS
-from kdmos_ros.poses.buffer import RESTART_NS, PoseBuffer
+from kdmos_ros.poses.buffer import RESTART_NS, FoundPose, PoseBuffer
 from kdmos_ros.poses.kiss_source import KissSource, load_kiss_icp
 from kdmos_ros.poses.pose_source import BufferedPoses, StampedCloud
 from kdmos_ros.throttled_log import ThrottledLog
@@ -38,7 +38,7 @@ class RecordedPoses(BufferedPoses):
         """Take poses up to the first one that is not before the cloud."""
         self.advance(cloud.stamp_ns)
 
-    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[npt.NDArray[np.float64], int]:
+    def wait(self, stamp_ns: int, timeout_s: float) -> FoundPose:
         """See PoseSource; the node, too, waits for the poses that deskewing needs."""
         self.advance(stamp_ns)
         return super().wait(stamp_ns, timeout_s)

@@ -36,7 +36,7 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
     Raises:
         KdmosError: no such model, or it cannot be used.
     """
-    from kdmos_ros.segmentation.lookahead import check_lookahead
+    from kdmos_ros.segmentation.online_segmenter import check_lookahead
     from kdmos_ros.segmentation.segmenter import Segmenter, default_model
 
     segmenter = Segmenter(

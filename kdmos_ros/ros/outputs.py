@@ -40,15 +40,15 @@ class Outputs:
         message, labels = result.message, result.labels
         if self._labelled.get_subscription_count():
             start = time.perf_counter()
-            cloud = append_label(message, labels, result.moving_probability)
+            cloud = append_label(result.layout, labels, result.moving_probability)
             self._send(self._labelled, message.header, cloud, start, timings)
         if self._moving.get_subscription_count():
             start = time.perf_counter()
-            cloud = subset(message, labels == MOVING)
+            cloud = subset(result.layout, labels == MOVING)
             self._send(self._moving, message.header, cloud, start, timings)
         if self._static.get_subscription_count():
             start = time.perf_counter()
-            cloud = subset(message, (labels == STATIC) | (labels == MOVABLE))
+            cloud = subset(result.layout, (labels == STATIC) | (labels == MOVABLE))
             self._send(self._static, message.header, cloud, start, timings)
 
     def destroy(self) -> None:

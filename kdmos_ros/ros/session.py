@@ -9,7 +9,7 @@ from typing import Any
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import PointCloud2
 
-from kdmos_ros.pipeline.cloud_pipeline import Pipeline
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
 from kdmos_ros.pipeline.delivery_watch import DeliveryWatch
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pipeline.worker import Job, Worker
@@ -23,8 +23,8 @@ from kdmos_ros.ros.pose_source_factory import limit_poses, make_pose_source
 from kdmos_ros.ros.qos import profile
 from kdmos_ros.ros.tf_extrinsics import make_extrinsics
 from kdmos_ros.ros.tf_listener import listen_to_tf
-from kdmos_ros.segmentation.deferred_labels import Promised
-from kdmos_ros.segmentation.lookahead import Lookahead
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
+from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
 from kdmos_ros.throttled_log import ThrottledLog
 
 _ODOM_DEPTH = 200
@@ -71,7 +71,7 @@ class Session:
         self._extrinsics = make_extrinsics(self._tf, p["base_to_lidar"])
         self._outputs = Outputs(node, profile(p["output_reliability"], p["output_depth"]))
         self._latency = LatencyTopics(node)
-        self._pipeline = Pipeline(
+        self._pipeline = CloudPipeline(
             self._ahead(segmenter), self._poses, self._extrinsics, p, statistics, self._log
         )
         self._worker: Worker | None = None
@@ -162,12 +162,10 @@ class Session:
         figures.update(self._poses.figures())
         return figures
 
-    def _ahead(self, segmenter: Any) -> Any:
+    def _ahead(self, segmenter: Any) -> ScanSegmenter:
         """A segmenter that looks ahead as far as it is to."""
-        lookahead = self._parameters["lookahead"]
-        user = Promised(Lookahead(segmenter, lookahead)) if lookahead else segmenter
-        self._lookahead = lookahead
-        return user
+        self._lookahead = self._parameters["lookahead"]
+        return OnlineSegmenter(segmenter, self._lookahead)
 
     def _labelled(self, timings_ms: dict[str, float]) -> None:
         late = timings_ms["total"] > self._parameters["late_after"] * 1e3

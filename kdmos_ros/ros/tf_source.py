@@ -6,7 +6,7 @@ import threading
 import time
 
 from kdmos_ros.errors import PoseError
-from kdmos_ros.poses.buffer import PoseBuffer
+from kdmos_ros.poses.buffer import FoundPose, PoseBuffer
 from kdmos_ros.poses.pose_source import BufferedPoses, Matrix, StampedCloud
 from kdmos_ros.ros.messages import transform_matrix
 from kdmos_ros.ros.tf_listener import TfListener
@@ -64,7 +64,7 @@ class TfSource(BufferedPoses):
             self._frame = frame
         self._cloud_ns = cloud.stamp_ns
 
-    def wait(self, stamp_ns: int, timeout_s: float) -> tuple[Matrix, int]:
+    def wait(self, stamp_ns: int, timeout_s: float) -> FoundPose:
         """See PoseSource.
 
         Raises:
@@ -87,7 +87,7 @@ class TfSource(BufferedPoses):
             notice = self.buffer.add(stamp_ns, pose)
             if notice:
                 self._log.warning("tf", notice)
-        return pose, self.buffer.generation
+        return FoundPose(pose, self.buffer.generation, self.buffer.why)
 
     def rewind(self, stamp_ns: int) -> None:
         """Forget the transforms of the time after it; static ones stay."""

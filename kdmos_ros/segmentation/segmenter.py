@@ -46,6 +46,12 @@ class Segmentation:
     stamp_ns: int
     timings_ms: dict[str, float]
 
+    @staticmethod
+    def unlabelled(n_points: int, stamp_ns: int) -> Segmentation:
+        """That of a scan of which nothing is known: label and probability 0."""
+        labels, probability = np.zeros(n_points, np.uint8), np.zeros(n_points, np.float32)
+        return Segmentation(labels, probability, stamp_ns, {})
+
 
 @dataclass(frozen=True)
 class Question:
@@ -64,12 +70,13 @@ def default_model() -> Path:
 class Segmenter:
     """Online moving-object segmentation. Output depends on this scan and earlier ones only.
 
-    With later scans too: `lookahead`.
+    With later scans too, and as what pipelines use: `online_segmenter`.
 
     Args:
         model: a model folder, or the name of a shipped model.
         provider, num_threads, precision, provider_options: see Engine.
-        mount: (4, 4) T_base_sensor; None: level, at the height the model was made for.
+        mount: (4, 4) T_base_sensor of scans that do not know theirs; None: level, at the height
+            that the model was made for.
 
     Raises:
         ModelError: the model cannot be used.
@@ -121,10 +128,6 @@ class Segmenter:
     def note(self) -> str:
         """One line to log about the provider in use, or ""."""
         return self._engine.note
-
-    def set_mount(self, base_T_sensor: npt.NDArray[np.float64]) -> None:
-        """Change the sensor's mount, (4, 4) T_base_sensor."""
-        self._extractor.set_mount(base_T_sensor)
 
     def reset(self) -> None:
         """Forget all past scans; the next one starts afresh."""

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from kdmos_ros.errors import ReasonedError
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.io.labelled_bag import LabelledClouds
-from kdmos_ros.pipeline.cloud_pipeline import Segments
 from kdmos_ros.pipeline.replay import replay
 from kdmos_ros.pointcloud.codec import decode
 from kdmos_ros.poses.pose_source import PoseSource
+from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
 from kdmos_ros.visualization.pictures import LabelledFrame
 
 
@@ -32,7 +32,7 @@ def recorded_frames(bag: BagReader, topic: str, step: int = 1) -> Iterator[Label
 
 
 def labelled_frames(
-    bag: BagReader, segmenter: Segments, step: int = 1, poses: PoseSource | None = None
+    bag: BagReader, segmenter: ScanSegmenter, step: int = 1, poses: PoseSource | None = None
 ) -> Iterator[LabelledFrame]:
     """Every `step`-th cloud, labelled with the history that all of them give; see `replay`."""
     for replayed in replay(bag, segmenter, poses=poses):

@@ -15,6 +15,7 @@ from kdmos_ros.cli import main
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.pipeline.replay import replay
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.segmentation.segmenter import STAGES, Segmenter
 from kdmos_ros.sessions.node_process import isolate
 
@@ -99,7 +100,7 @@ def test_costs_are_those_of_the_network(drive, tiny_model):
     """Counted by hand: the encoder's layers, and the head over the occupied cells."""
     segmenter = Segmenter(tiny_model, provider="cpu", num_threads=1)
     with BagReader(drive) as bag:
-        *_, scan = replay(bag, segmenter, 8)
+        *_, scan = replay(bag, OnlineSegmenter(segmenter), 8)
     costs = stage_costs(tiny_model, segmenter, scan)
     inside = int(np.count_nonzero(scan.labels))
     n = segmenter.spec.features.n_point

@@ -7,49 +7,12 @@ import sys
 
 import numpy as np
 import pytest
-from drive_harness import points, write_drive
+from cli_harness import N_POINTS, N_SCANS, ForwardSegmenter, failure
+from drive_harness import points
 
 from kdmos_ros import cli
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.labels import MOVING, STATIC
-from kdmos_ros.segmentation.segmenter import Segmentation
-
-N_SCANS, N_POINTS = 4, 50
-
-
-class ForwardSegmenter:
-    """Calls everything in front of the sensor moving; stands in for a model."""
-
-    model_name, provider = "forward", "CPUExecutionProvider"
-    spec = ModelSpec("forward")
-
-    def set_mount(self, mount):
-        assert mount[2, 3] == 1.8
-
-    def warm_up(self):
-        pass
-
-    def reset(self):
-        pass
-
-    def push(self, scan):
-        moving = scan.points[:, 0] > 0
-        labels = np.where(moving, MOVING, STATIC).astype(np.uint8)
-        return Segmentation(labels, moving.astype(np.float32), scan.stamp_ns, {"bev": 1.0})
-
-
-@pytest.fixture
-def drive(tmp_path):
-    """(bag, labels): the upper half moves."""
-    bag = write_drive(tmp_path / "bag", N_SCANS, N_POINTS)
-    labels = tmp_path / "labels"
-    labels.mkdir()
-    for i in range(N_SCANS):
-        truth = np.where(points(i, N_POINTS)[:, 2] > 0, 251, 9).astype("<u4")
-        truth[::10] = 0
-        truth.tofile(labels / f"{i:06d}.label")
-    return bag, labels
 
 
 def test_lidar_without_pyyaml_is_one_clear_line(drive, monkeypatch, capsys):
@@ -65,19 +28,6 @@ def test_lidar_without_pyyaml_is_one_clear_line(drive, monkeypatch, capsys):
 @pytest.fixture
 def forward(monkeypatch):
     monkeypatch.setattr("kdmos_ros.commands.eval.make_segmenter", lambda args: ForwardSegmenter())
-
-
-def failure(capsys, *arguments) -> str:
-    """Run a command that must fail; its one line."""
-    try:
-        status = cli.main([str(a) for a in arguments])
-    except SystemExit as error:  # argparse
-        status = error.code
-    captured = capsys.readouterr()
-    assert status == 2 and captured.out == ""
-    lines = captured.err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("kdmos: error: "), captured.err
-    return lines[0]
 
 
 # Failures

@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 import pytest
+from cli_harness import failure
 from drive_harness import write_drive
 from label_harness import content
-from test_cli import failure
 
 from kdmos_ros import cli
 from kdmos_ros.labelling import many
@@ -269,12 +269,13 @@ def test_real_clip_goes_on_with_equal_labels(real_data, tiny_model):
     """The real segmenter on real scans: labels after a stop are those of a whole run."""
     from kdmos_ros.io.bag_reader import BagReader
     from kdmos_ros.pipeline.replay import replay
+    from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
     from kdmos_ros.segmentation.segmenter import Segmenter
 
     with BagReader(real_data / "kitti_0048" / "bag") as bag:
         segmenter = Segmenter(tiny_model, num_threads=1)
-        whole = {s.index: s.labels for s in replay(bag, segmenter)}
+        whole = {s.index: s.labels for s in replay(bag, OnlineSegmenter(segmenter))}
         for start in (15, 21):
-            for scan in replay(bag, segmenter, start=start):
+            for scan in replay(bag, OnlineSegmenter(segmenter), start=start):
                 if not scan.skipped:
                     np.testing.assert_array_equal(scan.labels, whole[scan.index])

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from kdmos_ros.segmentation.deferred_labels import Promised
-from kdmos_ros.segmentation.lookahead import Lookahead
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.segmentation.segmenter import Segmenter
 
 
@@ -15,7 +14,9 @@ def model(lookahead_model):
     return lookahead_model
 
 
-def test_bags_are_labelled_as_they_are_evaluated_also_after_a_stop(model, tmp_path, capsys):
+def test_bags_are_labelled_as_they_are_evaluated_also_after_a_stop(
+    model, tmp_path, capsys, monkeypatch
+):
     """`kdmos label --lookahead`: stopped anywhere and taken up, it ends with the same labels."""
     pytest.importorskip("rosbags", reason="rosbags is not installed")
     import signal
@@ -35,21 +36,20 @@ def test_bags_are_labelled_as_they_are_evaluated_also_after_a_stop(model, tmp_pa
     assert main([*arguments, str(whole), "--lookahead", "3"]) == 0
     files = {f.name: f.read_bytes() for f in whole.iterdir()}
     with BagReader(bag) as reader:
-        promised = Promised(Lookahead(Segmenter(model), 3))
-        for scan in promised.finished(replay(reader, promised)):
+        for scan in replay(reader, OnlineSegmenter(Segmenter(model), 3)):
             raw = np.frombuffer(files[f"{scan.index:06d}.label"], np.uint32)
             np.testing.assert_array_equal(raw >= 251, scan.labels == 3)
 
     def run(last, resume):
-        class Stops(Overlapped):
-            def finished(self, replayed):
-                for scan in super().finished(replayed):
-                    interrupt.signal = signal.SIGTERM if scan.index == last else 0
-                    yield scan
+        def stopping(*arguments, **options):
+            for scan in replay(*arguments, **options):
+                interrupt.signal = signal.SIGTERM if scan.index == last else 0
+                yield scan
 
+        monkeypatch.setattr("kdmos_ros.labelling.job.replay", stopping)
         with (
             Interrupt() as interrupt, BagReader(bag) as reader,
-            Stops([Segmenter(model) for _ in range(2)], 3) as overlapped,
+            Overlapped([Segmenter(model) for _ in range(2)], 3) as overlapped,
         ):  # fmt: skip
             target = Target(part, LABEL_FILES)
             return label_bag(reader, overlapped, "tiny", target, interrupt, resume)

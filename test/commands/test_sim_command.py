@@ -35,13 +35,14 @@ def test_a_bag_reads_back_as_the_drive(tmp_path, capsys):
 def test_a_distorted_bag_tells_the_time_of_each_point(tmp_path):
     from kdmos_ros.io.bag_reader import BagReader
     from kdmos_ros.pointcloud.codec import decode
+    from kdmos_ros.pointcloud.layout import read_layout
     from kdmos_ros.pointcloud.point_times import TimeFormat, read_point_times
 
     assert main(["simulate", str(tmp_path / "bag"), "--sweep-distortion", *OPTIONS]) == 0
     drive = make_drive(3, "vlp16", duration_s=1.0, rate_hz=5.0, sweep_distortion=True)
     with BagReader(tmp_path / "bag") as bag:
         stamp, message = list(bag.clouds())[3]
-    times = read_point_times(message, decode(message).points, stamp, TimeFormat())
+    times = read_point_times(read_layout(message), decode(message).points, stamp, TimeFormat())
     np.testing.assert_array_equal(times.seconds, drive[3].seconds)
 
 

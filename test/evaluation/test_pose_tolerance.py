@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+from cli_harness import ForwardSegmenter, failure
 from drive_harness import MOUNT, cloud, stamp, write_bag
 from kiss_harness import Library
-from test_cli import ForwardSegmenter, drive, failure
 
 from kdmos_ros import cli
 from kdmos_ros.evaluation.bag_evaluation import Report
@@ -15,8 +15,6 @@ from kdmos_ros.evaluation.pose_tolerance import cases, measure, to_dict, to_mark
 from kdmos_ros.io.bag_file import POINT_CLOUD, TF
 from kdmos_ros.io.bag_messages import transform_message
 from kdmos_ros.labels import MOVING, STATIC
-
-__all__ = ["drive"]
 
 
 def report(tp, fn):

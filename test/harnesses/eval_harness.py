@@ -24,9 +24,6 @@ class ForwardSegmenter:
         self.resets, self.stamp = 0, -1
         self.spec = ModelSpec("forward", sha256={"bev.onnx": "abc"})
 
-    def set_mount(self, mount):
-        pass
-
     def warm_up(self):
         pass
 

@@ -63,7 +63,7 @@ class Bench:
         """x of the pose of a cloud, and its generation."""
         points = cloud() if points is None else points
         self.source.observe(StampedCloud(round(step * STEP), "lidar", points, seconds))
-        pose, generation = self.source.wait(round(step * STEP), 10.0)
+        pose, generation, _ = self.source.wait(round(step * STEP), 10.0)
         return pytest.approx(pose[0, 3]), generation
 
     def reason(self, *arguments):

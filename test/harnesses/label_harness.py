@@ -12,6 +12,7 @@ from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.labelling import job
 from kdmos_ros.labelling.interrupt import Interrupt
 from kdmos_ros.labelling.job import label_bag, unfinished
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.segmentation.segmenter import Segmentation
 
 N_SCANS = 60
@@ -28,13 +29,11 @@ class CountingSegmenter:
         self.pushed = 0
         self._stop_at = stop_at
 
-    def set_mount(self, mount):
-        np.testing.assert_allclose(mount, MOUNT)
-
     def reset(self):
         self._stamps.clear()
 
     def push(self, scan):
+        np.testing.assert_allclose(scan.base_T_sensor, MOUNT)
         self.pushed += 1
         if scan.stamp_ns == self._stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -72,7 +71,7 @@ def label(bag, target, stop_at=None, resume=False, made_by="counting"):
     segmenter = CountingSegmenter(None if stop_at is None else stamp(stop_at))
     assert unfinished(target, resume)
     with Interrupt() as interrupt, BagReader(bag, base_T_sensor=MOUNT) as reader:
-        outcome = label_bag(reader, segmenter, made_by, target, interrupt, resume)
+        outcome = label_bag(reader, OnlineSegmenter(segmenter), made_by, target, interrupt, resume)
     return outcome, segmenter
 
 

@@ -30,18 +30,17 @@ class FakeSegmenter:
     def __init__(self):
         self.resets = 0
         self.poses = []
+        self.mount = None
 
     def push(self, scan):
         n = len(scan.points)
         self.poses.append(scan.pose)
+        self.mount = scan.base_T_sensor
         labels = (np.arange(n) % 4).astype(np.uint8)
         return Segmentation(labels, np.linspace(0, 1, n, dtype=np.float32), scan.stamp_ns, {})
 
     def reset(self):
         self.resets += 1
-
-    def set_mount(self, mount):
-        self.mount = mount
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from logger_harness import Logger
 from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import CloudError
 from kdmos_ros.geometry.transforms import from_pose, make_transform
-from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Pipeline
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, DroppedScan
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import ExtrinsicError, FixedExtrinsics
 from kdmos_ros.poses.pose_source import BufferedPoses
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.segmentation.segmenter import Segmentation
 from kdmos_ros.throttled_log import ThrottledLog
 
@@ -27,6 +28,11 @@ class Recorder:
         self.calls = []
         self.scans = []
 
+    @property
+    def mount(self):
+        """That of the newest scan."""
+        return self.scans[-1].base_T_sensor
+
     def push(self, scan):
         self.calls.append("push")
         self.scans.append(scan)
@@ -36,10 +42,6 @@ class Recorder:
     def reset(self):
         self.calls.append("reset")
 
-    def set_mount(self, mount):
-        self.calls.append("set_mount")
-        self.mount = mount
-
 
 class Bench:
     def __init__(self, extrinsics=None, **options):
@@ -47,8 +49,9 @@ class Bench:
         self.segmenter, self.poses = Recorder(), PoseBuffer(max_jump_m=1.0)
         self.source = BufferedPoses(self.poses, "base_link")
         self.statistics, self.logger = Statistics(), Logger()
-        self.pipeline = Pipeline(
-            self.segmenter, self.source, extrinsics or FixedExtrinsics(MOUNT), self.options,
+        self.pipeline = CloudPipeline(
+            OnlineSegmenter(self.segmenter), self.source,
+            extrinsics or FixedExtrinsics(MOUNT), self.options,
             self.statistics, ThrottledLog(self.logger, 0),
         )  # fmt: skip
 
@@ -58,7 +61,7 @@ class Bench:
 
     def process(self, stamp_s, message=None):
         message = message or make_cloud("plain_xyz")[0]
-        return self.pipeline.process(message, round(stamp_s * SECOND), "lidar")
+        return self.pipeline.process(message, round(stamp_s * SECOND), "lidar").labelled()
 
     def reason(self, stamp_s, message=None):
         with pytest.raises((DroppedScan, CloudError, ExtrinsicError)) as caught:

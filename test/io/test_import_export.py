@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from cli_harness import failure
 from drive_harness import MOUNT, cloud, odometry, points, pose, stamp, write_bag, write_drive
-from test_cli import failure
 
 from kdmos_ros import cli
 from kdmos_ros.geometry.transforms import from_pose, invert

@@ -19,6 +19,7 @@ from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.labelling import job
 from kdmos_ros.labelling.interrupt import Interrupt
 from kdmos_ros.labelling.job import Target, label_bag, unfinished
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 
 
 @pytest.fixture
@@ -77,7 +78,9 @@ def test_stopped_again_before_anything_new_is_done(bag, tmp_path, monkeypatch):
     before = content(target.path)
     with Interrupt() as interrupt, BagReader(bag, base_T_sensor=MOUNT) as reader:
         interrupt.signal = signal.SIGINT
-        outcome = label_bag(reader, CountingSegmenter(), "counting", target, interrupt, True)
+        outcome = label_bag(
+            reader, OnlineSegmenter(CountingSegmenter()), "counting", target, interrupt, True
+        )
     assert outcome.signal == signal.SIGINT
     assert content(target.path) == before
     label(bag, target, resume=True)

@@ -9,8 +9,8 @@ import pytest
 
 from kdmos_ros.geometry.transforms import from_pose
 from kdmos_ros.labelling.overlapped import Overlapped
-from kdmos_ros.pipeline.replay import ReplayedScan
 from kdmos_ros.scan import Scan
+from kdmos_ros.segmentation.scan_segmenter import finished
 from kdmos_ros.segmentation.segmenter import Question, Segmentation, Segmenter
 
 N = 12
@@ -53,24 +53,20 @@ def fresh():
     SlowNetworks.in_work = SlowNetworks.most = SlowNetworks.asked = 0
 
 
-def replayed(overlapped, dropped=()):
+def pushed(overlapped, dropped=()):
     for i in range(N):
-        if i in dropped:
-            yield ReplayedScan(i, i, 3, dropped="pose_gap")
-            continue
-        result = overlapped.push(Scan(np.ones((3, 3), np.float32), None, i, np.eye(4)))
-        yield ReplayedScan(
-            i, i, 3, labels=result.labels, moving_probability=result.moving_probability
-        )
+        scan = Scan(np.ones((3, 3), np.float32), None, i, np.eye(4))
+        yield i, None if i in dropped else overlapped.push(scan)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_each_scan_comes_in_order_with_its_own_labels(n):
     with Overlapped([SlowNetworks() for _ in range(n)]) as overlapped:
-        for i, scan in enumerate(overlapped.finished(replayed(overlapped, dropped=(0, 4, 5)))):
-            assert scan.index == i
-            if scan.labels is not None:
-                assert (scan.labels == i).all() and (scan.moving_probability == i).all()
+        out = finished(pushed(overlapped, dropped=(0, 4, 5)), overlapped)
+        for i, (index, answer) in enumerate(out):
+            assert index == i
+            if answer is not None:
+                assert (answer.labels == i).all() and (answer.moving_probability == i).all()
             assert SlowNetworks.asked <= i + n + 2, "the replay runs away"
     assert i == N - 1
     assert SlowNetworks.most == n, "so many at a time"
@@ -82,8 +78,8 @@ def test_what_goes_wrong_in_a_thread_is_raised_at_its_scan():
         Overlapped([SlowNetworks(fails_at=5), SlowNetworks(fails_at=5)]) as overlapped,
         pytest.raises(RuntimeError, match="out of memory"),
     ):
-        for scan in overlapped.finished(replayed(overlapped)):
-            seen.append(scan.index)
+        for index, _ in finished(pushed(overlapped), overlapped):
+            seen.append(index)
     assert seen == [0, 1, 2, 3, 4]
 
 
@@ -112,15 +108,9 @@ def test_labels_are_those_of_one_segmenter_alone(tiny_model):
     alone = Segmenter(tiny_model, num_threads=1)
     expected = [alone.push(scan) for scan in scans]
 
-    def replay(overlapped):
-        for i, scan in enumerate(scans):
-            result = overlapped.push(scan)
-            yield ReplayedScan(
-                i, i, 0, labels=result.labels, moving_probability=result.moving_probability
-            )
-
     with Overlapped([Segmenter(tiny_model, num_threads=1) for _ in range(2)]) as overlapped:
-        found = list(overlapped.finished(replay(overlapped)))
+        pushed = ((i, overlapped.push(scan)) for i, scan in enumerate(scans))
+        found = [answer for _, answer in finished(pushed, overlapped)]
     assert len({int(s.labels.sum()) for s in found}) > 1, "scans differ"
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.labels, other.labels)

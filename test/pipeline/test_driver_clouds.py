@@ -13,13 +13,14 @@ from logger_harness import Logger
 
 from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.geometry.transforms import make_transform
-from kdmos_ros.pipeline.cloud_pipeline import Pipeline
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pointcloud.codec import append_label, subset
 from kdmos_ros.pointcloud.layout import Field
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.pose_source import BufferedPoses
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.segmentation.segmenter import Segmenter
 from kdmos_ros.throttled_log import ThrottledLog
 
@@ -104,12 +105,12 @@ def test_labelled_cloud_byte_for_byte(name, segmenter):
     poses = PoseBuffer()
     poses.add(STAMP_NS, np.eye(4))
     segmenter.reset()
-    pipeline = Pipeline(
-        segmenter, BufferedPoses(poses, "base_link"),
+    pipeline = CloudPipeline(
+        OnlineSegmenter(segmenter), BufferedPoses(poses, "base_link"),
         FixedExtrinsics(make_transform(np.eye(3), [0, 0, 1.5])),
         {"pose_timeout": 0.0, **CLOUD_OPTIONS}, Statistics(), ThrottledLog(Logger()),
     )  # fmt: skip
-    result = pipeline.process(message, STAMP_NS, "lidar")
+    result = pipeline.process(message, STAMP_NS, "lidar").labelled()
     labels, probability = result.labels, result.moving_probability
     assert labels[[1, 2]].tolist() == [0, 0]
     assert probability[[1, 2]].tolist() == [0, 0]

@@ -6,11 +6,12 @@ from cloud_harness import make_cloud
 
 from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.geometry.transforms import from_pose, make_transform
-from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Pipeline
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, DroppedScan
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.pose_source import BufferedPoses
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.segmentation.segmenter import Segmenter
 from kdmos_ros.throttled_log import ThrottledLog
 
@@ -48,8 +49,8 @@ class Robot:
         self.poses = PoseBuffer(max_jump_m=1.0)
         self.statistics = Statistics()
         options = {"pose_timeout": 0.0, **CLOUD_OPTIONS}
-        self.pipeline = Pipeline(
-            Segmenter(model, provider="cpu", num_threads=2),
+        self.pipeline = CloudPipeline(
+            OnlineSegmenter(Segmenter(model, provider="cpu", num_threads=2)),
             BufferedPoses(self.poses, "base_link"), FixedExtrinsics(MOUNT), options,
             self.statistics, ThrottledLog(Silent()),
         )  # fmt: skip
@@ -62,10 +63,10 @@ class Robot:
             if odometry_first:
                 self.poses.add(start + age, pose)
             try:
-                result = self.pipeline.process(cloud, start + age, "lidar")
+                result = self.pipeline.process(cloud, start + age, "lidar").labelled()
             except DroppedScan:
                 self.poses.add(start + age, pose)
-                result = self.pipeline.process(cloud, start + age, "lidar")
+                result = self.pipeline.process(cloud, start + age, "lidar").labelled()
             results.append((result.labels, result.moving_probability))
         return results
 
@@ -121,6 +122,8 @@ def test_a_jump_of_simulated_time_or_a_reset_by_hand(tiny_model):
 def test_another_model_starts_as_if_it_had_always_been_there(tiny_model, other_tiny_model):
     used, fresh = Robot(tiny_model), Robot(other_tiny_model)
     used.run(1, START)
-    used.pipeline.replace(Segmenter(other_tiny_model, provider="cpu", num_threads=2))
+    used.pipeline.replace(
+        OnlineSegmenter(Segmenter(other_tiny_model, provider="cpu", num_threads=2))
+    )
     start = START + N_SCANS * STEP
     assert_same(used.run(2, start, FURTHER), fresh.run(2, start, FURTHER))

@@ -11,11 +11,12 @@ from cloud_harness import make_cloud
 from pipeline_harness import MOUNT, Logger, Recorder
 
 from kdmos_ros.defaults import CLOUD_OPTIONS
-from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Pipeline
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, DroppedScan
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.ros.odometry_source import OdometrySource
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.throttled_log import ThrottledLog
 
 STEP = 100_000_000
@@ -45,8 +46,8 @@ class Robot:
         log = ThrottledLog(self.logger, 0)
         self.buffer = PoseBuffer(30.0, 0.5, 1.0)
         self.source = OdometrySource(self.buffer, self.statistics, log)
-        self.pipeline = Pipeline(
-            self.segmenter, self.source, FixedExtrinsics(MOUNT),
+        self.pipeline = CloudPipeline(
+            OnlineSegmenter(self.segmenter), self.source, FixedExtrinsics(MOUNT),
             {"pose_timeout": 0.0, **CLOUD_OPTIONS}, self.statistics, log,
         )  # fmt: skip
 

@@ -10,6 +10,7 @@ from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.labels import STATIC
 from kdmos_ros.pipeline.replay import replay
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 
 
 class Recorder:
@@ -17,10 +18,6 @@ class Recorder:
 
     def __init__(self):
         self.calls = []
-
-    def set_mount(self, mount):
-        np.testing.assert_allclose(mount, MOUNT)
-        self.calls.append("mount")
 
     def reset(self):
         self.calls.append("reset")
@@ -42,7 +39,7 @@ def pushed(segmenter: Recorder) -> list:
 def run(path, limit=None):
     segmenter = Recorder()
     with BagReader(path, base_T_sensor=MOUNT) as bag:
-        return list(replay(bag, segmenter, limit)), segmenter
+        return list(replay(bag, OnlineSegmenter(segmenter), limit)), segmenter
 
 
 def recorded(tmp_path, clouds, poses):
@@ -59,7 +56,8 @@ def test_every_scan_with_its_pose(tmp_path):
         np.testing.assert_allclose(into.pose, pose(i) @ MOUNT)
         assert out.n_points == len(out.labels) == 50
         assert set(out.timings_ms) == {"decode", "pose", "bev", "total"}
-    assert segmenter.calls[0] == "reset" and segmenter.calls[1] == "mount"
+        np.testing.assert_array_equal(into.base_T_sensor, MOUNT)
+    assert segmenter.calls[0] == "reset" and segmenter.calls.count("reset") == 1
 
 
 def test_limit(tmp_path):
@@ -140,7 +138,7 @@ class Remembering(Recorder):
         known = 0
         for call in self.calls:
             if isinstance(call, str):
-                known = known if call == "mount" else 0
+                known = 0
             else:
                 known += call.stamp_ns > scan.stamp_ns - 10**9
         result.labels[:] = known
@@ -155,9 +153,9 @@ def test_a_late_start_gives_the_labels_of_a_whole_run(tmp_path, start):
     poses[60][1].pose.pose.position.y = 50.0  # a jump
     path = recorded(tmp_path, clouds, poses)
     with BagReader(path, base_T_sensor=MOUNT) as bag:
-        whole = list(replay(bag, Remembering()))
+        whole = list(replay(bag, OnlineSegmenter(Remembering())))
         segmenter = Remembering()
-        late = list(replay(bag, segmenter, start=start))
+        late = list(replay(bag, OnlineSegmenter(segmenter), start=start))
     assert len({int(s.labels[0]) for s in whole if s.labels is not None}) > 5
     assert len(pushed(segmenter)) <= 51 + max(0, 90 - start)
     for expected, found in zip(whole, late, strict=True):
@@ -194,9 +192,8 @@ def test_clouds_are_read_as_the_bag_is_opened(tmp_path):
         for frame in drive:
             writer.add(frame.scan, seconds=frame.seconds)
     segmenter = Recorder()
-    with BagReader(tmp_path / "bag") as bag:
-        bag.cloud_options.update(deskew=True, max_range=20.0)
-        scans = list(replay(bag, segmenter))
+    with BagReader(tmp_path / "bag", cloud_options={"deskew": True, "max_range": 20.0}) as bag:
+        scans = list(replay(bag, OnlineSegmenter(segmenter)))
     assert [s.dropped for s in scans] == ["pose_too_old", "", "", "", "pose_timeout"]
     raw, moved = drive[2].scan.points, pushed(segmenter)[1].points
     far = np.linalg.norm(raw, axis=1) > 20

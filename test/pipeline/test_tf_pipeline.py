@@ -13,10 +13,11 @@ from tf_harness import MOUNT, SECOND, STEP, Bench, base
 
 from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.geometry.transforms import invert, transform
-from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Pipeline
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, DroppedScan
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.poses.extrinsics import ExtrinsicError, FixedExtrinsics
 from kdmos_ros.ros.tf_extrinsics import TfExtrinsics
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.throttled_log import ThrottledLog
 
 
@@ -38,14 +39,14 @@ class Way:
         self.extrinsics = extrinsics or TfExtrinsics(bench.listener)
         self.segmenter, self.statistics = Recorder(), Statistics()
         options = {"pose_timeout": 0.0, **CLOUD_OPTIONS, **options}
-        self.pipeline = Pipeline(
-            self.segmenter, bench.source, self.extrinsics, options, self.statistics,
-            ThrottledLog(bench.logger, 0),
+        self.pipeline = CloudPipeline(
+            OnlineSegmenter(self.segmenter), bench.source, self.extrinsics, options,
+            self.statistics, ThrottledLog(bench.logger, 0),
         )  # fmt: skip
 
     def process(self, step, cloud=None):
         cloud = cloud or make_cloud("plain_xyz")[0]
-        return self.pipeline.process(cloud, round(step * STEP), "lidar")
+        return self.pipeline.process(cloud, round(step * STEP), "lidar").labelled()
 
 
 def test_pipeline_gets_pose_and_mount_of_the_stamp(jointed):
@@ -83,7 +84,7 @@ def test_relocalisation_in_tf_clears_the_history(bench):
     for step in range(1, 7):
         bench.drive(step, offset=7.0 if step > 4 else 0.0)
         way.process(step)
-    assert way.segmenter.calls == ["set_mount", *["push"] * 4, "reset", "push", "push"]
+    assert way.segmenter.calls == [*["push"] * 4, "reset", "push", "push"]
     assert any("history cleared: the transform jumped" in line for line in bench.logger.lines)
 
 

@@ -1,15 +1,15 @@
 import dataclasses
 import threading
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
 from pipeline_harness import Logger
 
-from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Labelled
+from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, PendingCloud
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pipeline.worker import Job, Worker
-from kdmos_ros.scan import Scan
-from kdmos_ros.segmentation.deferred_labels import Promise
+from kdmos_ros.segmentation.segmenter import Segmentation
 from kdmos_ros.throttled_log import ThrottledLog
 
 
@@ -32,7 +32,9 @@ class Bench:
             raise DroppedScan("pose_gap", "odometry has a gap")
         if message == "crash":
             raise ZeroDivisionError("nobody thought of this")
-        return Labelled(message, np.zeros(0), np.zeros(0), {"bev": 1.0})
+        labels = Future()
+        labels.set_result(Segmentation(np.zeros(0), np.zeros(0), stamp_ns, {"bev": 1.0}))
+        return PendingCloud(message, None, {}, labels)
 
     def publish(self, result):
         self.published.append(result.message)
@@ -132,30 +134,29 @@ def test_what_waits_when_it_is_stopped_is_counted(bench):
 
 
 class Ahead(Bench):
-    """Promises to label "wait"; a message "keep" keeps all promises, "break" breaks them."""
+    """Labels "wait" later: at a message "keep"; at "break", never."""
 
     def __init__(self):
         super().__init__(queue_size=10)
-        self.promises, self.flushed = [], threading.Event()
+        self.waiting, self.flushed = [], threading.Event()
 
     def process(self, message, stamp_ns, frame):
         if message in ("keep", "drop"):
             self.flush()
         if message == "break":
-            for promise in self.promises:
-                promise.break_off(ZeroDivisionError("nobody thought of this"))
-            self.promises.clear()
+            for future in self.waiting:
+                future.set_exception(ZeroDivisionError("nobody thought of this"))
+            self.waiting.clear()
         result = super().process(message, stamp_ns, frame)
         if message != "wait":
             return result
-        promise = Promise.of(Scan(np.zeros((1, 3)), None, stamp_ns, np.eye(4)))
-        self.promises.append(promise)
-        return dataclasses.replace(result, promise=promise)
+        self.waiting.append(Future())
+        return dataclasses.replace(result, segmentation=self.waiting[-1])
 
     def flush(self):
-        for promise in self.promises:
-            promise.keep(promise)
-        self.promises.clear()
+        for future in self.waiting:
+            future.set_result(Segmentation.unlabelled(1, 0))
+        self.waiting.clear()
         self.flushed.set()
 
 
@@ -170,7 +171,7 @@ def test_what_waits_for_later_clouds_is_published_in_order():
     assert "lookahead" in snapshot.latency_ms
 
 
-def test_broken_promises_are_counted():
+def test_labels_that_never_come_are_counted():
     bench = Ahead()
     bench.submit("wait", "wait", "break")
     finish(bench)
@@ -185,11 +186,11 @@ def test_what_waits_for_later_clouds_when_it_is_stopped_is_counted():
     bench.worker.start()
     for _ in range(3):
         assert bench.entered.acquire(timeout=30)
-    promises = list(bench.promises)
+    waiting = list(bench.waiting)
     bench.worker.stop()
     assert bench.published == []
     assert bench.statistics.snapshot().dropped == {"deactivated": 3}
-    assert all(promise.done.cancelled() for promise in promises), "nobody needs to keep them"
+    assert all(future.cancelled() for future in waiting), "nobody needs them"
 
 
 def test_a_wait_that_cannot_be_ended_does_not_end_the_thread(monkeypatch):

@@ -7,7 +7,7 @@ from cloud_harness import LAYOUTS, make_cloud
 from kdmos_ros.defaults import TIME_BASES, TIME_UNITS
 from kdmos_ros.errors import CloudError
 from kdmos_ros.pointcloud.codec import decode
-from kdmos_ros.pointcloud.layout import Field
+from kdmos_ros.pointcloud.layout import Field, read_layout
 from kdmos_ros.pointcloud.point_times import TimeFormat, read_point_times
 
 STAMP_NS = 1_700_000_123_400_000_000
@@ -20,7 +20,9 @@ def read(layout, values, stamp_ns=STAMP_NS, change=None, **form):
     message, _ = make_cloud(layout, width=N // LAYOUTS[layout][1], values=values)
     if change:
         change(message)
-    return read_point_times(message, decode(message).points, stamp_ns, TimeFormat(**form))
+    return read_point_times(
+        read_layout(message), decode(message).points, stamp_ns, TimeFormat(**form)
+    )
 
 
 def reason(*args, **options):
@@ -146,7 +148,7 @@ def test_return_without_a_time_is_marked():
 def test_nothing_returned(width):
     zeros = {name: np.zeros(width) for name in "xyz"}
     message, _ = make_cloud("velodyne", width=width, values=zeros)
-    times = read_point_times(message, decode(message).points, STAMP_NS, TimeFormat())
+    times = read_point_times(read_layout(message), decode(message).points, STAMP_NS, TimeFormat())
     assert (times.first, times.last, len(times.seconds)) == (0, 0, width)
 
 
@@ -154,7 +156,7 @@ def test_big_endian_and_padded():
     message, _ = make_cloud(
         "ouster_organised", N // 4, padding=5, big_endian=True, values={"t": SWEEP * 1e9}
     )
-    times = read_point_times(message, decode(message).points, STAMP_NS, TimeFormat())
+    times = read_point_times(read_layout(message), decode(message).points, STAMP_NS, TimeFormat())
     np.testing.assert_allclose(times.seconds, SWEEP, atol=1e-7)
 
 

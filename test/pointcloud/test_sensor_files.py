@@ -124,7 +124,7 @@ def test_clouds_of_the_driver_are_read(name):
     values = {**times, intensity: raw, "x": np.linspace(2, 60, N)}
     message, truth = make_cloud(layout, width=N // LAYOUTS[layout][1], values=values)
     options = {**CLOUD_OPTIONS, **values_of(name), "deskew": expected is not None}
-    cloud, read = read_cloud(message, STAMP_NS, options)
+    _, cloud, read = read_cloud(message, STAMP_NS, options)
     np.testing.assert_array_equal(cloud.points[:, 0], truth["x"].astype(np.float32))
     scale = 1 if name == "generic" else 255
     np.testing.assert_allclose(cloud.intensity, truth[intensity] / scale, atol=1e-6)

@@ -156,7 +156,7 @@ def test_wait_returns_what_arrives_meanwhile():
     buffer = filled(1.0)
     timer = threading.Timer(0.05, lambda: buffer.add(round(1.1 * SECOND), pose(1.1)))
     timer.start()
-    found, generation = buffer.wait(round(1.05 * SECOND), timeout_s=30)
+    found, generation, _ = buffer.wait(round(1.05 * SECOND), timeout_s=30)
     np.testing.assert_allclose(found, pose(1.05))
     assert generation == 0
 

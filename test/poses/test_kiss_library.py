@@ -21,7 +21,7 @@ def test_the_library_follows_a_drive_through_a_hall():
         truth = make_transform(np.eye(3), [0.3 * i, 0.05 * i, 0])
         points = np.concatenate([room(truth, seed=i), np.full((50, 3), np.nan, np.float32)])
         source.observe(StampedCloud(i * STEP, "lidar", points))
-    pose, generation = source.wait(11 * STEP, 0)
+    pose, generation, _ = source.wait(11 * STEP, 0)
     assert generation == buffer.generation == 0
     np.testing.assert_allclose(pose[:3, 3], truth[:3, 3], atol=0.1)
     assert source.failed == source.restarts == 0

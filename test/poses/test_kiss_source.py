@@ -10,10 +10,11 @@ from pipeline_harness import Recorder
 
 from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, Pipeline
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, DroppedScan
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.kiss_source import load_kiss_icp
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.throttled_log import ThrottledLog
 
 
@@ -39,7 +40,7 @@ def test_a_failure_of_the_library_costs_one_cloud_and_the_history():
     bench = Bench(0.0, 1.0, RuntimeError("no luck"))
     _, generation = bench.see(0), bench.see(1)[1]
     assert bench.reason(2) == "failed"
-    assert "no luck" in bench.source.why
+    assert "no luck" in bench.source.buffer.why
     x, later = bench.see(3)
     assert x == 0.0 and later > generation
     assert bench.source.figures()["kiss_icp.restarts"] == 1
@@ -58,7 +59,7 @@ def test_a_step_back_in_time_is_refused_a_large_one_begins_anew():
     assert bench.reason(100.5) == "out_of_order"
     x, later = bench.see(0)
     assert x == 0.0 and later > generation
-    assert "went back by 10.1 s" in bench.source.why
+    assert "went back by 10.1 s" in bench.source.buffer.why
 
 
 def test_the_same_cloud_again_is_not_registered_again():
@@ -74,7 +75,7 @@ def test_a_pause_begins_anew():
     generation = bench.see(1)[1]
     x, later = bench.see(31)
     assert x == 0.0 and later > generation
-    assert "no cloud was registered for 3.0 s" in bench.source.why
+    assert "no cloud was registered for 3.0 s" in bench.source.buffer.why
     assert bench.logger.lines
 
 
@@ -83,7 +84,7 @@ def test_a_slip_of_the_registration_begins_anew():
     before = [bench.see(i) for i in range(4)][-1][1]
     x, after = bench.see(4)
     assert x == 0.0 and after > before
-    assert "5.0 m off its course" in bench.source.why
+    assert "5.0 m off its course" in bench.source.buffer.why
     assert bench.see(5) == (1.0, after)  # not a new generation for each cloud
 
 
@@ -163,8 +164,8 @@ def test_pipeline_deskews_by_what_the_registration_says(first):
     bench = Bench()
     segmenter = Recorder()
     options = {"pose_timeout": 0.0, **CLOUD_OPTIONS, "deskew": True}
-    pipeline = Pipeline(
-        segmenter, bench.source, FixedExtrinsics(np.eye(4)), options, Statistics(),
+    pipeline = CloudPipeline(
+        OnlineSegmenter(segmenter), bench.source, FixedExtrinsics(np.eye(4)), options, Statistics(),
         ThrottledLog(bench.logger, 0),
     )  # fmt: skip
     n = 500

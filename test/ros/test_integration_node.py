@@ -118,13 +118,14 @@ def test_every_scan_of_a_real_clip_comes_back_as_it_was(real_data, client, model
 
 def test_node_and_evaluation_give_the_same_labels(real_data, client, model, tmp_path):
     from kdmos_ros.pipeline.replay import replay
+    from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
     from kdmos_ros.segmentation.segmenter import Segmenter
 
     bag_path = real_data / "kitti_0005" / "bag"
     outputs = play_through_node(bag_path, client, model, tmp_path / "node.log")
     by_stamp = {stamp_ns(output.header.stamp): output for output in outputs}
     with BagReader(bag_path) as bag:
-        for scan in replay(bag, Segmenter(model)):
+        for scan in replay(bag, OnlineSegmenter(Segmenter(model))):
             layout = read_layout(by_stamp.pop(scan.stamp_ns))
             labels = layout.column(layout.find("label")).ravel()
             np.testing.assert_array_equal(labels, scan.labels, err_msg=f"scan {scan.index}")

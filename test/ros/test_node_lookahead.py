@@ -25,8 +25,7 @@ from kdmos_ros.pipeline.replay import replay  # noqa: E402
 from kdmos_ros.pointcloud.layout import read_layout  # noqa: E402
 from kdmos_ros.ros.compat import try_shutdown  # noqa: E402
 from kdmos_ros.ros.node import MosNode  # noqa: E402
-from kdmos_ros.segmentation.deferred_labels import Promised  # noqa: E402
-from kdmos_ros.segmentation.lookahead import Lookahead  # noqa: E402
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter  # noqa: E402
 from kdmos_ros.segmentation.segmenter import Segmenter  # noqa: E402
 
 pytestmark = pytest.mark.ros
@@ -98,9 +97,10 @@ def test_clouds_come_late_in_order_with_the_labels_of_the_evaluation(bench, mode
     assert "latency_ms.lookahead.p50" in client.status
 
     with BagReader(bag) as reader:
-        promised = Promised(Lookahead(Segmenter(model, num_threads=1), 2))
-        late = list(promised.finished(replay(reader, promised)))
-        at_once = list(replay(reader, Segmenter(model, num_threads=1)))
+        late, at_once = (
+            list(replay(reader, OnlineSegmenter(Segmenter(model, num_threads=1), lookahead)))
+            for lookahead in (2, 0)
+        )
     for out, expected in zip(client.labelled, late, strict=False):
         layout = read_layout(out)
         found = layout.column(layout.find("moving_probability")).ravel()

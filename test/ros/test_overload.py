@@ -38,9 +38,6 @@ class SlowSegmenter:
     def reset(self):
         pass
 
-    def set_mount(self, mount):
-        pass
-
 
 @pytest.fixture
 def bench():

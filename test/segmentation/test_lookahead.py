@@ -14,7 +14,7 @@ from kdmos_ros.features.visibility import VisibilitySpec
 from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.inference.model import ModelSpec, load_spec
 from kdmos_ros.resources import share_dir
-from kdmos_ros.segmentation.lookahead import Lookahead
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.segmentation.segmenter import Segmenter
 
 
@@ -60,10 +60,13 @@ def test_what_comes_later_is_later():
 def test_each_scan_is_answered_from_those_after_it(model):
     scans = stream(7)
     for delay in (0, 1, 3):
-        waiting = Lookahead(Segmenter(model, num_threads=1), delay)
-        answers = [waiting.push(each) for each in scans]
-        assert [a is None for a in answers] == [i < delay for i in range(7)]
-        answers = [a for a in answers if a is not None] + waiting.flush()
+        waiting = OnlineSegmenter(Segmenter(model, num_threads=1), delay)
+        futures = []
+        for i, each in enumerate(scans):
+            futures.append(waiting.push(each))
+            assert [future.done() for future in futures] == [n <= i - delay for n in range(i + 1)]
+        waiting.flush()
+        answers = [future.result() for future in futures]
         assert [a.stamp_ns for a in answers] == [s.stamp_ns for s in scans]
         direct = Segmenter(model, num_threads=1)
         for i, (one, answer) in enumerate(zip(scans, answers, strict=True)):
@@ -81,7 +84,7 @@ def test_each_scan_is_made_a_range_image_once(model, monkeypatch):
         return build_range_image(points, pool_rows)
 
     monkeypatch.setattr(extractor, "build_range_image", spy)
-    scans, waiting = stream(5), Lookahead(Segmenter(model, num_threads=1), 2)
+    scans, waiting = stream(5), OnlineSegmenter(Segmenter(model, num_threads=1), 2)
     for each in scans:
         waiting.push(each)
     waiting.flush()
@@ -99,22 +102,22 @@ def test_the_delay_changes_the_answer(model):
 
 def test_reset_forgets_those_that_wait(model):
     scans = stream(6)
-    waiting = Lookahead(Segmenter(model, num_threads=1), 2)
-    for each in scans[:4]:
-        waiting.push(each)
+    waiting = OnlineSegmenter(Segmenter(model, num_threads=1), 2)
+    before = [waiting.push(each) for each in scans[:4]]
     waiting.reset()
-    assert waiting.flush() == []
-    assert waiting.push(scans[0]) is None, "stamps start anew, too"
+    assert all(future.done() for future in before)
+    first = waiting.push(scans[0])  # stamps start again, too
     waiting.push(scans[1])
-    fresh = Lookahead(Segmenter(model, num_threads=1), 2)
-    for each in scans[:2]:
-        fresh.push(each)
-    a, b = waiting.push(scans[2]), fresh.push(scans[2])
+    assert not first.done()
+    fresh = OnlineSegmenter(Segmenter(model, num_threads=1), 2)
+    expected, *_ = [fresh.push(each) for each in scans[:3]]
+    waiting.push(scans[2])
+    a, b = first.result(0), expected.result(0)
     np.testing.assert_array_equal(a.moving_probability, b.moving_probability)
 
 
 def test_stamps_rise(model):
-    waiting = Lookahead(Segmenter(model), 2)
+    waiting = OnlineSegmenter(Segmenter(model), 2)
     waiting.push(scan(3, wall(9.0)))
     with pytest.raises(ValueError, match="is not newer"):
         waiting.push(scan(3, wall(9.0)))
@@ -123,28 +126,27 @@ def test_stamps_rise(model):
 def test_the_mount_is_that_of_the_scan(model):
     """A scan that waits is answered with the mount that it came with."""
     scans, high = stream(3), make_transform(np.eye(3), [0, 0, 2.4])
-    waiting = Lookahead(Segmenter(model, num_threads=1), 1)
-    waiting.set_mount(MOUNT)
-    waiting.push(scans[0])
-    waiting.set_mount(high)
-    answer = waiting.push(scans[1])
-    direct = Segmenter(model, num_threads=1, mount=high)
-    later = direct.as_later(scans[1])
-    direct.set_mount(MOUNT)
-    expected = direct.push(scans[0], [later])
+    waiting = OnlineSegmenter(Segmenter(model, num_threads=1), 1)
+    first = dataclasses.replace(scans[0], base_T_sensor=MOUNT)
+    second = dataclasses.replace(scans[1], base_T_sensor=high)
+    future = waiting.push(first)
+    waiting.push(second)
+    answer = future.result(0)
+    as_first, as_second = (Segmenter(model, num_threads=1, mount=m) for m in (MOUNT, high))
+    expected = as_first.push(scans[0], [as_second.as_later(scans[1])])
     np.testing.assert_array_equal(answer.moving_probability, expected.moving_probability)
 
 
 def test_a_model_without_later_scans_refuses(tiny_model):
     segmenter = Segmenter(tiny_model)
     with pytest.raises(KdmosError, match="model tiny was trained without later scans"):
-        Lookahead(segmenter, 1)
+        OnlineSegmenter(segmenter, 1)
     with pytest.raises(ValueError, match=r"lookahead must be 0\.\.7 scans, got 8"):
-        Lookahead(segmenter, 8)
+        OnlineSegmenter(segmenter, 8)
     scans = stream(2)
-    at_once = Lookahead(segmenter, 0)
+    at_once = OnlineSegmenter(segmenter, 0)
     expected = [Segmenter(tiny_model).push(s) for s in scans[:1]]
-    np.testing.assert_array_equal(at_once.push(scans[0]).labels, expected[0].labels)
+    np.testing.assert_array_equal(at_once.push(scans[0]).result(0).labels, expected[0].labels)
 
 
 def test_specifications_with_and_without(model):

@@ -155,11 +155,10 @@ def test_repeated_stamp_and_bad_scan_are_refused(segmenter, rng):
 def test_the_mount_moves_the_grid(tiny_model, rng):
     points = street(rng)
     low = Segmenter(tiny_model, provider="cpu")
-    high = Segmenter(tiny_model, provider="cpu")
     mount = np.eye(4)
     mount[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
     mount[2, 3] = 1.73
-    high.set_mount(mount)
+    high = Segmenter(tiny_model, provider="cpu", mount=mount)
     for stamp_s in (0, 0.2):
         a, b = low.push(scan(points, stamp_s)), high.push(scan(points, stamp_s))
     assert np.abs(a.moving_probability - b.moving_probability).max() > 1e-3

@@ -6,12 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from cli_harness import failure
 from drive_harness import MOUNT, pose, stamp, write_drive
-from test_cli import failure
 
 from kdmos_ros import cli
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.io.labelled_bag import labelled_topic
+from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.visualization.drive_frames import ego_path, labelled_frames, recorded_frames
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -40,7 +41,7 @@ def test_frames_of_a_labelled_bag_are_those_of_labelling_it(raw, labelled, tiny_
     with BagReader(labelled, "/mos_node/labeled") as bag:
         recorded = list(recorded_frames(bag, "/mos_node/labeled", 5))
     with BagReader(raw) as bag:
-        fresh = list(labelled_frames(bag, Segmenter(tiny_model), 5))
+        fresh = list(labelled_frames(bag, OnlineSegmenter(Segmenter(tiny_model)), 5))
         np.testing.assert_allclose(ego_path(bag)[3], pose(3)[:3, 3])
     assert [f.stamp_ns for f in recorded] == [stamp(i) for i in (0, 5, 10)]
     for a, b in zip(recorded, fresh, strict=True):

@@ -1,0 +1,115 @@
+"""Where the LiDAR was when it took a cloud: its pose, and how it sits on the robot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.errors import PoseError, ReasonedError
+from kdmos_ros.poses.extrinsics import ExtrinsicError, Extrinsics
+from kdmos_ros.poses.pose_source import PoseSource, StampedCloud
+from kdmos_ros.throttled_log import ThrottledLog
+
+Matrix = npt.NDArray[np.float64]
+
+
+class DroppedScan(ReasonedError):
+    """A scan that is not labelled, and why."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the LiDAR was at a cloud's stamp. All matrices are (4, 4) float64.
+
+    Attributes:
+        pose: T_odom_lidar.
+        tracked_T_lidar: from the LiDAR to what the poses are of; None: the poses are the LiDAR's.
+        base_T_lidar: the mount on the robot; None: unknown as yet, or the robot has no base frame.
+        generation: of the pose; those of two generations have no known relation.
+        why: what began that generation, one line.
+    """
+
+    pose: Matrix
+    tracked_T_lidar: Matrix | None
+    base_T_lidar: Matrix | None
+    generation: int
+    why: str
+
+
+class Localizer:
+    """Looks poses and mounts up, as the parameters say.
+
+    Args:
+        poses: where poses come from.
+        extrinsics: mount of the LiDAR on the base.
+        options: current values of pose_timeout and, where there is one, base_frame.
+        log: gets what the user should know.
+    """
+
+    def __init__(
+        self,
+        poses: PoseSource,
+        extrinsics: Extrinsics,
+        options: Mapping[str, Any],
+        log: ThrottledLog,
+    ) -> None:
+        self._poses = poses
+        self._extrinsics = extrinsics
+        self._options = options
+        self._log = log
+
+    def locate(self, cloud: StampedCloud) -> Location:
+        """Where the LiDAR was; blocks while the pose may still come.
+
+        Raises:
+            DroppedScan: there is no pose.
+            ExtrinsicError: the mount is needed for it, and not known.
+        """
+        poses, timeout_s = self._poses, self._options["pose_timeout"]
+        try:
+            poses.observe(cloud)
+            found = poses.wait(cloud.stamp_ns, timeout_s)
+        except PoseError as error:
+            reason = f"{poses.kind}_{error.reason}"
+            raise DroppedScan(reason, f"no pose for the cloud: {error}") from None
+        mount = self._extrinsics.look_up(poses.base_frame, cloud.frame, cloud.stamp_ns, timeout_s)
+        tracked_T_lidar = None if poses.gives_sensor else mount
+        pose = found.pose if tracked_T_lidar is None else found.pose @ tracked_T_lidar
+        if mount is None:
+            mount = self._height_and_tilt(cloud)
+        return Location(pose, tracked_T_lidar, mount, found.generation, found.why)
+
+    def rewind(self, stamp_ns: int) -> None:
+        """The clouds' time was set back to this stamp."""
+        self._poses.rewind(stamp_ns)
+        self._extrinsics.rewind()
+
+    def reset(self) -> None:
+        """Forget what was derived from clouds."""
+        self._poses.reset()
+
+    def _height_and_tilt(self, cloud: StampedCloud) -> Matrix | None:
+        """T_base_lidar (4, 4) where the poses are the LiDAR's own; None: unknown, or no base."""
+        base = self._options.get("base_frame", "")
+        if base == cloud.frame:
+            self._log.warning(
+                "cloud_in_base",
+                f"the clouds are in the base frame, {base}: history and ground are seen from the "
+                "LiDAR, so give its cloud in its own frame, or the parameter base_to_lidar",
+            )
+        if base in ("", cloud.frame):
+            return None
+        try:
+            # Not worth a wait: it is known from the next scan on.
+            return self._extrinsics.look_up(base, cloud.frame, cloud.stamp_ns, 0.0)
+        except ExtrinsicError as error:
+            self._log.warning(
+                "height_unknown",
+                "the odometry is that of the LiDAR, whose height above the ground is unknown: "
+                f"{error}; taken as level, at the height that the model was made for",
+            )
+            return None
