@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Not pytest's option `pythonpath`, which Humble's pytest 6 does not have.
 sys.path.insert(0, str(ROOT / "test" / "harnesses"))
 
+from cli_harness import drive  # noqa: E402, F401  # a fixture
 from eval_harness import ForwardSegmenter, write_data_set  # noqa: E402
 
 # No other participant may see the tests, and none of the machine's may reach them. Domains up to
