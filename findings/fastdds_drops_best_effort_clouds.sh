@@ -8,7 +8,7 @@
 #   larger shared-memory segment brings all of them. Nothing is logged on either side.
 # Output seen:
 #   defaults,                 0.1 MB: 30 of 30 arrived
-#   defaults,                 2.0 MB: 0 of 30 arrived (2 of 30 another time)
+#   defaults,                 2.0 MB: 0 of 30 arrived (2 and 4 of 30 in other runs)
 #   32 MiB of shared memory,  2.0 MB: 30 of 30 arrived
 # Why it matters: qos_profile_sensor_data, which LiDAR drivers and nodes commonly use, is best
 #   effort. Discovery and small topics work, so that one looks for the fault in the driver. The
