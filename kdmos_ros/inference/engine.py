@@ -8,6 +8,7 @@ is a graph as well: `on_device`.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,21 @@ _POINTS_BLOCK = 16384
 _POINTS_STEP = 4096
 _CELLS_STEP = 2048
 _ON_GPU = {key: PROVIDERS[key] for key in ON_GPU}
+
+
+@dataclass(frozen=True)
+class GridAnswer:
+    """What the networks say of one scan: P points in K occupied cells.
+
+    Attributes:
+        logits: (K, n_z, classes) float32 of the cells' height bins.
+        query, key: (P, Q) and (K, Q) float32: the product of a point's query and its cell's key is
+            added to its logit of MOVING. Q is 0 for models without queries.
+    """
+
+    logits: npt.NDArray[np.float32]
+    query: npt.NDArray[np.float32]
+    key: npt.NDArray[np.float32]
 
 
 class Engine:
@@ -119,7 +135,8 @@ class Engine:
         spec = self.spec
         cells, motion = spec.grid.n_cells, spec.features.n_motion
         shape = {i.name: i.shape for i in [*self._encoder.get_inputs(), *self._bev.get_inputs()]}
-        shape.update({o.name: o.shape for o in self._bev.get_outputs()})
+        outputs = [*self._encoder.get_outputs(), *self._bev.get_outputs()]
+        shape.update({o.name: o.shape for o in outputs})
         expected = {
             "point_features": (1, spec.features.n_point),
             "appearance": (0, cells),
@@ -138,36 +155,44 @@ class Engine:
                 f"{shape['logits'][2]} classes, expected {motion} and {len(CLASS_NAMES)}"
             )
         self._n_appearance = int(shape["appearance"][1])
+        self._n_query = int(shape["point_query"][1]) if "point_query" in shape else 0
+        if self._n_query != (int(shape["cell_key"][1]) if "cell_key" in shape else 0):
+            raise ModelError(f"{folder}: the queries of its graphs do not fit their keys")
 
     def bev_inputs(self, frame: FeatureFrame) -> dict[str, npt.NDArray[Any]]:
         """What the grid network gets for a frame, by the names of its graph's inputs."""
-        inputs = self._bev_inputs(frame, {})
+        inputs, _ = self._bev_inputs(frame, {})
         return {**inputs, "cells": frame.occupied}
 
-    def run(self, frame: FeatureFrame, timings_ms: dict[str, float]) -> npt.NDArray[np.float32]:
-        """Logits (K, n_z, classes) float32 of the frame's occupied cells.
+    def run(self, frame: FeatureFrame, timings_ms: dict[str, float]) -> GridAnswer:
+        """What the networks say of the frame's points and occupied cells.
 
         Args:
             frame: features made with this engine's specification.
             timings_ms: gets the stages encoder, scatter and bev, milliseconds.
         """
-        inputs = self._bev_inputs(frame, timings_ms)
+        inputs, query = self._bev_inputs(frame, timings_ms)
         start = time.perf_counter()
-        (logits,) = self._bev.run(None, inputs)
+        logits, *keys = (rows[: len(frame.occupied)] for rows in self._bev.run(None, inputs))
         timings_ms["bev"] = (time.perf_counter() - start) * 1e3
-        result: npt.NDArray[np.float32] = logits[: len(frame.occupied)]
-        return result
+        key = keys[0] if keys else np.zeros((len(logits), 0), np.float32)
+        return GridAnswer(logits, query, key)
 
     def _bev_inputs(
         self, frame: FeatureFrame, timings_ms: dict[str, float]
-    ) -> dict[str, npt.NDArray[Any]]:
+    ) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.float32]]:
+        """The inputs of the grid network, and the points' queries (P, Q)."""
+        query = np.empty((len(frame.point), self._n_query), np.float32)
         appearance = np.zeros((self.spec.grid.n_cells, self._n_appearance), np.float32)
         encoder_s = scatter_s = 0.0
         step = len(frame.point) if self.provider in _ON_GPU.values() else _POINTS_BLOCK
         for first in range(0, len(frame.point), step):
             start = time.perf_counter()
             points = self._points(frame.point[first : first + step])
-            (embedding,) = self._encoder.run(None, {"point_features": points})
+            embedding, *asked = self._encoder.run(None, {"point_features": points})
+            if asked:
+                rows = query[first : first + step]
+                rows[:] = asked[0][: len(rows)]
             encoded = time.perf_counter()
             scatter_max(embedding, frame.cell[first : first + step], appearance)
             encoder_s += encoded - start
@@ -175,7 +200,7 @@ class Engine:
         timings_ms["encoder"] = encoder_s * 1e3
         timings_ms["scatter"] = scatter_s * 1e3
         cells = self._cells(frame.occupied)
-        return {"appearance": appearance, "motion": frame.motion, "cells": cells}
+        return {"appearance": appearance, "motion": frame.motion, "cells": cells}, query
 
 
 @njit(cache=True, nogil=True)

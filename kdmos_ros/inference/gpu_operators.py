@@ -48,6 +48,7 @@ CUDA = {
     "Mul": (7, _NUMBERS),
     "Pad": (2, _NUMBERS),
     "ReduceMean": (1, _REAL),
+    "ReduceSum": (1, _NUMBERS),
     "Relu": (6, _REAL),
     "Reshape": (5, _ALL),
     "Resize": (10, _NUMBERS),

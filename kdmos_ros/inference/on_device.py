@@ -34,6 +34,8 @@ from kdmos_ros.inference.providers import make_session
 _GRAPHS = Path(__file__).resolve().parent / "graphs"
 SCATTER_GRAPH = _GRAPHS / "scatter.onnx"
 READ_GRAPH = _GRAPHS / "read.onnx"
+ASKING_READ_GRAPH = _GRAPHS / "read_asking.onnx"
+"""Of models with queries: the first has no inputs for them."""
 STAGES = ("encoder", "scatter", "bev", "read")
 _POINTS_STEP = 16384
 _USUAL_POINTS = 131072
@@ -77,6 +79,8 @@ class OnDevice:
         inputs = [i for name in ("encoder", "bev") for i in self.sessions[name].get_inputs()]
         width = {i.name: i.shape[-1] for i in inputs}
         self._n_features, self._n_motion = width["point_features"], width["motion"]
+        widths = {o.name: o.shape[-1] for o in self.sessions["encoder"].get_outputs()}
+        self._n_query = int(widths.get("point_query", 0))
 
     def warm_up(self) -> None:
         """Run all usual sizes once: memory is taken, kernels are chosen, CUDA graphs recorded.
@@ -93,6 +97,8 @@ class OnDevice:
                 self._put("point_features", np.zeros((points, self._n_features), np.float32))
                 self._put("cell", np.zeros((points, 1), np.int64))
                 self._put("voxel", np.zeros(points, np.int64))
+                if self._n_query:
+                    self._put("slot", np.zeros(points, np.int64))
                 self._put("cells", np.zeros(cells, np.int64))
                 self._stages(points, cells, {})
 
@@ -117,6 +123,8 @@ class OnDevice:
             self._put("point_features", _filled(frame.point, points))
             self._put("cell", _filled(frame.cell.astype(np.int64), points)[:, None])
             self._put("voxel", _filled(voxel, points))
+            if self._n_query:
+                self._put("slot", _filled(frame.slot.astype(np.int64), points))
             self._put("cells", _filled(frame.occupied, cells))
             self._put("motion", frame.motion)
             self._put("bias", _NO_BIAS if frame.n_past else _NO_PAST)
@@ -164,6 +172,9 @@ class OnDevice:
             "cells": ((cells,), np.int64),
             "logits": ((cells, *self._voxel_shape), np.float32),
             "voxel": ((points,), np.int64),
+            "point_query": ((points, self._n_query), np.float32),
+            "cell_key": ((cells, self._n_query), np.float32),
+            "slot": ((points,), np.int64),
             "bias": ((1, 3), np.float32),
             "threshold": ((1,), np.float32),
             "label": ((points,), np.uint8),
@@ -174,7 +185,7 @@ class OnDevice:
         for value in session.get_inputs():
             binding.bind_ortvalue_input(value.name, self._tensor(value.name, *known[value.name]))
         for value in session.get_outputs():
-            name = "embedding" if stage == "encoder" else value.name
+            name = "embedding" if value.name == "point_embedding" else value.name
             binding.bind_ortvalue_output(value.name, self._tensor(name, *known[name]))
         options = ort.RunOptions()
         if self._cuda_graphs:  # one recording for each of the stage's sizes
@@ -216,9 +227,10 @@ def joined(
     on_gpu = bev.get_providers()[0] in [PROVIDERS[key] for key in ON_GPU]
     device = "cuda" if on_gpu else "cpu"
     # Not TensorRT, which has the maximum as a plug-in only. CUDA has kernels for all of it.
+    asks = any(output.name == "point_query" for output in encoder.get_outputs())
     scatter, read = (
         make_session(graph, device, "fp32", num_threads, settings, profile)
-        for graph in (SCATTER_GRAPH, READ_GRAPH)
+        for graph in (SCATTER_GRAPH, ASKING_READ_GRAPH if asks else READ_GRAPH)
     )
     sessions = {"encoder": encoder, "scatter": scatter, "bev": bev, "read": read}
     return OnDevice(

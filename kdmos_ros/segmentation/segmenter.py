@@ -177,15 +177,17 @@ class Segmenter:
         probability = np.zeros(frame.n_points, np.float32)
         on_device = self._engine.on_device
         if len(frame.index) and on_device is not None:
-            read = on_device.run(frame, self.spec.moving_threshold, timings)
-            labels[frame.index], probability[frame.index] = read
+            answer = on_device.run(frame, self.spec.moving_threshold, timings)
+            labels[frame.index], probability[frame.index] = answer
         elif len(frame.index):
-            logits = self._engine.run(frame, timings)
+            read = self._engine.run(frame, timings)
             start = time.perf_counter()
             if not frame.n_past:
-                logits[..., MOVING] = NO_EVIDENCE
+                read.logits[..., MOVING] = NO_EVIDENCE
             gather(
-                logits,
+                read.logits,
+                read.query,
+                read.key,
                 frame.slot,
                 frame.z_bin,
                 frame.index,
@@ -208,28 +210,34 @@ class Segmenter:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def gather(logits, slot, z_bin, index, threshold, labels, probability):  # type: ignore[no-untyped-def]
+def gather(logits, query, key, slot, z_bin, index, threshold, labels, probability):  # type: ignore[no-untyped-def]
     """Each point reads its voxel's logits; results go to its row in labels and probability.
 
     The unlabelled class is never an answer: probabilities are over static, movable, moving.
 
     Args:
         logits: (K, n_z, 4) float32; slot, z_bin: (P,) int32; index: (P,) int64 rows of the scan.
+        query, key: (P, Q), (K, Q) float32: their product is added to a point's logit of MOVING. If
+            Q is 0 points of a voxel are alike, and each voxel is worked out once.
         threshold: probability from which a point is MOVING.
         labels: (N,) uint8 out. probability: (N,) float32 out.
     """
-    # Points share voxels: each is worked out once, when the first of its points asks.
-    n_z = logits.shape[1]
+    n_z, asks = logits.shape[1], query.shape[1]
+    done = np.zeros(len(logits) * n_z, np.bool_)
     voxel_label = np.zeros(len(logits) * n_z, np.uint8)
     voxel_probability = np.empty(len(logits) * n_z, np.float32)
     for i in range(len(index)):
         k = slot[i] * n_z + z_bin[i]
-        if voxel_label[k] == UNLABELLED:
+        if asks or not done[k]:
+            done[k] = True
             voxel = logits[slot[i], z_bin[i]]
-            top = max(voxel[STATIC], max(voxel[MOVABLE], voxel[MOVING]))
+            moves = voxel[MOVING]
+            for j in range(asks):
+                moves += query[i, j] * key[slot[i], j]
+            top = max(voxel[STATIC], max(voxel[MOVABLE], moves))
             static = np.exp(voxel[STATIC] - top)
             movable = np.exp(voxel[MOVABLE] - top)
-            moving = np.exp(voxel[MOVING] - top)
+            moving = np.exp(moves - top)
             p = moving / (static + movable + moving)
             voxel_probability[k] = p
             stands = MOVABLE if movable > static else STATIC

@@ -182,7 +182,7 @@ class Run:
     def _logits(self, make: bool = True) -> LogitsFolder:
         recipe, folder = self.recipe, self.work / "logits"
         assert recipe.distil is not None
-        drives = self.drives.to_learn_from()
+        drives = recipe.judged(self.drives.to_learn_from())
         if recipe.distil.external is not None:
             external = self.work / recipe.distil.external
             return import_all(external, drives if make else [], folder, self.team)

@@ -21,6 +21,7 @@ EXPORTABLE = {
     "transposed": tiny(upsample=("transposed",) * 4, activation="leaky_relu", input_norm=True),
     "each layer": tiny(padding="each_layer", halo=0, n_rho=18, n_phi=22, conv_bias=True),
     "lean": tiny(gate_pool=4, motion_stem=8),
+    "asking": tiny(gate_pool=4, motion_stem=8, query_width=6),
     "lean, each layer": tiny(
         gate_pool=2, motion_stem=4, conv_bias=True, padding="each_layer", halo=0, n_phi=22
     ),
@@ -46,6 +47,9 @@ def calibrated(config):
     """
     torch.manual_seed(0)
     student = Student(config)
+    if config.query_width:  # zeros as yet
+        torch.nn.init.normal_(student.key.weight)
+        torch.nn.init.normal_(student.key.bias)
     for module in student.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.momentum = 1.0

@@ -14,6 +14,7 @@ def make_tiny_model(
     folder: Path,
     seed: int = 0,
     features: FeatureSpec = FeatureSpec(),  # noqa: B008
+    query_width: int = 0,
 ) -> Path:
     """Write a model folder that loads and runs in milliseconds; its labels mean nothing."""
     import torch
@@ -25,10 +26,17 @@ def make_tiny_model(
         name="tiny",
         grid=GRID,
         features=features,
-        student={"width": 0.25, "halo": 4, "encoder_widths": (8, 8)},
+        student={
+            "width": 0.25,
+            "halo": 4,
+            "encoder_widths": (8, 8),
+            "query_width": query_width,
+        },
     )
     torch.manual_seed(seed)
     student = Student(recipe.student_config()).eval()
+    if query_width:  # zeros as yet
+        torch.nn.init.normal_(student.key.weight)
     # Untrained, the net hardly reacts to its input; larger weights make differences visible.
     for parameter in student.parameters():
         parameter.data *= 1.7

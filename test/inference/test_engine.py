@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tiny_model_harness import make_tiny_model
 
 from kdmos_ros.features.extractor import FeatureFrame
 from kdmos_ros.inference import engine as module
@@ -60,8 +61,21 @@ def test_rows_of_the_past_reach_no_result(engine, tiny_model, monkeypatch):
         monkeypatch.setattr(module, "_POINTS_STEP", 1)
         monkeypatch.setattr(module, "_CELLS_STEP", 1)
         expected = Engine(tiny_model, "cpu", 1).run(this, {})
-        assert got.shape == (len(this.occupied), engine.spec.grid.n_z, 4)
-        np.testing.assert_allclose(got, expected, atol=1e-4)
+        assert got.logits.shape == (len(this.occupied), engine.spec.grid.n_z, 4)
+        np.testing.assert_allclose(got.logits, expected.logits, atol=1e-4)
+        assert got.query.shape == (n, 0) and got.key.shape == (len(this.occupied), 0)
+
+
+def test_points_and_cells_are_asked_in_blocks_too(tmp_path, monkeypatch):
+    folder = make_tiny_model(tmp_path / "m", query_width=5)
+    this = frame(Engine(folder, "cpu", 1).spec, 290, 1)
+    expected = Engine(folder, "cpu", 1).run(this, {})
+    assert expected.query.shape == (290, 5) and expected.query.std() > 0
+    assert expected.key.shape == (len(this.occupied), 5)
+    monkeypatch.setattr(module, "_POINTS_BLOCK", 64)
+    got = Engine(folder, "cpu", 1).run(this, {})
+    np.testing.assert_allclose(got.query, expected.query, atol=1e-5)
+    np.testing.assert_allclose(got.key, expected.key, atol=1e-4)
 
 
 def test_inputs_of_the_grid_network_are_those_of_the_frame_alone(engine):

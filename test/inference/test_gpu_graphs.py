@@ -11,7 +11,7 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from kdmos_ros.inference.gpu_operators import CUDA, operators, problems  # noqa: E402
 from kdmos_ros.inference.model import GRAPHS, graph_file, load_spec  # noqa: E402
-from kdmos_ros.inference.on_device import READ_GRAPH, SCATTER_GRAPH  # noqa: E402
+from kdmos_ros.inference.on_device import ASKING_READ_GRAPH, READ_GRAPH, SCATTER_GRAPH  # noqa: E402
 from kdmos_ros.resources import share_dir  # noqa: E402
 
 SHIPPED = sorted(path.parent for path in (share_dir() / "models").glob("*/model.json"))
@@ -25,7 +25,9 @@ def test_shipped_graphs_run_on_gpus(folder):
             assert problems(folder / spec.graph_in(graph, precision)) == []
 
 
-@pytest.mark.parametrize("path", [SCATTER_GRAPH, READ_GRAPH], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [SCATTER_GRAPH, READ_GRAPH, ASKING_READ_GRAPH], ids=lambda path: path.name
+)
 def test_the_graphs_between_run_on_cuda(path):
     """Not on TensorRT: it has a maximum in ScatterElements by a plug-in only."""
     assert problems(path, tensorrt=False) == []

@@ -3,13 +3,14 @@
 import numpy as np
 import onnxruntime
 import pytest
+from tiny_model_harness import make_tiny_model
 
 from kdmos_ros.errors import ModelError
 from kdmos_ros.evaluation.provider_check import random_frame as frame
 from kdmos_ros.inference import on_device as module
 from kdmos_ros.inference.engine import Engine
 from kdmos_ros.inference.model import find_model
-from kdmos_ros.inference.on_device import READ_GRAPH, SCATTER_GRAPH
+from kdmos_ros.inference.on_device import ASKING_READ_GRAPH, READ_GRAPH, SCATTER_GRAPH
 from kdmos_ros.labels import MOVING
 from kdmos_ros.segmentation.segmenter import NO_EVIDENCE, gather
 
@@ -18,12 +19,13 @@ TOLERANCE = 1e-5
 
 
 def on_the_cpu(engine, this):
-    logits = engine.run(this, {})
+    read = engine.run(this, {})
     if not this.n_past:
-        logits[..., MOVING] = NO_EVIDENCE
+        read.logits[..., MOVING] = NO_EVIDENCE
     n, threshold = this.n_points, engine.spec.moving_threshold
     labels, probability = np.zeros(n, np.uint8), np.zeros(n, np.float32)
-    gather(logits, this.slot, this.z_bin, this.index, threshold, labels, probability)
+    asked = read.logits, read.query, read.key
+    gather(*asked, this.slot, this.z_bin, this.index, threshold, labels, probability)
     return labels, probability
 
 
@@ -70,6 +72,13 @@ def test_sizes_follow_each_other_in_any_order(engines, n_past):
             assert not probability.any() and not (labels == MOVING).any()
 
 
+def test_queries_take_the_same_way(tmp_path, small_steps):
+    folder = make_tiny_model(tmp_path / "m", query_width=5)
+    engine, bound = Engine(folder, "cpu", 1), Engine(folder, "cpu", 1, options="binding=on")
+    for n in (290, 30, 170):
+        assert_same(engine, bound, frame(engine.spec, n, n))
+
+
 def test_tensors_stay_where_they_are_once_it_is_warm(engines):
     """A CUDA graph is replayed on the addresses that it was recorded with."""
     _, bound = engines
@@ -114,5 +123,6 @@ def test_the_shipped_graphs_are_those_of_the_code():
     onnx = pytest.importorskip("onnx")
     from kdmos_ros.train.export.on_device_graphs import read_graph, scatter_graph
 
-    for path, made in ((SCATTER_GRAPH, scatter_graph()), (READ_GRAPH, read_graph())):
+    asking = ASKING_READ_GRAPH, read_graph(asking=True)
+    for path, made in ((SCATTER_GRAPH, scatter_graph()), (READ_GRAPH, read_graph()), asking):
         assert onnx.load(str(path)) == made, f"{path.name}: run train.export.on_device_graphs"

@@ -191,9 +191,21 @@ def test_gather_is_the_softmax_over_the_labelled_classes():
     logits[0, 1] = [0, 0, 3, -50]
     labels, probability = np.zeros(3, np.uint8), np.zeros(3, np.float32)
     slot, z_bin, index = np.zeros(2, np.int32), np.array([0, 1], np.int32), np.array([2, 0])
-    gather(logits, slot, z_bin, index, 0.5, labels, probability)
+    nothing = np.zeros((2, 0), np.float32), np.zeros((1, 0), np.float32)
+    gather(logits, *nothing, slot, z_bin, index, 0.5, labels, probability)
     e = np.exp([0, 1, 2])
     assert probability[2] == pytest.approx(e[2] / e.sum(), rel=1e-5)
     assert labels.tolist() == [MOVABLE, UNLABELLED, MOVING]
-    gather(logits, slot, z_bin, index, 0.7, labels, probability)
+    gather(logits, *nothing, slot, z_bin, index, 0.7, labels, probability)
     assert labels[2] == MOVABLE != STATIC, "below the threshold the best other class is taken"
+
+
+def test_points_of_a_voxel_differ_by_what_they_ask():
+    logits = np.zeros((1, 1, 4), np.float32)
+    query, key = np.array([[1, 2], [0, -1]], np.float32), np.array([[0.5, 1]], np.float32)
+    labels, probability = np.zeros(2, np.uint8), np.zeros(2, np.float32)
+    at, index = np.zeros(2, np.int32), np.arange(2)
+    gather(logits, query, key, at, at, index, 0.5, labels, probability)
+    expected = [np.exp(more) / (2 + np.exp(more)) for more in (2.5, -1)]
+    np.testing.assert_allclose(probability, expected, rtol=1e-5)
+    assert labels.tolist() == [MOVING, STATIC]

@@ -58,6 +58,7 @@ class SourceRecipe:
         sensor: of simulated drives; of those with `cast`, whose noise cast points have.
         cast: what is cast into its scans. Then it needs no labels: of the recording, only what is
             surely static counts. With labels of its own, such as a teacher's, these do.
+        unlabelled: it may be without labels: only a teacher tells then what moves.
     """
 
     path: Annotated[str, Field(min_length=1)]
@@ -71,6 +72,7 @@ class SourceRecipe:
     height_m: Positive = 1.73
     sensor: str | None = None
     cast: CastRecipe | None = None
+    unlabelled: bool = False
 
     def held_out(self) -> SourceRecipe | None:
         """The published counterpart to validate on, or None where there is none."""

@@ -24,13 +24,17 @@ class FitRecipe:
             restarts, Loshchilov and Hutter, ICLR 2017).
         class_weights: of the cross-entropy, one a class; the first is ignored.
         lovasz: weight of the Lovasz-softmax term.
+        object_points: points of an object that has its share of them in the loss; those of smaller
+            objects count for more, of larger ones for less (see `object_weights`); None: each point
+            counts alike.
         ema: decay of the averaged weights, which are the ones that ship.
         checkpoint_every: steps between two checkpoints.
         false_alarms: share of points that the shipped threshold may call moving on simulated
             drives without movers.
         connected_threshold: probability from which a point moves if it is connected with one that
             does (see `kdmos_ros.segmentation.hysteresis`); None: connections do not count.
-        precision: "32", or "bf16" or "fp16" for mixed precision on a GPU; CPUs always use 32.
+        precision: "32", or "bf16" or "fp16" for mixed precision on a GPU; CPUs use 32 or bf16,
+            which pays where they multiply in it (AMX).
         workers: processes that prepare samples, for each process that trains. Every number of
             them gives another, reproducible, order of the data.
         mix: samples held back to mix the drives, for each of them.
@@ -54,6 +58,7 @@ class FitRecipe:
     cycles: Count = 1
     class_weights: tuple[NotNegative, ...] = (0.0, 1.0, 3.0, 6.0)
     lovasz: NotNegative = 1.0
+    object_points: Positive | None = None
     ema: Share = 0.998
     checkpoint_every: Count = 250
     false_alarms: Share = 0.0005

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
+from pydantic import NonNegativeInt
 from pydantic.dataclasses import dataclass
 
 from kdmos_ros.errors import KdmosError
@@ -29,6 +30,8 @@ from kdmos_ros.train.config.overrides import applied
 from kdmos_ros.train.config.student_config import StudentConfig, small_config
 from kdmos_ros.train.config.teacher_config import TeacherConfig, WindowSpec
 
+Drive = TypeVar("Drive")
+
 
 @dataclass(frozen=True, config=STRICT)
 class DistilRecipe:
@@ -41,6 +44,11 @@ class DistilRecipe:
         class_weights: of WDCD's non-target term, one a class; None: KDMOS's.
         external: a folder of logits that another program made (see `logits.import_logits`),
             relative to the work folder; None: the recipe's own teacher makes them.
+        knowable: leave out what a student that sees no future cannot know or should not learn:
+            scans without a past, and points where the teacher errs (`distillation.knowable`).
+            Points without a label, as of recordings, are learned from the teacher alone.
+        judged_drives: how many of the simulated drives the teacher judges, the first ones, for that
+            takes time; the others teach by their labels alone. None: all. Recorded ones always.
     """
 
     loss: Literal["wdcd", "dkd", "kl"] = "wdcd"
@@ -48,6 +56,8 @@ class DistilRecipe:
     temperature: Positive = 4.0
     class_weights: tuple[NotNegative, ...] | None = None
     external: str | None = None
+    knowable: bool = False
+    judged_drives: NonNegativeInt | None = None
 
     def __post_init__(self) -> None:
         if self.class_weights is None:
@@ -135,6 +145,11 @@ class Recipe:
         sizes = {"n_point_features": features.n_point, "n_motion": features.n_motion, **grid}
         refuse_given(settings, sizes, where)
         return small_config(where=where, **sizes, **settings)
+
+    def judged(self, drives: Sequence[Drive]) -> list[Drive]:
+        """Those of the drives to learn from, simulated ones first, that the teacher judges."""
+        of = None if self.distil is None else self.distil.judged_drives
+        return list(drives) if of is None else [*drives[:of], *drives[self.data.drives :]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the model's specification."""

@@ -56,6 +56,9 @@ class StudentConfig:
         padding: "halo" wraps the azimuth once at the input; "each_layer" at each convolution.
         dropblock: probability of DropBlock after each decoder step, in training.
         dropout: probability of dropout before the head, in training.
+        query_width: numbers in the query of a point and in the key of a cell, whose product is
+            added to the point's logit of MOVING: what a point alone knows reaches its label. 0:
+            points of one voxel have one label.
     """
 
     n_point_features: Count
@@ -81,6 +84,7 @@ class StudentConfig:
     padding: Literal["halo", "each_layer"] = "halo"
     dropblock: Dropped = 0.0
     dropout: Dropped = 0.0
+    query_width: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         self._check_levels()
@@ -120,6 +124,10 @@ class StudentConfig:
             raise ModelError(str(error)) from error
 
     def _check_levels(self) -> None:
+        asks = self.query_width > 0
+        good = not asks or (self.bottleneck is None and len(self.encoder_widths) > 1)
+        wanted = "0 for an encoder with a bottleneck, or of one layer"
+        _require(good, "query_width", self.query_width, wanted)
         steps = len(self.appearance_widths) - 1
         _require(steps >= 1, "appearance_widths", self.appearance_widths, "at least 2 levels")
         for name in ("motion_widths", "decoder_widths", "upsample"):

@@ -121,7 +121,7 @@ def _drives_of(recipe: SourceRecipe, data: DataRecipe, folder: Path) -> list[Tra
             stored = _store(source, recipe, data, folder, _write_cast)
             drives += [StoredDrive(path, recipe.weight, prefix) for path in stored]
             continue
-        if not source.labelled:
+        if not source.labelled and not recipe.unlabelled:
             raise KdmosError(f"{source.where} has no labels to learn from")
         if isinstance(source, FolderSource):
             mount = make_transform(np.eye(3), [0, 0, recipe.height_m])

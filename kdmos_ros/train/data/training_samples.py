@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from kdmos_ros.features.grid import PolarGrid
 from kdmos_ros.features.history import PastScan
 from kdmos_ros.features.spec import FeatureSpec
 from kdmos_ros.io.drive_file import LabelledDrive
+from kdmos_ros.labels import CLASS_NAMES
 from kdmos_ros.train.data.augment import Step
+from kdmos_ros.train.data.object_weights import object_weights
 from kdmos_ros.train.data.teacher_logits import LogitsFolder
 from kdmos_ros.train.data.training_drives import TrainingDrive
 
@@ -25,20 +27,23 @@ from kdmos_ros.train.data.training_drives import TrainingDrive
 class Sample:
     """One scan: its frame, and for the P points in the grid the class and kind, (P,) uint8.
 
-    `teacher` (P, C) float16 are the logits of a teacher, if there is one.
+    `teacher` (P, C) float16 are the logits of a teacher, if there is one; `weight` (P,) float32 how
+    much each point counts, if not alike (see `object_weights`).
     """
 
     frame: FeatureFrame
     labels: npt.NDArray[np.uint8]
     kind: npt.NDArray[np.uint8]
     teacher: npt.NDArray[np.float16] | None = None
+    weight: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
     """Samples as tensors for `Student.forward`; cells of sample b start at b * n_cells.
 
-    `teacher` (P, C) float16 are the logits of a teacher, if there is one.
+    `teacher` (P, C) float16 are the logits of a teacher, if there is one; `weight` (P,) float32 how
+    much each point counts, None: alike.
     """
 
     point: Tensor
@@ -47,6 +52,7 @@ class Batch:
     motion: Tensor
     labels: Tensor
     teacher: Tensor | None = None
+    weight: Tensor | None = None
 
     @staticmethod
     def of(samples: list[Sample]) -> Batch:
@@ -57,6 +63,7 @@ class Batch:
         ]
         z_bins = np.concatenate([s.frame.z_bin for s in samples]).astype(np.int64)
         teacher = [s.teacher for s in samples if s.teacher is not None]
+        weight = [s.weight for s in samples if s.weight is not None]
         return Batch(
             point=torch.from_numpy(np.concatenate([s.frame.point for s in samples])),
             cell=torch.cat(cells),
@@ -64,6 +71,7 @@ class Batch:
             motion=torch.from_numpy(np.stack([s.frame.motion for s in samples])),
             labels=torch.from_numpy(np.concatenate([s.labels for s in samples]).astype(np.int64)),
             teacher=torch.from_numpy(np.concatenate(teacher)) if teacher else None,
+            weight=torch.from_numpy(np.concatenate(weight)) if weight else None,
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -85,11 +93,15 @@ def drive_samples(
     grid: PolarGrid,
     features: FeatureSpec,
     steps: Sequence[Step] = (),
+    usual_points: float | None = None,
 ) -> Iterator[Sample]:
     """Samples of one drive in time order, after the given changes.
 
     The first scans have a short or no history, as after the start of the node. Later scans are
     seen as far as each scan says, and there are any.
+
+    Args:
+        usual_points: of an object, see `object_weights`; None: all points count alike.
     """
     for step in steps:
         drive = step(drive)
@@ -104,24 +116,54 @@ def drive_samples(
         frame = extractor.push(labelled.scan, later=[views[j] for j in ahead])
         rows = frame.index
         teacher = None if labelled.logits is None else labelled.logits[rows]
-        yield Sample(frame, labelled.labels[rows], labelled.kind[rows], teacher)
+        labels, kind = labelled.labels[rows], labelled.kind[rows]
+        weight = None
+        if usual_points is not None:
+            weight = object_weights(labelled.scan.points[rows], labels, kind, usual_points)
+        yield Sample(frame, labels, kind, teacher, weight)
 
 
 @dataclass(frozen=True)
 class StudentReader:
-    """Samples for the student; with a teacher's logits if a folder of them is given."""
+    """Samples for the student; with a teacher's logits if a folder of them is given.
+
+    Attributes:
+        grid, features: of the student.
+        logits: those of the teacher.
+        usual_points: see `drive_samples`.
+        knowable: without the teacher's logits of scans that have no past: nothing there tells.
+        judged: names of the drives that the teacher has judged; None: all. Others have no opinion
+            of its (NaN).
+    """
 
     grid: PolarGrid
     features: FeatureSpec
     logits: LogitsFolder | None = None
+    usual_points: float | None = None
+    knowable: bool = False
+    judged: frozenset[str] | None = None
 
     def samples(self, drive: TrainingDrive, steps: Sequence[Step]) -> Iterator[Sample]:
         """One sample a scan."""
         content = drive.load()
         if self.logits is not None:
-            content = self.logits.attach(content, drive.name)
-        return drive_samples(content, self.grid, self.features, steps)
+            if self.judged is None or drive.name in self.judged:
+                content = self.logits.attach(content, drive.name)
+            else:
+                content = _without_opinion(content)
+        for sample in drive_samples(content, self.grid, self.features, steps, self.usual_points):
+            if self.knowable and not sample.frame.n_past and sample.teacher is not None:
+                sample = replace(sample, teacher=np.full_like(sample.teacher, np.nan))
+            yield sample
 
     def collate(self, samples: list[Sample]) -> Batch:
         """A batch."""
         return Batch.of(samples)
+
+
+def _without_opinion(drive: LabelledDrive) -> LabelledDrive:
+    scans = [
+        replace(s, logits=np.full((len(s.labels), len(CLASS_NAMES)), np.nan, np.float16))
+        for s in drive.scans
+    ]
+    return replace(drive, scans=scans)

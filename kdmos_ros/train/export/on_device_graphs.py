@@ -1,4 +1,4 @@
-"""Makes the two small graphs that join a model's networks on a GPU: see `inference.on_device`.
+"""Makes the small graphs that join a model's networks on a GPU: see `inference.on_device`.
 
 They hold no weights and fit every model. `python3 -m kdmos_ros.train.export.on_device_graphs`
 writes the files that the package ships, so that running them does not need the package onnx.
@@ -6,11 +6,13 @@ writes the files that the package ships, so that running them does not need the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from kdmos_ros.inference.on_device import READ_GRAPH, SCATTER_GRAPH
+from kdmos_ros.inference.on_device import ASKING_READ_GRAPH, READ_GRAPH, SCATTER_GRAPH
 from kdmos_ros.labels import CLASS_NAMES, MOVABLE, MOVING, STATIC
 
 OPSET = 18
@@ -45,10 +47,14 @@ def scatter_graph() -> onnx.ModelProto:
     return _model(nodes, inputs, outputs, [], "scatter")
 
 
-def read_graph() -> onnx.ModelProto:
+def read_graph(asking: bool = False) -> onnx.ModelProto:
     """logits (K, n_z, classes), voxel (P,), bias (1, 3), threshold (1,) -> label, probability.
 
     As `segmenter.gather`. `bias` is added to the logits of static, movable and moving.
+
+    Args:
+        asking: for models with queries: also point_query (P, Q), cell_key (K, Q) and slot (P,), the
+            row of a point's cell.
     """
     order = (STATIC, MOVABLE, MOVING)
     assert len(CLASS_NAMES) == 4 and order == (1, 2, 3)
@@ -59,6 +65,10 @@ def read_graph() -> onnx.ModelProto:
         **{f"label_{c}": np.array(c, np.uint8) for c in order},
     }
 
+    if asking:
+        constants["of_moving"] = np.array([[c == MOVING for c in order]], np.float32)
+        constants["channels"] = np.array([1], np.int64)
+
     def node(kind: str, inputs: str, output: str, **attributes: int) -> onnx.NodeProto:
         return helper.make_node(kind, inputs.split(), [output], output, **attributes)
 
@@ -67,7 +77,8 @@ def read_graph() -> onnx.ModelProto:
         node("Gather", "voxels voxel", "points", axis=0),
         node("Gather", "points known", "scores", axis=1),
         node("Add", "scores bias", "biased"),
-        node("Softmax", "biased", "shares", axis=1),
+        *(_answers(node) if asking else ()),
+        node("Softmax", "answered" if asking else "biased", "shares", axis=1),
         node("Gather", f"shares place_{STATIC}", "static", axis=1),
         node("Gather", f"shares place_{MOVABLE}", "movable", axis=1),
         node("Gather", f"shares place_{MOVING}", "probability", axis=1),
@@ -82,12 +93,29 @@ def read_graph() -> onnx.ModelProto:
         _value("bias", TensorProto.FLOAT, 1, len(order)),
         _value("threshold", TensorProto.FLOAT, 1),
     ]
+    if asking:
+        inputs += [
+            _value("point_query", TensorProto.FLOAT, "points", "channels"),
+            _value("cell_key", TensorProto.FLOAT, "cells", "channels"),
+            _value("slot", TensorProto.INT64, "points"),
+        ]
     outputs = [
         _value("label", TensorProto.UINT8, "points"),
         _value("probability", TensorProto.FLOAT, "points"),
     ]
     weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     return _model(nodes, inputs, outputs, weights, "read")
+
+
+def _answers(node: Callable[..., onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Adds the product of query and key to the logit of moving: biased -> answered."""
+    return [
+        node("Gather", "cell_key slot", "keys", axis=0),
+        node("Mul", "point_query keys", "products"),
+        node("ReduceSum", "products channels", "product", keepdims=1),
+        node("Mul", "product of_moving", "more"),
+        node("Add", "biased more", "answered"),
+    ]
 
 
 def _value(name: str, kind: int, *shape: int | str) -> onnx.ValueInfoProto:
@@ -113,3 +141,4 @@ if __name__ == "__main__":
     SCATTER_GRAPH.parent.mkdir(exist_ok=True)
     SCATTER_GRAPH.write_bytes(scatter_graph().SerializeToString())
     READ_GRAPH.write_bytes(read_graph().SerializeToString())
+    ASKING_READ_GRAPH.write_bytes(read_graph(asking=True).SerializeToString())

@@ -34,6 +34,7 @@ def export_student(student: Student, folder: Path) -> tuple[Path, Path]:
     encoder.onnx: point_features (points, F) float32 -> point_embedding (points, C) float32 >= 0.
     bev.onnx: appearance (H*W, C) float32, motion (H*W, M) float32, cells (occupied,) int64
     -> logits (occupied, n_z, classes) float32. Maps are cell-major, without halo.
+    With queries also point_query (points, Q) and cell_key (occupied, Q) float32.
 
     Args:
         student: trained weights; not changed.
@@ -54,12 +55,13 @@ def export_student(student: Student, folder: Path) -> tuple[Path, Path]:
     parts = [path.with_name(path.name + ".part") for path in (encoder, bev)]
     try:
         points = torch.zeros(2, config.n_point_features)
+        asks = config.query_width > 0
         _export(
-            folded_encoder(student.encoder),
+            PointGraph(student),
             (points,),
             parts[0],
             {"point_features": "points"},
-            {"point_embedding": "points"},
+            {"point_embedding": "points", **({"point_query": "points"} if asks else {})},
         )
         appearance = torch.zeros(config.n_cells, config.n_appearance)
         motion = torch.zeros(config.n_cells, config.n_motion)
@@ -68,7 +70,7 @@ def export_student(student: Student, folder: Path) -> tuple[Path, Path]:
             (appearance, motion, torch.zeros(2, dtype=torch.int64)),
             parts[1],
             {"appearance": None, "motion": None, "cells": "occupied"},
-            {"logits": "occupied"},
+            {"logits": "occupied", **({"cell_key": "occupied"} if asks else {})},
         )
         for part, path in zip(parts, (encoder, bev), strict=True):
             os.replace(part, path)
@@ -98,6 +100,23 @@ def folded_encoder(encoder: PointEncoder) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+class PointGraph(nn.Sequential):
+    """The student before the scatter, and what its points ask if they do."""
+
+    def __init__(self, student: Student):
+        super().__init__(*folded_encoder(student.encoder))
+        if student.config.query_width:
+            self.query = copy.deepcopy(student.query)
+
+    def forward(self, points: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(P, F) -> (P, C), with queries (P, Q) too."""
+        layers = [layer for name, layer in self.named_children() if name != "query"]
+        for layer in layers[:-2]:  # the last two: Linear and ReLU
+            points = layer(points)
+        embedding = layers[-1](layers[-2](points))
+        return (embedding, self.query(points)) if hasattr(self, "query") else embedding
+
+
 class GridGraph(nn.Module):
     """The student behind the scatter, for one scan, with the head over the given cells only."""
 
@@ -107,6 +126,7 @@ class GridGraph(nn.Module):
         self.bev = copy.deepcopy(student.bev)
         self.stem = _folded_stem(self.bev.stem)
         self.head = copy.deepcopy(student.head)
+        self.key = copy.deepcopy(student.key) if self.config.query_width else None
         for unit in self.bev.modules():
             if isinstance(unit, ConvUnit):
                 conv, norm, _ = unit
@@ -114,15 +134,19 @@ class GridGraph(nn.Module):
                 conv.conv = fuse_conv_bn_eval(conv.conv, norm)
                 unit[1] = nn.Identity()
 
-    def forward(self, appearance: Tensor, motion: Tensor, cells: Tensor) -> Tensor:
-        """(H*W, C), (H*W, M), (K,) int64 -> (K, n_z, classes)."""
+    def forward(
+        self, appearance: Tensor, motion: Tensor, cells: Tensor
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """(H*W, C), (H*W, M), (K,) int64 -> (K, n_z, classes), with queries (K, Q) too."""
         config = self.config
         features = self.bev.wrapped(self._wrapped(appearance), self._wrapped(self.stem(motion)))
         rows = features.permute(0, 2, 3, 1).reshape(-1, config.decoder_widths[-1])
         if config.halo:  # where the cells are in maps with a halo
             ring = torch.div(cells, config.n_phi, rounding_mode="trunc")
             cells = cells + (ring * (2 * config.halo) + config.halo)
-        return self.head(rows.index_select(0, cells)).view(-1, config.n_z, config.n_classes)
+        rows = rows.index_select(0, cells)
+        logits = self.head(rows).view(-1, config.n_z, config.n_classes)
+        return logits if self.key is None else (logits, self.key(rows))
 
     def _wrapped(self, cells: Tensor) -> Tensor:
         """(H*W, C) -> (1, C, H, W + 2 halo).

@@ -31,6 +31,7 @@ def wdcd(
     class_weights: Sequence[float] = KDMOS_CLASS_WEIGHTS,
     temperature: float = TEMPERATURE,
     nckd_factor: float = 3.0,
+    point_weights: Tensor | None = None,
 ) -> Tensor:
     """Weighted decoupled class distillation of KDMOS (arXiv 2506.14130): 3 NCKD + TCKD.
 
@@ -42,11 +43,14 @@ def wdcd(
         teacher: (P, C) float logits of the same points in the same order.
         labels: (P,) int64 in 0..C-1.
         class_weights: C weights of NCKD.
+        point_weights: (P,) float, of both terms; None: all alike.
     """
     target, other = _decoupled(student, teacher, labels, temperature)
-    moving = (labels == MOVING).to(target.dtype)
-    weights = class_weight_tensor(class_weights, target[:, None].expand(-1, student.shape[1]))
-    return nckd_factor * weighted_mean(other, weights[labels]) + weighted_mean(target, moving)
+    own = torch.ones_like(target) if point_weights is None else point_weights.to(target.dtype)
+    moving = own * (labels == MOVING)
+    of_class = class_weight_tensor(class_weights, target[:, None].expand(-1, student.shape[1]))
+    weights = own * of_class[labels]
+    return nckd_factor * weighted_mean(other, weights) + weighted_mean(target, moving)
 
 
 def decoupled(
@@ -78,6 +82,32 @@ def kl_divergence(
     log_p, log_q = _log_softmaxes(student, teacher, labels, temperature)
     valid = (labels != UNLABELLED).to(log_p.dtype)
     return temperature**2 * weighted_mean(_kl(log_q, log_p), valid)
+
+
+SURE = 0.9
+"""From this probability on the answer of a teacher stands for a label where there is none."""
+
+
+def knowable(teacher: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Which points to learn from a teacher that knows more than its student can, and as what.
+
+    Where its answer, moving or not, is not the label's, it errs. Points without a label take its
+    answer if it is sure of that.
+
+    Args: as in `wdcd`.
+
+    Returns:
+        rows (K,) int64, and the labels (K,) int64 of these points.
+    """
+    finite = torch.isfinite(teacher).all(dim=1)
+    chance = torch.softmax(full_precision(teacher[:, UNLABELLED + 1 :]), dim=1)
+    likely, answer = chance.max(dim=1)
+    answer = answer + UNLABELLED + 1
+    moves = chance[:, MOVING - UNLABELLED - 1] > 0.5
+    agrees = moves == (labels == MOVING)
+    labelled = labels != UNLABELLED
+    rows = (finite & torch.where(labelled, agrees, likely >= SURE)).nonzero().squeeze(1)
+    return rows, torch.where(labelled, labels, answer)[rows]
 
 
 DISTILLATION: dict[str, Callable[..., Tensor]] = {

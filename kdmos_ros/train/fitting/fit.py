@@ -16,7 +16,7 @@ from kdmos_ros.train.data.teacher_logits import LogitsFolder
 from kdmos_ros.train.data.training_drives import TrainingDrive
 from kdmos_ros.train.data.training_samples import Batch, StudentReader
 from kdmos_ros.train.fitting.checkpoint import CHECKPOINT
-from kdmos_ros.train.fitting.distillation import DISTILLATION
+from kdmos_ros.train.fitting.distillation import DISTILLATION, knowable
 from kdmos_ros.train.fitting.initial_weights import first_student
 from kdmos_ros.train.fitting.loop import run_steps
 from kdmos_ros.train.fitting.losses import cross_entropy, lovasz_softmax
@@ -48,7 +48,14 @@ def fit(
     team = team or Team()
     torch.manual_seed(recipe.seed)
     config = recipe.student_config()
-    reader = StudentReader(recipe.grid, recipe.features, logits if recipe.distil else None)
+    reader = StudentReader(
+        recipe.grid,
+        recipe.features,
+        logits if recipe.distil else None,
+        recipe.fit.object_points,
+        knowable=recipe.distil is not None and recipe.distil.knowable,
+        judged=frozenset(drive.name for drive in recipe.judged(drives)),
+    )
 
     def stream(start: int) -> DriveStream:
         return DriveStream(
@@ -76,11 +83,13 @@ def fit(
     return student
 
 
-def segmentation_terms(logits: Tensor, labels: Tensor, plan: FitRecipe) -> dict[str, Tensor]:
-    """Cross-entropy and weighted Lovasz-softmax of (P, C) logits and (P,) labels."""
+def segmentation_terms(
+    logits: Tensor, labels: Tensor, plan: FitRecipe, weights: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Cross-entropy and weighted Lovasz-softmax of (P, C) logits and (P,) labels and weights."""
     return {
-        "cross_entropy": cross_entropy(logits, labels, plan.class_weights),
-        "lovasz": plan.lovasz * lovasz_softmax(logits, labels),
+        "cross_entropy": cross_entropy(logits, labels, plan.class_weights, weights),
+        "lovasz": plan.lovasz * lovasz_softmax(logits, labels, weights),
     }
 
 
@@ -89,15 +98,22 @@ def student_loss(
 ) -> dict[str, Tensor]:
     """The terms of the student's loss; the teacher's only for points that it judged."""
     logits = student(batch.point, batch.cell, batch.z_bin, batch.motion)
-    terms = segmentation_terms(logits, batch.labels, plan)
+    terms = segmentation_terms(logits, batch.labels, plan, batch.weight)
     if distil is not None:
         if batch.teacher is None:
             raise ValueError("the recipe distils, but the batch has no teacher logits")
-        judged = torch.isfinite(batch.teacher).all(dim=1).nonzero().squeeze(1)
+        if distil.knowable:
+            judged, labels = knowable(batch.teacher, batch.labels)
+        else:
+            judged = torch.isfinite(batch.teacher).all(dim=1).nonzero().squeeze(1)
+            labels = batch.labels.index_select(0, judged)
+        settings = distil.settings()
+        if batch.weight is not None and distil.loss == "wdcd":
+            settings["point_weights"] = batch.weight.index_select(0, judged)
         terms["distil"] = distil.weight * DISTILLATION[distil.loss](
             logits.index_select(0, judged),
             batch.teacher.index_select(0, judged),
-            batch.labels.index_select(0, judged),
-            **distil.settings(),
+            labels,
+            **settings,
         )
     return terms

@@ -12,7 +12,7 @@ from kdmos_ros.io.atomic import new_file
 from kdmos_ros.train.config.recipe import Recipe
 from kdmos_ros.train.data.training_samples import Batch
 from kdmos_ros.train.export.onnx_weights import calibrated, student_from_graphs
-from kdmos_ros.train.networks.net2wider import extended, widened
+from kdmos_ros.train.networks.net2wider import asking, extended, widened
 from kdmos_ros.train.networks.student import Student
 from kdmos_ros.train.networks.weights import load_student, starting_point
 
@@ -38,11 +38,15 @@ def first_student(
         return Student(config)
     if not recipe.fit.starts_from_model:
         student = earlier_student(folder, start, recipe)
+        if config.query_width > student.config.query_width:
+            student = asking(student, config.query_width)
         return student if student.config == config else widened(student, config)
     model = find_model(start)
     student, features = student_from_graphs(model), load_spec(model).features
     if features != recipe.features:
         student = extended(student, features, recipe.features)
+    if config.query_width > student.config.query_width:
+        student = asking(student, config.query_width)
     if student.config != config:
         student = widened(student, config)
     calibrated(student, batches)

@@ -59,7 +59,8 @@ def run_steps(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(plan, step))
     parts = {name: model, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
-    dtype = _AUTOCAST.get(plan.precision) if device.type == "cuda" else None
+    mixed = device.type == "cuda" or plan.precision == "bf16"
+    dtype = _AUTOCAST.get(plan.precision) if mixed else None
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     if scaler.is_enabled():
         parts["scaler"] = scaler

@@ -37,7 +37,13 @@ class PointEncoder(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """(P, F) float32 -> (P, widths[-1]) float32."""
-        return self.layers(points)
+        return self.in_two(points)[1]
+
+    def in_two(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """(P, F) -> what enters the last layer, (P, widths[-2] or F), and what leaves it."""
+        last = max(i for i, layer in enumerate(self.layers) if isinstance(layer, nn.Linear))
+        hidden = self.layers[:last](points)
+        return hidden, self.layers[last:](hidden)
 
 
 class _CellMax(torch.autograd.Function):

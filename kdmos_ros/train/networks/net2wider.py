@@ -107,6 +107,22 @@ def extended(student: Student, before: FeatureSpec, after: FeatureSpec) -> Stude
     return larger
 
 
+def asking(student: Student, query_width: int) -> Student:
+    """The same student with queries of a width; as their keys begin with zeros, logits stay.
+
+    Draws from torch's random numbers.
+
+    Raises:
+        ModelError: it has queries of another width already.
+    """
+    config = dataclasses.replace(student.config, query_width=query_width)
+    if student.config.query_width not in (0, query_width):
+        raise ModelError(f"a student with queries of {student.config.query_width} cannot change it")
+    larger = Student(config)
+    larger.load_state_dict({**larger.state_dict(), **student.state_dict()})
+    return larger
+
+
 def _places(before: Sequence[str], after: Sequence[str]) -> list[int]:
     if missing := [name for name in before if name not in after]:
         raise ModelError(f"the new features lack {missing[0]!r}")

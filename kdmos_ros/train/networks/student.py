@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from kdmos_ros.labels import MOVING
 from kdmos_ros.train.config.student_config import StudentConfig, reference_config, small_config
 from kdmos_ros.train.networks.bevnet import BevNet
 from kdmos_ros.train.networks.encoder import PointEncoder, cell_max
@@ -39,6 +40,12 @@ class Student(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         # The 1x1 convolution over the map, as a linear layer over the cells that need it.
         self.head = nn.Linear(config.decoder_widths[-1], config.n_z * config.n_classes)
+        if config.query_width:
+            self.query = nn.Linear(config.encoder_widths[-2], config.query_width)
+            self.key = nn.Linear(config.decoder_widths[-1], config.query_width)
+            # Points of a voxel begin alike, whatever they ask.
+            nn.init.zeros_(self.key.weight)
+            nn.init.zeros_(self.key.bias)
 
     def forward(
         self, point_features: Tensor, point_cell: Tensor, point_z: Tensor, motion: Tensor
@@ -52,24 +59,36 @@ class Student(nn.Module):
             motion: (B, H*W, M) float32, cell-major.
 
         Returns:
-            (P, n_classes) float32: each point reads the logits of its cell and height bin.
+            (P, n_classes) float32: each point reads the logits of its cell and height bin, and adds
+            the product of its query and its cell's key to that of MOVING.
         """
         config = self.config
         n_cells = motion.shape[0] * config.n_cells
         # A mask over the cells gives the occupied ones faster than sorting the points would.
         occupied = torch.zeros(n_cells, dtype=torch.bool, device=motion.device)
         occupied[point_cell] = True
-        appearance = self.appearance_map(point_features, point_cell, occupied)
+        hidden, embedding = self.encoder.in_two(point_features)
+        appearance = self._pooled(embedding, point_cell, occupied)
         features = self.cell_features(appearance, motion)
         cells = occupied.nonzero().squeeze(1)
         slot = torch.cumsum(occupied, 0) - 1
-        logits = self.head(self.dropout(features.index_select(0, cells)))
-        logits = logits.view(-1, config.n_classes)
-        return logits.index_select(0, slot[point_cell] * config.n_z + point_z)
+        rows = self.dropout(features.index_select(0, cells))
+        logits = self.head(rows).view(-1, config.n_classes)
+        point_slot = slot[point_cell]
+        read = logits.index_select(0, point_slot * config.n_z + point_z)
+        if not config.query_width:
+            return read
+        keys = self.key(rows).index_select(0, point_slot)
+        product = (self.query(hidden) * keys).sum(1, keepdim=True)
+        of_moving = torch.arange(config.n_classes, device=read.device) == MOVING
+        return read + product * of_moving
 
     def appearance_map(self, points: Tensor, cells: Tensor, occupied: Tensor) -> Tensor:
         """(P, F), (P,), (B*H*W,) bool -> (B*H*W, n_appearance); 0 in empty cells."""
-        pooled = cell_max(self.encoder(points), cells, len(occupied))
+        return self._pooled(self.encoder(points), cells, occupied)
+
+    def _pooled(self, embedding: Tensor, cells: Tensor, occupied: Tensor) -> Tensor:
+        pooled = cell_max(embedding, cells, len(occupied))
         if self.bottleneck is None:
             return pooled
         return torch.relu(self.bottleneck(pooled)) * occupied[:, None]

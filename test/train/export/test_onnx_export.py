@@ -16,6 +16,7 @@ from kdmos_ros.errors import ModelError  # noqa: E402
 from kdmos_ros.inference import model  # noqa: E402
 from kdmos_ros.inference.gpu_operators import problems  # noqa: E402
 from kdmos_ros.inference.model import ModelSpec, load_spec  # noqa: E402
+from kdmos_ros.labels import MOVING  # noqa: E402
 from kdmos_ros.train.export import model_package  # noqa: E402
 from kdmos_ros.train.export.model_package import write_model  # noqa: E402
 from kdmos_ros.train.export.onnx_export import OPSET, export_student  # noqa: E402
@@ -23,21 +24,28 @@ from kdmos_ros.train.networks.student import Student, reference_config  # noqa: 
 from kdmos_ros.train.networks.weights import load_student  # noqa: E402
 
 
-def run(path, **feeds):
+def run_all(path, **feeds):
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return session.run(None, {name: np.asarray(value) for name, value in feeds.items()})[0]
+    return session.run(None, {name: np.asarray(value) for name, value in feeds.items()})
+
+
+def run(path, **feeds):
+    return run_all(path, **feeds)[0]
 
 
 def onnx_logits(encoder, bev, config, point, cell, z_bin, motion):
     """Point logits as a deployed engine gets them from the two graphs."""
-    embedding = run(encoder, point_features=point)
+    embedding, *query = run_all(encoder, point_features=point)
     assert (embedding >= 0).all()
     appearance = np.zeros((config.n_cells, embedding.shape[1]), np.float32)
     np.maximum.at(appearance, cell.numpy(), embedding)
     occupied, slot = np.unique(cell.numpy(), return_inverse=True)
-    logits = run(bev, appearance=appearance, motion=motion[0], cells=occupied)
+    logits, *key = run_all(bev, appearance=appearance, motion=motion[0], cells=occupied)
     assert logits.shape == (len(occupied), config.n_z, config.n_classes)
-    return logits[slot, z_bin.numpy()]
+    read = logits[slot, z_bin.numpy()]
+    for asked, answer in zip(query, key, strict=True):
+        read[:, MOVING] += (asked * answer[slot]).sum(1)
+    return read
 
 
 def test_a_bottleneck_after_the_maximum_is_refused(tmp_path):

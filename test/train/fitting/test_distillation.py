@@ -5,7 +5,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from kdmos_ros.train.fitting.distillation import DISTILLATION, decoupled, kl_divergence, wdcd  # noqa: E402
+from kdmos_ros.train.fitting.distillation import (  # noqa: E402
+    DISTILLATION,
+    decoupled,
+    kl_divergence,
+    knowable,
+    wdcd,
+)
 
 T = 4.0
 WEIGHTS = np.array([0.0, 1.0716, 22.0882, 421.3364])
@@ -139,3 +145,27 @@ def test_static_target_term_does_not_count():
     assert value == pytest.approx(0.0, abs=1e-12)
     value, _ = evaluate(wdcd, student, np.array([[0.0, 0.0, 0.0, 40.0]]), np.array([3]))
     assert value > 0.5
+
+
+def test_weights_of_points_are_of_both_terms():
+    student, teacher, labels = (torch.tensor(x) for x in sample())
+    one = (labels == 3) & (torch.arange(len(labels)) > 4)
+    value = wdcd(student, teacher, labels, point_weights=one.double())
+    torch.testing.assert_close(value, wdcd(student[one], teacher[one], labels[one]))
+
+
+def test_what_a_student_can_know():
+    said = {"moving": [0.0, 0, 0, 9], "static": [0.0, 9, 0, 0], "unsure": [0.0, 0.5, 0, 0]}
+    cases = [
+        ("moving", 3, 3),
+        ("moving", 1, None),
+        ("static", 3, None),
+        ("static", 2, 2),  # what stands can be of either class
+        ("moving", 0, 3),
+        ("unsure", 0, None),
+    ]
+    teacher = torch.tensor([said[name] for name, _, _ in cases])
+    teacher = torch.cat((teacher, torch.full((1, 4), torch.nan)))
+    rows, labels = knowable(teacher, torch.tensor([label for _, label, _ in cases] + [1]))
+    expected = [(i, as_label) for i, (_, _, as_label) in enumerate(cases) if as_label is not None]
+    assert list(zip(rows.tolist(), labels.tolist(), strict=True)) == expected

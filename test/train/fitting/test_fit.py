@@ -1,5 +1,6 @@
 """The student's loss with a teacher, and what a run writes about itself."""
 
+import dataclasses
 import json
 import time
 
@@ -11,7 +12,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 from kdmos_ros.train.config.fit_recipe import FitRecipe  # noqa: E402
 from kdmos_ros.train.config.recipe import DistilRecipe  # noqa: E402
 from kdmos_ros.train.data.training_samples import Batch  # noqa: E402
-from kdmos_ros.train.fitting.distillation import DISTILLATION  # noqa: E402
+from kdmos_ros.train.fitting.distillation import DISTILLATION, knowable, wdcd  # noqa: E402
 from kdmos_ros.train.fitting.fit import student_loss  # noqa: E402
 from kdmos_ros.train.fitting.losses import cross_entropy, lovasz_softmax  # noqa: E402
 from kdmos_ros.train.fitting.training_record import Record  # noqa: E402
@@ -64,6 +65,21 @@ def test_the_class_weights_of_wdcd_are_those_of_the_recipe(case):
         for weights in (None, (0.0, 1.0, 1.0, 1.0))
     ]
     assert terms[0] != terms[1]
+
+
+def test_weights_of_objects_reach_every_term(case):
+    student, batch, logits = case
+    weights = torch.rand(len(logits)) + 0.1
+    batch = dataclasses.replace(batch, weight=weights)
+    terms = student_loss(student, batch, PLAN, DistilRecipe(knowable=True))
+    expected = cross_entropy(logits, batch.labels, PLAN.class_weights, weights)
+    torch.testing.assert_close(terms["cross_entropy"], expected)
+    expected = 0.7 * lovasz_softmax(logits, batch.labels, weights)
+    torch.testing.assert_close(terms["lovasz"], expected)
+    rows, labels = knowable(batch.teacher, batch.labels)
+    own = weights[rows]
+    expected = 0.3 * wdcd(logits[rows], batch.teacher[rows], labels, point_weights=own)
+    torch.testing.assert_close(terms["distil"], expected)
 
 
 def test_a_teacher_without_any_opinion_teaches_nothing(case):

@@ -105,6 +105,18 @@ def test_lovasz_is_the_jaccard_loss_for_hard_predictions():
     assert lovasz_softmax(logits, labels).item() == pytest.approx(expected)
 
 
+def test_a_point_of_weight_two_counts_as_two():
+    logits, labels = sample(n=30)
+    weights = torch.from_numpy(np.random.default_rng(1).integers(1, 4, 30)).double()
+    often = torch.repeat_interleave(torch.arange(30), weights.long())
+    for loss in (cross_entropy, lovasz_softmax):
+        weighted = loss(logits, labels, point_weights=weights)
+        torch.testing.assert_close(weighted, loss(logits[often], labels[often]))
+        torch.testing.assert_close(
+            loss(logits, labels, point_weights=torch.ones(30)), loss(logits, labels)
+        )
+
+
 def test_gradients():
     logits, labels = sample(n=12)
     logits.requires_grad_()

@@ -12,7 +12,7 @@ from kdmos_ros.features.columns import motion_columns, point_columns  # noqa: E4
 from kdmos_ros.features.spec import FeatureSpec  # noqa: E402
 from kdmos_ros.features.visibility import VisibilitySpec  # noqa: E402
 from kdmos_ros.train.config.student_config import small_config  # noqa: E402
-from kdmos_ros.train.networks.net2wider import extended, widened  # noqa: E402
+from kdmos_ros.train.networks.net2wider import asking, extended, widened  # noqa: E402
 from kdmos_ros.train.networks.student import Student  # noqa: E402
 
 SIZES = {"n_rho": 32, "n_phi": 24, "halo": 4, "n_z": 6}
@@ -126,3 +126,16 @@ def test_features_cannot_go_away():
     student = trained(small_config(AFTER.n_point, AFTER.n_motion, width=0.25, **SIZES))
     with pytest.raises(ModelError, match="the new features lack 'x'"):
         extended(student, AFTER, BEFORE)
+
+
+def test_queries_change_nothing_at_first():
+    plain = trained(small_config(5, 3, **{**SIZES, "width": 0.25}))
+    asks = asking(plain, 4).eval()
+    _, cells, z, _ = inputs()
+    points, motion = torch.randn(len(cells), 5), torch.rand(2, 32 * 24, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(asks(points, cells, z, motion), plain(points, cells, z, motion))
+    asks.train()(points, cells, z, motion).square().sum().backward()
+    assert asks.key.weight.grad.abs().max() > 0, "but it can learn them"
+    with pytest.raises(ModelError, match="queries of 4"):
+        asking(asks, 8)
