@@ -70,7 +70,7 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """A name for each bag: its own, with that of its folder where several are named alike."""
-    from kdmos_ros.commands.label import bag_name
+    from kdmos_ros.commands._options import bag_name
 
     names = [bag_name(path) for path in paths]
     if len(set(names)) < len(names):

@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from kdmos_ros.segmentation.segmenter import Segmenter
 
 
+_STORAGE_SUFFIXES = (".mcap", ".db3")
+
+
+def bag_name(path: Path) -> str:
+    """Name of a bag, without the suffix of a single file."""
+    path = path.resolve()
+    return path.stem if path.suffix in _STORAGE_SUFFIXES else path.name
+
+
 def add_bag_options(parser: argparse.ArgumentParser) -> None:
     """--cloud, --odom and --base-to-lidar."""
     parser.add_argument("--cloud", metavar="TOPIC", help="PointCloud2 topic, if there are several")

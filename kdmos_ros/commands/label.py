@@ -12,6 +12,7 @@ from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
     add_reading_options,
+    bag_name,
     delay,
     make_segmenters,
     open_bag,
@@ -22,8 +23,6 @@ from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
     from kdmos_ros.labelling.job import Outcome, Target
-
-_STORAGE_SUFFIXES = (".mcap", ".db3")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -151,12 +150,6 @@ def _target(args: argparse.Namespace) -> Target:
     kind, suffix = (job.WITHOUT_MOVING, "static") if args.drop_moving else (job.BAG, "labeled")
     path = args.bags[1] if len(args.bags) > 1 else bag.parent / f"{bag_name(bag)}_{suffix}"
     return job.Target(path, kind, "/" + args.topic.strip("/"))
-
-
-def bag_name(path: Path) -> str:
-    """Name of a bag, without the suffix of a single file."""
-    path = path.resolve()
-    return path.stem if path.suffix in _STORAGE_SUFFIXES else path.name
 
 
 def _report(path: Path, outcome: Outcome) -> None:

@@ -48,6 +48,30 @@ def test_every_room_says_in_one_line_what_it_holds(folder):
     assert text and "\n\n" not in text
 
 
+def modules():
+    """Name of each module of the package -> its file."""
+    paths = PACKAGE.rglob("*.py")
+    return {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in paths}
+
+
+def test_no_files_import_each_other():
+    files = modules()
+    graph = {}
+    for name, path in files.items():
+        graph[name] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                wanted = [f"{node.module}.{alias.name}" for alias in node.names]
+                graph[name] |= {w if w in files else node.module for w in wanted} & files.keys()
+    assert sum(map(len, graph.values())) > 500
+    with_nothing_below = {name for name, below in graph.items() if not below}
+    while with_nothing_below:
+        graph = {n: b - with_nothing_below for n, b in graph.items() if n not in with_nothing_below}
+        with_nothing_below = {name for name, below in graph.items() if not below}
+    # What is left imports each other, or something that does.
+    assert sorted(graph) == []
+
+
 def test_a_test_stands_where_its_module_stands():
     rooms = {p.relative_to(PACKAGE) for p in PACKAGE.rglob("*") if p.is_dir()}
     rooms |= {Path("package"), Path(".")}  # what is not in the package: scripts, docs, set-up
