@@ -64,17 +64,28 @@ class Overlapped(Closing):
             answer.set_exception(error)
             return
         self._room.acquire()
-        self._pool.submit(self._answer, question.result(), answer)
+        try:
+            work = self._pool.submit(self._answer, question.result(), answer)
+        except RuntimeError as closed:
+            self._room.release()
+            answer.set_exception(closed)
+        else:
+            work.add_done_callback(partial(self._worked, answer))
+
+    def _worked(self, answer: Future[Segmentation], work: Future[None]) -> None:
+        self._room.release()
+        if work.cancelled():  # by `close`
+            answer.cancel()
 
     def _answer(self, question: Question, answer: Future[Segmentation]) -> None:
         segmenter = self._free.get()
         try:
-            answer.set_result(segmenter.answer(question))
+            if answer.set_running_or_notify_cancel():
+                answer.set_result(segmenter.answer(question))
         except BaseException as error:
             answer.set_exception(error)
         finally:
             self._free.put(segmenter)
-            self._room.release()
 
 
 class _Features:

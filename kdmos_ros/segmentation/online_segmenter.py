@@ -49,7 +49,8 @@ class _Waiting(Generic[Answer]):
 class OnlineSegmenter(Generic[Answer]):
     """A ScanSegmenter made of one Segmenter.
 
-    An error breaks the futures of all scans that wait, and the next scan starts afresh.
+    With a lookahead, an error breaks the futures of all scans that wait, and the next scan starts
+    afresh. Without, it costs that scan alone.
 
     Args:
         segmenter: does the work; has no other user meanwhile.
@@ -81,7 +82,9 @@ class OnlineSegmenter(Generic[Answer]):
             if len(self._waiting) > self._lookahead:
                 self._answer()
         except Exception as error:
-            self._break_off(error)
+            if self._lookahead:
+                self._break_off(error)
+            self._waiting.clear()
             raise
         self._newest_ns = scan.stamp_ns
         return future

@@ -115,3 +115,15 @@ def test_labels_are_those_of_one_segmenter_alone(tiny_model):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.labels, other.labels)
         np.testing.assert_array_equal(one.moving_probability, other.moving_probability)
+
+
+def test_nobody_waits_for_ever():
+    scan = [Scan(np.ones((3, 3), np.float32), None, i, np.eye(4)) for i in range(9)]
+    with Overlapped([SlowNetworks()]) as overlapped:
+        futures = [overlapped.push(each) for each in scan[:8]]
+        cancelled = [future for future in futures if future.cancel()]
+        for future in futures:
+            assert future in cancelled or future.result(30).stamp_ns >= 0
+    late = overlapped.push(scan[8])
+    with pytest.raises(RuntimeError, match="shutdown"):
+        late.result(30)

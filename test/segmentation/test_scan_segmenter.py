@@ -63,6 +63,26 @@ def test_an_error_breaks_the_futures_of_all_that_wait(model):
         )
 
 
+def test_without_a_lookahead_an_error_costs_one_scan(model):
+    """Those before it stay known, as the node needs it."""
+    scans = stream(6)
+    online, direct = OnlineSegmenter(Fails(model, num_threads=1)), Fails(model, num_threads=1)
+    for each in scans:
+        results = []
+        for segmenter in (online, direct):
+            try:
+                results.append(segmenter.push(each))
+            except RuntimeError as error:
+                results.append(str(error))
+        found, expected = results
+        if isinstance(expected, str):
+            assert found == expected
+            continue
+        np.testing.assert_array_equal(
+            found.result(0).moving_probability, expected.moving_probability
+        )
+
+
 def test_an_error_at_the_end_is_not_taken_for_labels(model):
     online = OnlineSegmenter(Fails(model, num_threads=1), 2)
     items = ((i, online.push(each)) for i, each in enumerate(stream(4)))

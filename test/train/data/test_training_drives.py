@@ -10,6 +10,7 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.semantickitti_writer import new_sequence
 from kdmos_ros.labels import UNLABELLED, to_semantickitti
 from kdmos_ros.resources import share_dir
+from kdmos_ros.train.config.checking import checked
 from kdmos_ros.train.config.data_recipe import DataRecipe, SourceRecipe
 from kdmos_ros.train.data.training_drives import cut, recorded_drives
 
@@ -155,12 +156,12 @@ def test_what_cannot_be_learned_from_is_named(kitti, tmp_path):
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ("here", "must be lists"),
-        ([{"path": ""}], "needs a path"),
+        ("here", "data.sources must be a list, got 'here'"),
+        ([{"path": ""}], r"data.sources\[0\].path: .* at least 1 character, got ''"),
         ([{"splits": ["train"]}], "path"),
-        ([{"path": "x", "weight": 0}], "weight and height_m of x"),
+        ([{"path": "x", "weight": 0}], r"data.sources\[0\].weight must be greater than 0, got 0"),
         ([{"path": "x", "colour": 1}], "colour"),
-        ([3], "int"),
+        ([3], r"data.sources\[0\] must be a mapping, got 3"),
     ],
 )
 def test_bad_entries(tmp_path, entries, message):
@@ -176,9 +177,8 @@ def test_bad_entries(tmp_path, entries, message):
 
 
 def test_sources_of_a_recipe():
-    data = DataRecipe.of(
-        {"drives": 2, "sources": ["a", {"path": "b", "sequences": ["00", "01"], "weight": 0.5}]}
-    )
+    sources = ["a", {"path": "b", "sequences": ["00", "01"], "weight": 0.5}]
+    data = checked(DataRecipe, {"drives": 2, "sources": sources}, "data")
     assert data.sources == (
         SourceRecipe("a"), SourceRecipe("b", sequences=("00", "01"), weight=0.5)
     )  # fmt: skip
