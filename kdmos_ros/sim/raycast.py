@@ -12,16 +12,93 @@ Random numbers are hashes of (seed, ray, solid), so that results do not depend o
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
+Floats = npt.NDArray[np.float32]
 BOX, CYLINDER, ELLIPSOID = 0, 1, 2
 NOTHING = -1
 _F = np.float32
 LUMP_M = (0.35, 1.3)  # sizes of lumps, another one in each body
 _STRIDE_M = 0.3  # in which porous bodies are walked through, or half a lump if that is more
 _options = {"cache": True, "nogil": True, "fastmath": True}
+
+
+class FiredRays(NamedTuple):
+    """N rays as they leave in one sweep, in B azimuth bins and by ascending elevation within one.
+
+    Attributes:
+        directions: (N, 3) float32 unit vectors, world.
+        offsets: (N, 3) float32 origins relative to the sweep's first one, metres, world.
+        elevations: (N,) float32 in the sensor frame, radians.
+        fractions: (N,) float32 firing time within the sweep, 0..1.
+        bin_start, first_azimuth: (B + 1,) int64 and radians, see `kdmos_ros.sim.sensors.Rays`.
+    """
+
+    directions: Floats
+    offsets: Floats
+    elevations: Floats
+    fractions: Floats
+    bin_start: npt.NDArray[np.int64]
+    first_azimuth: float
+
+
+class Materials(NamedTuple):
+    """What M solids are made of; see `kdmos_ros.sim.solids.Solid`.
+
+    Attributes:
+        surface: (M,) float32 chance that the surface stops a ray.
+        density: (M,) float32 stops a metre inside.
+        gloss: (M,) float32 power of the cosine. fade: (M,) float32 metres.
+    """
+
+    surface: Floats
+    density: Floats
+    gloss: Floats
+    fade: Floats
+
+
+class MovingSolids(NamedTuple):
+    """M solids in one sweep.
+
+    Attributes:
+        shape: (M,) int64, BOX, CYLINDER or ELLIPSOID.
+        center: (M, 3) float32 relative to the origin of the sweep's first ray, metres, world.
+        axes: (M, 3, 3) float32, whose rows are the solid's axes in the world.
+        half: (M, 3) float32 half lengths along them, metres.
+        shift, turn: (M, 3) metres and (M,) radians, float32: how far each moves and yaws within
+            the sweep.
+        window: (M, 5) float32 where the sensor sees each, see `bounds`.
+        order: (K,) int64 those that are in reach, from near to far.
+        material: what they are made of.
+    """
+
+    shape: npt.NDArray[np.int64]
+    center: Floats
+    axes: Floats
+    half: Floats
+    shift: Floats
+    turn: Floats
+    window: Floats
+    order: npt.NDArray[np.int64]
+    material: Materials
+
+
+class Hits(NamedTuple):
+    """What N rays meet first; the casters update it.
+
+    Attributes:
+        ranges: (N,) float32 metres; before anything is met, as far as the ray can go.
+        surface: (N,) int32 number of the solid met, NOTHING, or a code of `raycast_terrain`.
+        cosine: (N,) float32 of the incidence, 1 for a ray that meets the surface upright.
+    """
+
+    ranges: Floats
+    surface: npt.NDArray[np.int32]
+    cosine: Floats
 
 
 @njit(inline="always", **_options)
@@ -152,15 +229,17 @@ def _returning(chance, gloss, cosine):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always", **_options)
-def _depth(body, sigma, fade, x, y, z, vx, vy, vz, t, end, u):  # type: ignore[no-untyped-def]
+def _depth(body, sigma, fade, start, direction, t, end, u):  # type: ignore[no-untyped-def]
     """Range at which a ray is stopped in a porous body, or end.
 
     Args:
         body: number of the body. sigma: mean stops a metre. fade: mean range beyond which lumps
             return nothing; 0: none.
-        x, y, z, vx, vy, vz: start and direction of the ray in the body, metres.
+        start, direction: of the ray in the body, x, y, z each, metres.
         t, end: ranges between which it is inside. u: a draw in (0, 1).
     """
+    x, y, z = start
+    vx, vy, vz = direction
     left = -_F(math.log(u)) / sigma
     sparse = min(max((sigma - _F(1)) / _F(3), _F(0.03)), _F(1))  # what is dense has no gaps
     size = uniform(body, 1, 2)
@@ -185,20 +264,12 @@ def _depth(body, sigma, fade, x, y, z, vx, vy, vz, t, end, u):  # type: ignore[n
 
 
 @njit(**_options)
-def cast_solids(  # type: ignore[no-untyped-def]
-    world_dir, offset, elevations, fractions, bin_start, first_azimuth,
-    shape, center, axes, half, shift, turn, surface, density, gloss, fade, order, window, seed,
-    best, hit, cosine,
-):  # fmt: skip
-    """Nearest solid of each ray. Arrays best (range), hit (solid) and cosine are updated.
-
-    Args:
-        world_dir, offset: (N, 3) directions, and origins relative to the sweep's first one.
-        shift (M, 3), turn (M,): how far each solid moves and yaws within the sweep.
-        surface: (M,) chance that the surface stops a ray; density: (M,) stops a metre inside.
-        gloss, fade: (M,) see `kdmos_ros.sim.solids.solid`.
-        order: solids from near to far; window: (M, 5), see `bounds`.
-    """
+def cast_solids(rays: FiredRays, solids: MovingSolids, seed: int, hits: Hits) -> None:
+    """Find the nearest solid of each ray: `hits` is updated where one is nearer."""
+    world_dir, offset, elevations, fractions, bin_start, first_azimuth = rays
+    shape, center, axes, half, shift, turn, window, order, material = solids
+    surface, density, gloss, fade = material
+    best, hit, cosine = hits
     bins = len(bin_start) - 1
     step = 2 * math.pi / bins
     for m in order:
@@ -265,8 +336,8 @@ def cast_solids(  # type: ignore[no-untyped-def]
                 if not stopped and sigma > 0:
                     u = uniform(seed, n, 2 * m + 1)
                     end = min(t_out, best[n])
-                    t = _depth(m, sigma, fade[m], ux * hx, uy * hy, uz * hz, lx, ly, lz,
-                               max(t_in, _F(0)), end, u)  # fmt: skip
+                    start, direction = (ux * hx, uy * hy, uz * hz), (lx, ly, lz)
+                    t = _depth(m, sigma, fade[m], start, direction, max(t_in, _F(0)), end, u)
                     if t < end and t > _F(0.3):
                         best[n], hit[n] = t, m
                         cosine[n] = _F(0.35) + _F(0.65) * uniform(seed + 1, n, m)

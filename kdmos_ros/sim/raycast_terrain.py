@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from kdmos_ros.sim.raycast import uniform
+from kdmos_ros.sim.raycast import FiredRays, Floats, Hits, uniform
 from kdmos_ros.sim.terrain import sample
 
 ON_ROAD, ON_PAVEMENT, ON_TERRAIN = -2, -3, -4
 _F = np.float32
 
 
+class GroundBelow(NamedTuple):
+    """The ground as the sweep's first ray finds it.
+
+    Attributes:
+        grid, origin, profile: see `kdmos_ros.sim.terrain.Ground`.
+        start: (3,) float32 origin of the sweep's first ray, metres, world.
+    """
+
+    grid: Floats
+    origin: Floats
+    profile: Floats
+    start: Floats
+
+
 @njit(cache=True, nogil=True, fastmath=True)
-def cast_ground(  # type: ignore[no-untyped-def]
-    world_dir, offset, bin_start, grid, origin, profile, px, py, pz, seed, best, hit, cosine
-):
+def cast_ground(rays: FiredRays, ground: GroundBelow, seed: int, hits: Hits) -> None:
     """Ground hits by marching along each ray, to where the ground would be if it went on level.
+
+    `hits` is updated where the ground is nearer than what it has.
 
     A ray is clear at least as far as the one below it in the same azimuth bin, so it starts
     there. Steps are limited, so that crests are not jumped over.
     """
+    world_dir, offset, bin_start = rays.directions, rays.offsets, rays.bin_start
+    grid, origin, profile, start = ground
+    px, py, pz = start
+    best, hit, cosine = hits
     pavement, rough = profile[2], profile[4]
     for b in range(len(bin_start) - 1):
         clear = _F(0.5)

@@ -12,7 +12,8 @@ from numba import njit
 from kdmos_ros.object_kinds import Kind
 from kdmos_ros.sim import raycast, sensing
 from kdmos_ros.sim import solids as col
-from kdmos_ros.sim.raycast_terrain import cast_ground
+from kdmos_ros.sim.raycast import FiredRays, Hits, Materials, MovingSolids
+from kdmos_ros.sim.raycast_terrain import GroundBelow, cast_ground
 from kdmos_ros.sim.sensors import Rays, Sensor
 from kdmos_ros.sim.terrain import Ground
 from kdmos_ros.sim.world import World
@@ -63,14 +64,25 @@ class Renderer:
         self._world, self._sensor = world, sensor
         self._shape = rows[:, col.SHAPE].astype(np.int64)
         self._half = rows[:, col.HALF].astype(np.float32)
-        self._surface = rows[:, col.SURFACE].astype(np.float32)
-        self._density = rows[:, col.DENSITY].astype(np.float32)
-        self._gloss = rows[:, col.GLOSS].astype(np.float32)
-        self._fade = rows[:, col.FADE].astype(np.float32)
-        self._reflectivity = rows[:, col.REFLECTIVITY].astype(np.float32)
-        self._ground_reflectivity = ground_reflectivity.astype(np.float32)
-        self._gain = np.float32(gain)
-        self._bias = np.zeros(max(sensor.beams, 1), np.float32) if bias is None else bias
+        self._material = Materials(
+            *(
+                rows[:, column].astype(np.float32)
+                for column in (col.SURFACE, col.DENSITY, col.GLOSS, col.FADE)
+            )
+        )
+        self._reflectivity = sensing.Reflectivity(
+            rows[:, col.REFLECTIVITY].astype(np.float32), ground_reflectivity.astype(np.float32)
+        )
+        self._receiver = sensing.Receiver(
+            min_range=np.float32(sensor.min_range),
+            max_range=np.float32(sensor.max_range),
+            noise=np.float32(sensor.range_noise),
+            bias=np.zeros(max(sensor.beams, 1), np.float32) if bias is None else bias,
+            reach=np.float32(sensing.reach_of(sensor.sensitivity)),
+            loss=_LOSS,
+            edge_chance=_EDGE_CHANCE,
+            gain=np.float32(gain),
+        )
         self._blind_below = blind_below
         self._kind = np.concatenate([world.kind, _GROUND_KINDS])
         self._instance = np.concatenate([world.instance, np.zeros(4, np.int32)])
@@ -84,18 +96,16 @@ class Renderer:
             times: begin and end in seconds, the same for a sweep without distortion.
             seed: for everything random in this sweep.
         """
-        best = np.full(len(rays.directions), self._sensor.max_range, dtype=np.float32)
+        ranges = np.full(len(rays.directions), self._sensor.max_range, dtype=np.float32)
         if self._blind_below is not None:
-            best[self._blind(rays)] = 0.0
-        hit, cosine, directions, offset = self._cast(rays, poses, times, seed, best)
+            ranges[self._blind(rays)] = 0.0
+        fired, hits = self._cast(rays, poses, times, seed, ranges)
         ground = self._world.ground
         assert isinstance(ground, Ground)
-        x, y, z = poses[0][:3, 3].astype(np.float32)
-        cast_ground(
-            directions, offset, rays.bin_start, ground.grid, ground.origin, ground.profile,
-            x, y, z, seed, best, hit, cosine,
-        )  # fmt: skip
-        return self._measure(rays, best, hit, cosine, seed)
+        start = poses[0][:3, 3].astype(np.float32)
+        below = GroundBelow(ground.grid, ground.origin, ground.profile, start)
+        cast_ground(fired, below, seed, hits)
+        return self._measure(rays, hits, seed)
 
     def sweep_over(self, rays: Rays, ranges: npt.NDArray[np.float32], pose: Array, time: float,
                    seed: int) -> tuple[Returns, npt.NDArray[np.bool_]]:  # fmt: skip
@@ -109,13 +119,12 @@ class Renderer:
             the returns, and (N,) which rays end on this world before they end in the recording;
             some of them without a return.
         """
-        best = ranges.copy()
-        hit, cosine, _, _ = self._cast(rays, [pose, pose], (time, time), seed, best)
-        return self._measure(rays, best, hit, cosine, seed), hit >= 0
+        _, hits = self._cast(rays, [pose, pose], (time, time), seed, ranges.copy())
+        return self._measure(rays, hits, seed), hits.surface >= 0
 
     def _cast(self, rays: Rays, poses: list[Array], times: tuple[float, float], seed: int,
-              best: npt.NDArray[np.float32]) -> tuple[Array, Array, Array, Array]:  # fmt: skip
-        """Solids hit (N,), cosines (N,), directions and offsets (N, 3); shortens `best`."""
+              ranges: npt.NDArray[np.float32]) -> tuple[FiredRays, Hits]:  # fmt: skip
+        """The rays as they leave, and the solids that they meet; shortens `ranges` (N,)."""
         begin, end = poses
         count = len(rays.directions)
         origin = begin[:3, 3]
@@ -131,7 +140,7 @@ class Renderer:
         c, s = np.cos(ego_turn), np.sin(ego_turn)
         unturned = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) @ end[:3, :3]
         rock = float(np.abs(unturned - begin[:3, :3]).max())
-        directions, offset = _fire(
+        directions, offsets = _fire(
             rays.directions, rays.fractions, begin[:3, :3].astype(np.float32),
             unturned.astype(np.float32), ego_shift.astype(np.float32), np.float32(ego_turn),
         )  # fmt: skip
@@ -145,15 +154,24 @@ class Renderer:
         near = window[:, 4]
         order = np.argsort(near, kind="stable")
         order = order[near[order] < self._sensor.max_range]
-        hit = np.full(count, raycast.NOTHING, dtype=np.int32)
-        cosine = np.zeros(count, dtype=np.float32)
-        raycast.cast_solids(
-            directions, offset, rays.elevations, rays.fractions, rays.bin_start,
-            rays.first_azimuth, self._shape, center.astype(np.float32), axes.astype(np.float32),
-            self._half, shift.astype(np.float32), turn.astype(np.float32), self._surface,
-            self._density, self._gloss, self._fade, order, window, seed, best, hit, cosine,
-        )  # fmt: skip
-        return hit, cosine, directions, offset
+        fired = FiredRays(
+            directions, offsets, rays.elevations, rays.fractions, rays.bin_start, rays.first_azimuth
+        )
+        solids = MovingSolids(
+            shape=self._shape,
+            center=center.astype(np.float32),
+            axes=axes.astype(np.float32),
+            half=self._half,
+            shift=shift.astype(np.float32),
+            turn=turn.astype(np.float32),
+            window=window,
+            order=order,
+            material=self._material,
+        )
+        nothing = np.full(count, raycast.NOTHING, dtype=np.int32)
+        hits = Hits(ranges, nothing, np.zeros(count, dtype=np.float32))
+        raycast.cast_solids(fired, solids, seed, hits)
+        return fired, hits
 
     def _blind(self, rays: Rays) -> npt.NDArray[np.bool_]:
         """Which rays end on the vehicle's own body; such returns are no news and left out."""
@@ -163,17 +181,14 @@ class Renderer:
         limit = self._blind_below[np.floor(azimuth + 180).astype(int) % 360]
         return rays.elevations < np.repeat(limit, np.diff(rays.bin_start))
 
-    def _measure(self, rays: Rays, best: Array, hit: Array, cosine: Array, seed: int) -> Returns:
-        sensor, count = self._sensor, len(best)
+    def _measure(self, rays: Rays, hits: Hits, seed: int) -> Returns:
+        count = len(hits.ranges)
         points = np.empty((count, 3), dtype=np.float32)
         intensity = np.empty(count, dtype=np.float32)
         codes = np.empty((3, count), dtype=np.int32)
         n = sensing.measure(
-            rays.directions, best, hit, cosine, self._reflectivity, self._ground_reflectivity,
-            rays.stride, seed, np.float32(sensor.min_range), np.float32(sensor.max_range),
-            np.float32(sensor.range_noise), self._bias,
-            np.float32(sensing.reach_of(sensor.sensitivity)), _LOSS, _EDGE_CHANCE, self._gain,
-            points, intensity, codes[0], codes[1], codes[2],
+            rays.directions, rays.stride, hits, self._reflectivity, self._receiver, seed,
+            sensing.Measured(points, intensity, *codes),
         )  # fmt: skip
         solid, other, ray = codes[:, :n].copy()
         return Returns(points[:n].copy(), intensity[:n].copy(), solid, other,

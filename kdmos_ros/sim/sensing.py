@@ -3,19 +3,71 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-from kdmos_ros.sim.raycast import uniform
+from kdmos_ros.sim.raycast import Floats, Hits, uniform
 
+Int32 = npt.NDArray[np.int32]
 _F = np.float32
 # Scale of the detection range (m) of a sensor of sensitivity 1. With it, asphalt seen from 1.7 m
 # above is lost at about 35 m, as with a real HDL-64E.
 _REACH = 675.0
-
-
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Receiver(NamedTuple):
+    """How a sensor turns what its rays meet into returns; numbers are float32.
+
+    Attributes:
+        min_range, max_range: metres, outside of which nothing is reported.
+        noise: one standard deviation of the range near by, metres.
+        bias: (beams,) constant range error of each beam, metres.
+        reach: range at which a perfect surface is lost, metres.
+        loss: share of returns lost anyway.
+        edge_chance: how often a ray at a depth edge reports a range between both surfaces.
+        gain: scale of the intensities.
+    """
+
+    min_range: np.float32
+    max_range: np.float32
+    noise: np.float32
+    bias: Floats
+    reach: np.float32
+    loss: np.float32
+    edge_chance: np.float32
+    gain: np.float32
+
+
+class Reflectivity(NamedTuple):
+    """Reflectivity, 0..1, float32.
+
+    Attributes:
+        solids: (M,) of each solid. ground: (3,) of road, pavement and terrain.
+    """
+
+    solids: Floats
+    ground: Floats
+
+
+class Measured(NamedTuple):
+    """Room for the returns of N rays; `measure` fills the first rows.
+
+    Attributes:
+        points: (N, 3) float32 sensor frame, metres. intensity: (N,) float32, 0..1.
+        surface: (N,) int32 met, see `Hits`.
+        other: (N,) int32 the second surface of a mixed return, else the same.
+        ray: (N,) int32 number of the ray.
+    """
+
+    points: Floats
+    intensity: Floats
+    surface: Int32
+    other: Int32
+    ray: Int32
 
 
 @njit(inline="always", cache=True, nogil=True)
@@ -27,28 +79,26 @@ def _draw(state):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=True)
 def measure(  # type: ignore[no-untyped-def]
-    directions, best, hit, cosine, reflectivity, ground_reflectivity, stride, seed,
-    min_range, max_range, noise, bias, reach, loss, edge_chance, gain,
-    points, intensity, solid, other, ray,
+    directions, stride, hits: Hits, reflectivity: Reflectivity, receiver: Receiver, seed,
+    out: Measured,
 ):  # fmt: skip
-    """Write the returns of one sweep and say how many there are.
+    """Write the returns of one sweep into the first rows of out and say how many there are.
 
     Args:
-        best, hit, cosine: (N,) from the ray caster; reflectivity: (M,) of each solid.
-        ground_reflectivity: (3,) of road, pavement and terrain.
-        bias: (beams,) metres, constant range error of each beam.
-        reach: range at which a perfect surface is lost; loss: share of returns lost anyway.
-        edge_chance: how often a ray at a depth edge reports a range between both surfaces.
-        gain: scale of the intensities.
-        points (N, 3), intensity (N,), solid (N,), other (N,), ray (N,): outputs. `other` is the
-            second surface of a mixed return, else the same as `solid`.
+        directions: (N, 3) float32 of the rays, sensor frame.
+        stride: rays from one to its neighbour at the same elevation, 0 where there is none.
+        seed: for the draws of this sweep.
     """
+    best, hit, cosine = hits
+    of_solid, of_ground = reflectivity
+    min_range, max_range, noise, bias, reach, loss, edge_chance, gain = receiver
+    points, intensity, surface, other, ray = out
     count, rays = 0, len(best)
     for n in range(rays):
         r, s = best[n], hit[n]
         if s == -1 or r < min_range or r > max_range:
             continue
-        rho = reflectivity[s] if s >= 0 else ground_reflectivity[-2 - s]
+        rho = of_solid[s] if s >= 0 else of_ground[-2 - s]
         cos = cosine[n]
         # Returned power falls with the square of the range; detection is soft around a threshold.
         power = rho * cos * (reach / r) ** 2 * _F(0.25)
@@ -84,7 +134,7 @@ def measure(  # type: ignore[no-untyped-def]
         if chance < _F(0.03):
             shine = _F(0)
         intensity[count] = min(max(shine, _F(0)), _F(1))
-        solid[count], other[count], ray[count] = s, second, n
+        surface[count], other[count], ray[count] = s, second, n
         count += 1
     return count
 

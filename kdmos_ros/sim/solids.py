@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kdmos_ros.object_kinds import Kind
 from kdmos_ros.sim.raycast import BOX, CYLINDER, ELLIPSOID
 
-__all__ = ["BOX", "COLUMNS", "CYLINDER", "ELLIPSOID", "Body", "body", "solid"]
+__all__ = ["BOX", "COLUMNS", "CYLINDER", "ELLIPSOID", "Body", "Solid", "body"]
 
 Body = npt.NDArray[np.float64]
 # Columns of a solid's row. Lengths in metres, body frame: x forward, origin on the ground.
@@ -20,29 +20,15 @@ GLOSS, FADE, FLEX, HINGE = 18, 19, 20, 21
 COLUMNS = 22
 
 
-def solid(
-    shape: int,
-    center: tuple[float, ...],
-    size: tuple[float, ...],
-    kind: Kind,
-    reflectivity: float,
-    *,
-    angles: tuple[float, ...] = (0.0, 0.0, 0.0),
-    surface: float = 1.0,
-    density: float = 0.0,
-    swing: float = 0.0,
-    phase: float = 0.0,
-    gesture: float = 0.0,
-    pivot: float = 0.0,
-    gloss: float = 0.0,
-    fade: float = 0.0,
-    flex: float = 0.0,
-    hinge: float = 0.0,
-) -> tuple[Any, ...]:
-    """One solid's row.
+@dataclass(frozen=True)
+class Solid:
+    """One solid of a body.
 
-    Args:
-        size: full lengths along the solid's own axes; a cylinder stands on its z axis.
+    Attributes:
+        shape: BOX, CYLINDER or ELLIPSOID.
+        center: x, y, z in the body, metres.
+        size: full lengths along the solid's own axes, metres; a cylinder stands on its z axis.
+        kind: what it belongs to. reflectivity: 0..1.
         angles: roll, pitch, yaw in the body, radians.
         surface: chance that the surface returns a ray.
         density: returns a metre inside, for rays that the surface let through.
@@ -56,11 +42,34 @@ def solid(
         flex: how far (radians) the joint at height `hinge` of a limb bends backwards as the limb
             comes forward, for what is below it: a knee, for a shank and its foot.
     """
-    half = tuple(max(s, 0.01) / 2 for s in size)
-    return (shape, *center, *half, *angles, surface, density, reflectivity, float(kind),
-            swing, phase, gesture, pivot, gloss, fade, flex, hinge)  # fmt: skip
+
+    shape: int
+    center: tuple[float, ...]
+    size: tuple[float, ...]
+    kind: Kind
+    reflectivity: float
+    _: KW_ONLY
+    angles: tuple[float, ...] = (0.0, 0.0, 0.0)
+    surface: float = 1.0
+    density: float = 0.0
+    swing: float = 0.0
+    phase: float = 0.0
+    gesture: float = 0.0
+    pivot: float = 0.0
+    gloss: float = 0.0
+    fade: float = 0.0
+    flex: float = 0.0
+    hinge: float = 0.0
+
+    @property
+    def row(self) -> tuple[float, ...]:
+        """Its numbers, in the order of the columns."""
+        half = tuple(max(s, 0.01) / 2 for s in self.size)
+        return (self.shape, *self.center, *half, *self.angles, self.surface, self.density,
+                self.reflectivity, float(self.kind), self.swing, self.phase, self.gesture,
+                self.pivot, self.gloss, self.fade, self.flex, self.hinge)  # fmt: skip
 
 
-def body(solids: list[tuple[Any, ...]]) -> Body:
+def body(solids: list[Solid]) -> Body:
     """Rows (S, COLUMNS) of a body's solids."""
-    return np.array(solids, dtype=np.float64).reshape(-1, COLUMNS)
+    return np.array([s.row for s in solids], dtype=np.float64).reshape(-1, COLUMNS)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdmos_ros.object_kinds import Kind, draw_reflectivity
-from kdmos_ros.sim.solids import BOX, CYLINDER, Body, body, solid
+from kdmos_ros.sim.solids import BOX, CYLINDER, Body, Solid, body
 
 _QUARTER = np.pi / 2
 
@@ -23,9 +23,9 @@ class Vehicle:
     kind: Kind
 
 
-def _wheels(axles: list[float], width: float, radius: float, kind: Kind) -> list[tuple[Any, ...]]:
+def _wheels(axles: list[float], width: float, radius: float, kind: Kind) -> list[Solid]:
     return [
-        solid(CYLINDER, (x, side * (width / 2 - 0.11), radius), (2 * radius, 2 * radius, 0.22),
+        Solid(CYLINDER, (x, side * (width / 2 - 0.11), radius), (2 * radius, 2 * radius, 0.22),
               kind, 0.12, angles=(_QUARTER, 0, 0))
         for x in axles for side in (-1, 1)
     ]  # fmt: skip
@@ -47,20 +47,20 @@ def _car(rng: np.random.Generator) -> Vehicle:
                              "gloss": rng.uniform(0.0, 3.0)}  # fmt: skip
     roof = 0.06
     parts = [
-        solid(BOX, (0, 0, (clear + sill) / 2), (length, width * 0.96, sill - clear),
+        Solid(BOX, (0, 0, (clear + sill) / 2), (length, width * 0.96, sill - clear),
               Kind.CAR, paint),
-        solid(BOX, (0, 0, (sill + nose) / 2), (length * 0.96, width, nose - sill), Kind.CAR, paint),
-        solid(BOX, (middle, 0, (nose + belt) / 2), (cabin, width, belt - nose + 0.02),
+        Solid(BOX, (0, 0, (sill + nose) / 2), (length * 0.96, width, nose - sill), Kind.CAR, paint),
+        Solid(BOX, (middle, 0, (nose + belt) / 2), (cabin, width, belt - nose + 0.02),
               Kind.CAR, paint),
-        solid(BOX, (middle - 0.03 * length, 0, (belt + height - roof) / 2),
+        Solid(BOX, (middle - 0.03 * length, 0, (belt + height - roof) / 2),
               (cabin * 0.86, width * 0.86, height - belt - roof), Kind.CAR, 0.2, **glass),
-        solid(BOX, (middle - 0.05 * length, 0, height - roof / 2),
+        Solid(BOX, (middle - 0.05 * length, 0, height - roof / 2),
               (cabin * 0.7, width * 0.8, roof), Kind.CAR, paint),
     ]  # fmt: skip
     for fore, shift in ((1, 0.38), (-1, 0.44), (-1, 0.0)):  # pillars
         for side in (-1, 1):
             x = middle - 0.03 * length + fore * shift * cabin
-            parts.append(solid(BOX, (x, side * width * 0.42, (belt + height) / 2),
+            parts.append(Solid(BOX, (x, side * width * 0.42, (belt + height) / 2),
                                (0.09, 0.07, height - belt - 0.02), Kind.CAR, paint))  # fmt: skip
     radius = rng.uniform(0.29, 0.36)
     parts += _wheels([0.31 * length, -0.3 * length], width, radius, Kind.CAR)
@@ -77,12 +77,12 @@ def _van(rng: np.random.Generator) -> Vehicle:
     load = length - hood - front
     side: dict[str, Any] = {"surface": 0.45, "density": 0.3} if windows else {}
     parts = [
-        solid(BOX, (0, 0, (clear + belt) / 2), (length, width, belt - clear), Kind.VAN, paint),
-        solid(BOX, (length / 2 - hood - front / 2, 0, (belt + height) / 2),
+        Solid(BOX, (0, 0, (clear + belt) / 2), (length, width, belt - clear), Kind.VAN, paint),
+        Solid(BOX, (length / 2 - hood - front / 2, 0, (belt + height) / 2),
               (front, width * 0.9, height - belt), Kind.VAN, 0.25, surface=0.4, density=0.4),
-        solid(BOX, (-length / 2 + load / 2, 0, (belt + height) / 2),
+        Solid(BOX, (-length / 2 + load / 2, 0, (belt + height) / 2),
               (load, width * 0.96, height - belt), Kind.VAN, paint, **side),
-        solid(BOX, (-hood / 2, 0, height - 0.04), (length - hood - 0.3, width * 0.92, 0.08),
+        Solid(BOX, (-hood / 2, 0, height - 0.04), (length - hood - 0.3, width * 0.92, 0.08),
               Kind.VAN, paint),
     ]  # fmt: skip
     parts += _wheels([0.32 * length, -0.3 * length], width, rng.uniform(0.31, 0.38), Kind.VAN)
@@ -100,16 +100,16 @@ def _truck(rng: np.random.Generator) -> Vehicle:
     open_bed = rng.random() < 0.2
     top = floor + rng.uniform(0.4, 0.9) if open_bed else height
     parts = [
-        solid(BOX, (length / 2 - cab / 2, 0, 1.05), (cab, width * 0.97, 1.4), Kind.TRUCK, paint),
-        solid(BOX, (length / 2 - cab / 2, 0, (1.75 + cab_height) / 2),
+        Solid(BOX, (length / 2 - cab / 2, 0, 1.05), (cab, width * 0.97, 1.4), Kind.TRUCK, paint),
+        Solid(BOX, (length / 2 - cab / 2, 0, (1.75 + cab_height) / 2),
               (cab * 0.95, width * 0.95, cab_height - 1.75), Kind.TRUCK, paint,
               surface=0.75, density=0.5),
-        solid(BOX, (-length / 2 + load / 2, 0, (floor + top) / 2), (load, width, top - floor),
+        Solid(BOX, (-length / 2 + load / 2, 0, (floor + top) / 2), (load, width, top - floor),
               Kind.TRUCK, cargo),
-        solid(BOX, (-cab / 2, 0, floor - 0.2), (length - cab, 0.9, 0.25), Kind.TRUCK, 0.15),
+        Solid(BOX, (-cab / 2, 0, floor - 0.2), (length - cab, 0.9, 0.25), Kind.TRUCK, 0.15),
     ]  # fmt: skip
     if rng.random() < 0.5:  # side guards and tanks
-        parts.append(solid(BOX, (-0.1 * length, 0, 0.65), (0.3 * load, width * 0.9, 0.5),
+        parts.append(Solid(BOX, (-0.1 * length, 0, 0.65), (0.3 * load, width * 0.9, 0.5),
                            Kind.TRUCK, 0.25))  # fmt: skip
     axles = [length / 2 - cab * 0.6, -length * 0.3, -length * 0.3 - 1.25]
     if articulated:
@@ -123,10 +123,10 @@ def _bus(rng: np.random.Generator) -> Vehicle:
     height, belt = rng.uniform(2.8, 3.3), rng.uniform(1.1, 1.4)
     paint = draw_reflectivity(rng, Kind.BUS)
     parts = [
-        solid(BOX, (0, 0, (0.3 + belt) / 2), (length, width, belt - 0.3), Kind.BUS, paint),
-        solid(BOX, (0, 0, (belt + height - 0.4) / 2), (length * 0.99, width * 0.97,
+        Solid(BOX, (0, 0, (0.3 + belt) / 2), (length, width, belt - 0.3), Kind.BUS, paint),
+        Solid(BOX, (0, 0, (belt + height - 0.4) / 2), (length * 0.99, width * 0.97,
               height - 0.4 - belt), Kind.BUS, 0.2, surface=rng.uniform(0.35, 0.8), density=0.3),
-        solid(BOX, (0, 0, height - 0.2), (length * 0.98, width, 0.4), Kind.BUS, paint),
+        Solid(BOX, (0, 0, height - 0.2), (length * 0.98, width, 0.4), Kind.BUS, paint),
     ]  # fmt: skip
     parts += _wheels([0.3 * length, -0.28 * length], width, 0.46, Kind.BUS)
     return Vehicle(body(parts), length, width, Kind.BUS)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kdmos_ros.object_kinds import Kind, draw_reflectivity
 from kdmos_ros.sim.clearance import Clearance
 from kdmos_ros.sim.paths import Path
-from kdmos_ros.sim.solids import BOX, CYLINDER, ELLIPSOID, Body, body, solid
+from kdmos_ros.sim.solids import BOX, CYLINDER, ELLIPSOID, Body, Solid, body
 from kdmos_ros.sim.staging import Stage
 from kdmos_ros.sim.traffic import Track, desired_speed, draw_style, follow, integrate, standing
 from kdmos_ros.sim.world import Actor
@@ -37,13 +37,13 @@ def draw_walker(rng: np.random.Generator, speed: float) -> tuple[Body, float]:
     arms, wave = thigh * rng.uniform(0.3, 1.2), rng.uniform(0.2, 1.3)
     lean = float(np.clip(0.03 * speed + rng.normal(0, 0.05), -0.1, 0.3))
     parts = [
-        solid(ELLIPSOID, (0.02, 0, (hip + shoulder) / 2 + 0.02), (wide * 0.62, wide, 0.44 * tall),
+        Solid(ELLIPSOID, (0.02, 0, (hip + shoulder) / 2 + 0.02), (wide * 0.62, wide, 0.44 * tall),
               kind, cloth, angles=(0, lean, 0)),
-        solid(BOX, (0, 0, hip + 0.03), (wide * 0.5, wide * 0.78, 0.2), kind, legs),
-        solid(ELLIPSOID, (0.04 + 0.3 * lean, 0, tall - 0.115), (0.2, 0.16, 0.24), kind, 0.45),
+        Solid(BOX, (0, 0, hip + 0.03), (wide * 0.5, wide * 0.78, 0.2), kind, legs),
+        Solid(ELLIPSOID, (0.04 + 0.3 * lean, 0, tall - 0.115), (0.2, 0.16, 0.24), kind, 0.45),
     ]  # fmt: skip
     if rng.random() < 0.2:  # a coat or skirt down to the knees
-        parts.append(solid(CYLINDER, (0, 0, (hip + knee) / 2), (wide * 0.9, wide, hip - knee),
+        parts.append(Solid(CYLINDER, (0, 0, (hip + knee) / 2), (wide * 0.9, wide, hip - knee),
                            kind, cloth, surface=0.95))  # fmt: skip
     thick = rng.uniform(0.11, 0.17)
     for side in (-1, 1):
@@ -51,33 +51,33 @@ def draw_walker(rng: np.random.Generator, speed: float) -> tuple[Body, float]:
         bend = {**limb, "flex": min(0.45 + 0.4 * speed, 1.3), "hinge": knee}
         y = side * wide * 0.24
         parts += [
-            solid(CYLINDER, (0, y, (hip + knee) / 2), (thick, thick, hip - knee), kind, legs,
+            Solid(CYLINDER, (0, y, (hip + knee) / 2), (thick, thick, hip - knee), kind, legs,
                   **limb),
-            solid(CYLINDER, (0, y, knee / 2), (0.75 * thick, 0.75 * thick, knee), kind, legs,
+            Solid(CYLINDER, (0, y, knee / 2), (0.75 * thick, 0.75 * thick, knee), kind, legs,
                   **bend),
-            solid(BOX, (0.06, y, 0.04), (0.15 * tall, 0.09, 0.08), kind, legs, **bend),
+            Solid(BOX, (0.06, y, 0.04), (0.15 * tall, 0.09, 0.08), kind, legs, **bend),
         ]  # fmt: skip
         length = 0.43 * tall
-        parts.append(solid(CYLINDER, (0, side * wide * 0.55, shoulder - length / 2),
+        parts.append(Solid(CYLINDER, (0, side * wide * 0.55, shoulder - length / 2),
                            (0.085, 0.085, length), kind, cloth, swing=-side * arms, gesture=wave,
                            pivot=shoulder))  # fmt: skip
     parts += _carried(rng, tall, wide)
     return body(parts), 2 * step
 
 
-def _carried(rng: np.random.Generator, tall: float, wide: float) -> list[tuple[Any, ...]]:
+def _carried(rng: np.random.Generator, tall: float, wide: float) -> list[Solid]:
     kind, what = Kind.PEDESTRIAN, rng.random()
     if what < 0.12:  # a rucksack
-        return [solid(BOX, (-wide * 0.45, 0, 0.68 * tall), (0.2, 0.3, 0.42), kind, 0.3)]
+        return [Solid(BOX, (-wide * 0.45, 0, 0.68 * tall), (0.2, 0.3, 0.42), kind, 0.3)]
     if what < 0.17:  # a push-chair
-        return [solid(BOX, (0.75, 0, 0.65), (0.7, 0.45, 0.5), kind, 0.3, surface=0.8),
-                solid(BOX, (0.75, 0, 0.2), (0.6, 0.45, 0.3), kind, 0.3, surface=0.4)]  # fmt: skip
+        return [Solid(BOX, (0.75, 0, 0.65), (0.7, 0.45, 0.5), kind, 0.3, surface=0.8),
+                Solid(BOX, (0.75, 0, 0.2), (0.6, 0.45, 0.3), kind, 0.3, surface=0.4)]  # fmt: skip
     if what < 0.25:  # a bag
-        return [solid(BOX, (0.02, wide * 0.6, 0.32 * tall), (0.35, 0.14, 0.3), kind, 0.3)]
+        return [Solid(BOX, (0.02, wide * 0.6, 0.32 * tall), (0.35, 0.14, 0.3), kind, 0.3)]
     if what < 0.28:  # an umbrella
-        return [solid(ELLIPSOID, (0.1, 0, tall + 0.2), (1.0, 1.0, 0.3), kind, 0.3, surface=0.95)]
+        return [Solid(ELLIPSOID, (0.1, 0, tall + 0.2), (1.0, 1.0, 0.3), kind, 0.3, surface=0.95)]
     if what < 0.31:  # a suitcase on wheels
-        return [solid(BOX, (-0.5, 0.2, 0.35), (0.25, 0.4, 0.6), kind, 0.3)]
+        return [Solid(BOX, (-0.5, 0.2, 0.35), (0.25, 0.4, 0.6), kind, 0.3)]
     return []
 
 

@@ -15,7 +15,7 @@ from kdmos_ros.sim.recorded_place import HIGH, LOW, RecordedPlace
 from kdmos_ros.sim.recorded_rays import beam_spacing, recorded_rays
 from kdmos_ros.sim.scan_rendering import Renderer
 from kdmos_ros.sim.sensors import SENSORS
-from kdmos_ros.sim.solids import BOX, HALF, body, solid
+from kdmos_ros.sim.solids import BOX, HALF, Solid, body
 from kdmos_ros.sim.terrain import make_ground
 from kdmos_ros.sim.traffic import clock, standing
 from kdmos_ros.sim.world import Actor, Plan, World
@@ -44,7 +44,7 @@ def box_world(center, half):
     ground = make_ground(rng, (-90, -90), (90, 90), [], paved=True)
     ground.grid[..., 0] = 0
     ground.profile[:] = 0
-    one = body([solid(BOX, center, tuple(2 * h for h in half), Kind.CAR, 0.5)])
+    one = body([Solid(BOX, center, tuple(2 * h for h in half), Kind.CAR, 0.5)])
     times = clock(1.0)
     actor = Actor(one, standing((0.0, 0.0, 0.0), len(times)), (1.0, 1.0))
     return World(Plan(ground, standing((30.0, 30, 0), len(times)), [], [actor]), rng)

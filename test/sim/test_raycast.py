@@ -9,7 +9,7 @@ from kdmos_ros.sim.odometry_noise import rotation
 from kdmos_ros.sim.raycast import BOX, CYLINDER, ELLIPSOID
 from kdmos_ros.sim.scan_rendering import Renderer
 from kdmos_ros.sim.sensors import Sensor, make_rays
-from kdmos_ros.sim.solids import COLUMNS, body, solid
+from kdmos_ros.sim.solids import COLUMNS, Solid, body
 from kdmos_ros.sim.terrain import CELL, Ground
 from kdmos_ros.sim.traffic import Track, clock, standing
 from kdmos_ros.sim.world import Actor, Placed, Plan, World
@@ -75,7 +75,7 @@ def test_nearest_hit_equals_slow_geometry(seed):
             [distance * np.cos(azimuth), distance * np.sin(azimuth), rng.normal(0, 3)]
         )
         size, angles = rng.uniform(0.2, 6, 3), rng.uniform(-3, 3, 3)
-        rows.append(solid(shape, tuple(center), tuple(size), Kind.WALL, 1.0, angles=tuple(angles)))
+        rows.append(Solid(shape, tuple(center), tuple(size), Kind.WALL, 1.0, angles=tuple(angles)))
         expected.append(slow_range(shape, center, size / 2, rotation(angles).T, rays.directions))
     expected = np.min(expected, axis=0)
     _, returns = sweep(world_of(rows))
@@ -96,9 +96,9 @@ def test_nearest_hit_equals_slow_geometry(seed):
 
 
 def test_nothing_is_seen_through_a_wall():
-    wall = solid(BOX, (10, 0, 0), (0.2, 8, 8), Kind.WALL, 1.0)
-    hidden = solid(BOX, (15, 0, 0), (1, 3, 1), Kind.OBJECT, 1.0)
-    beside = solid(BOX, (15, 12, 0), (1, 3, 1), Kind.OBJECT, 1.0)
+    wall = Solid(BOX, (10, 0, 0), (0.2, 8, 8), Kind.WALL, 1.0)
+    hidden = Solid(BOX, (15, 0, 0), (1, 3, 1), Kind.OBJECT, 1.0)
+    beside = Solid(BOX, (15, 12, 0), (1, 3, 1), Kind.OBJECT, 1.0)
     _, returns = sweep(world_of([wall, hidden, beside]))
     assert (returns.solid == 0).sum() > 100
     assert (returns.solid == 1).sum() == 0
@@ -106,8 +106,8 @@ def test_nothing_is_seen_through_a_wall():
 
 
 def test_porous_growth_lets_rays_through_and_flickers():
-    bush = solid(ELLIPSOID, (10, 0, 0), (3, 3, 3), Kind.VEGETATION, 1.0, surface=0.0, density=0.4)
-    wall = solid(BOX, (20, 0, 0), (0.2, 30, 30), Kind.WALL, 1.0)
+    bush = Solid(ELLIPSOID, (10, 0, 0), (3, 3, 3), Kind.VEGETATION, 1.0, surface=0.0, density=0.4)
+    wall = Solid(BOX, (20, 0, 0), (0.2, 30, 30), Kind.WALL, 1.0)
     world = world_of([bush, wall])
     first, second = (sweep(world, seed=s)[1] for s in (1, 2))
     leaves = first.points[first.solid == 0]
@@ -119,9 +119,9 @@ def test_porous_growth_lets_rays_through_and_flickers():
 
 
 def test_share_of_rays_stopped_by_a_pane():
-    pane = solid(BOX, (10, 0, 0), (0.02, 6, 4), Kind.FENCE, 1.0, surface=0.3)
+    pane = Solid(BOX, (10, 0, 0), (0.02, 6, 4), Kind.FENCE, 1.0, surface=0.3)
     _, returns = sweep(world_of([pane]))
-    _, solid_pane = sweep(world_of([solid(BOX, (10, 0, 0), (0.02, 6, 4), Kind.FENCE, 1.0)]))
+    _, solid_pane = sweep(world_of([Solid(BOX, (10, 0, 0), (0.02, 6, 4), Kind.FENCE, 1.0)]))
     # A ray has two chances: it meets the front only, since the pane is one solid.
     assert len(returns.points) / len(solid_pane.points) == pytest.approx(0.3, abs=0.06)
 
@@ -149,7 +149,7 @@ def test_a_hill_hides_what_is_behind_it():
 
 
 def test_sweep_distortion_moves_each_point_by_its_own_time():
-    walls = [solid(BOX, (s * 20, 0, 0), (0.2, 60, 30), Kind.WALL, 1.0) for s in (1, -1)]
+    walls = [Solid(BOX, (s * 20, 0, 0), (0.2, 60, 30), Kind.WALL, 1.0) for s in (1, -1)]
     end = make_transform(np.eye(3), [2.0, 0.0, 0.0])
     _, returns = sweep(world_of(walls), end=end, times=(0.0, 0.1))
     azimuth = np.arctan2(returns.points[:, 1], returns.points[:, 0])
@@ -161,7 +161,7 @@ def test_sweep_distortion_moves_each_point_by_its_own_time():
 
 def test_a_moving_solid_is_sheared_within_a_sweep():
     times = clock(1.0)
-    block = body([solid(BOX, (0, 0, 0), (1, 40, 10), Kind.CAR, 1.0)])
+    block = body([Solid(BOX, (0, 0, 0), (1, 40, 10), Kind.CAR, 1.0)])
     pose = np.stack([15 + 20 * (times - times[0]), 0 * times, 0 * times], axis=-1)
     track = Track(pose, np.full(len(times), 20.0), 0 * times, 0 * times)
     world = world_of([], actors=[Actor(block, track, (1.0, 40.0))])
@@ -186,7 +186,7 @@ def test_the_vehicles_own_body_blocks_steep_rays():
 
 
 def test_gaps_in_growth_stay_where_they_are():
-    bush = solid(ELLIPSOID, (8, 0, 0), (5, 5, 5), Kind.VEGETATION, 1.0, surface=0.0, density=0.6)
+    bush = Solid(ELLIPSOID, (8, 0, 0), (5, 5, 5), Kind.VEGETATION, 1.0, surface=0.0, density=0.6)
     world, counts = world_of([bush]), np.zeros((8, 8))
     sweeps = 30
     for seed in range(sweeps):  # by half a degree of elevation or so, and a degree of azimuth
@@ -203,16 +203,16 @@ def test_gaps_in_growth_stay_where_they_are():
 
 
 def test_dense_growth_has_no_gaps():
-    hedge = solid(BOX, (8, 0, 0), (1.0, 8, 4), Kind.VEGETATION, 1.0, surface=0.0, density=8.0)
-    wall = solid(BOX, (12, 0, 0), (0.2, 4, 2), Kind.WALL, 1.0)
+    hedge = Solid(BOX, (8, 0, 0), (1.0, 8, 4), Kind.VEGETATION, 1.0, surface=0.0, density=8.0)
+    wall = Solid(BOX, (12, 0, 0), (0.2, 4, 2), Kind.WALL, 1.0)
     _, returns = sweep(world_of([hedge, wall]))
     assert (returns.solid == 1).sum() < 0.02 * (returns.solid == 0).sum()
 
 
 @pytest.mark.parametrize(("distance", "seen"), [(14.0, True), (26.0, False)])
 def test_thin_things_are_lost_beyond_their_range(distance, seen):
-    mesh = solid(BOX, (distance, 0, 0), (0.02, 8, 4), Kind.FENCE, 1.0, surface=0.6, fade=20.0)
-    bush = solid(BOX, (-distance, 0, 0), (2, 4, 4), Kind.VEGETATION, 1.0, surface=0.0,
+    mesh = Solid(BOX, (distance, 0, 0), (0.02, 8, 4), Kind.FENCE, 1.0, surface=0.6, fade=20.0)
+    bush = Solid(BOX, (-distance, 0, 0), (2, 4, 4), Kind.VEGETATION, 1.0, surface=0.0,
                  density=2.0, fade=20.0)  # fmt: skip
     _, returns = sweep(world_of([mesh, bush]))
     for number in (0, 1):
@@ -222,7 +222,7 @@ def test_thin_things_are_lost_beyond_their_range(distance, seen):
 def test_glass_returns_from_ahead_and_mesh_from_the_side():
     def share(gloss, yaw):
         def pane(surface):
-            return solid(BOX, (10, 0, 0), (0.02, 6, 4), Kind.FENCE, 1.0, surface=surface,
+            return Solid(BOX, (10, 0, 0), (0.02, 6, 4), Kind.FENCE, 1.0, surface=surface,
                          gloss=gloss, angles=(0, 0, yaw))  # fmt: skip
 
         counts = [len(sweep(world_of([pane(s)]))[1].points) for s in (0.4, 1.0)]

@@ -10,7 +10,7 @@ from kdmos_ros.sim import Kind, make_drive
 from kdmos_ros.sim.clearance import Obstacles, blocks
 from kdmos_ros.sim.paths import trace
 from kdmos_ros.sim.scenes import SCENES
-from kdmos_ros.sim.solids import BOX, FLEX, body, solid
+from kdmos_ros.sim.solids import BOX, FLEX, Solid, body
 from kdmos_ros.sim.staging import Stage
 from kdmos_ros.sim.terrain import make_ground
 from kdmos_ros.sim.traffic import clock, follow, standing
@@ -83,7 +83,7 @@ def test_who_hardly_moves_is_neither_where_a_scene_says_so():
 
 def test_walkers_do_not_walk_into_what_stands_there():
     stage = Stage(np.random.default_rng(0), 4.0, True, "standing")
-    post = body([solid(BOX, (0, 0, 1), (0.2, 0.2, 2), Kind.POLE, 0.3)])
+    post = body([Solid(BOX, (0, 0, 1), (0.2, 0.2, 2), Kind.POLE, 0.3)])
     stage.place(post, 3.0, 0.0, 0.0)
     obstacles = Obstacles(stage.placed)
     path = trace((0.0, 0.0, 0.0), [(20.0, 0.0)])
@@ -95,7 +95,7 @@ def test_walkers_do_not_walk_into_what_stands_there():
 
 def test_obstacles_agree_with_what_blocks():
     rng = np.random.default_rng(5)
-    parts = [body([solid(BOX, (0, 0, 0.5), tuple(rng.uniform(0.2, 3, 3)), Kind.OBJECT, 0.3)])
+    parts = [body([Solid(BOX, (0, 0, 0.5), tuple(rng.uniform(0.2, 3, 3)), Kind.OBJECT, 0.3)])
              for _ in range(60)]  # fmt: skip
     placed = [Placed(p, (*rng.uniform(-15, 15, 2), rng.uniform(0, 6))) for p in parts]
     obstacles, found = Obstacles(placed), []

@@ -7,7 +7,7 @@ from kdmos_ros.object_kinds import Kind
 from kdmos_ros.sim.clearance import blocks, clear_of, collide
 from kdmos_ros.sim.paths import trace
 from kdmos_ros.sim.people import draw_cyclist, draw_pedestrian
-from kdmos_ros.sim.solids import BOX, GESTURE, HALF, SWING, body, solid
+from kdmos_ros.sim.solids import BOX, GESTURE, HALF, SWING, Solid, body
 from kdmos_ros.sim.terrain import make_ground
 from kdmos_ros.sim.traffic import clock, follow, standing
 from kdmos_ros.sim.vehicles import draw_vehicle
@@ -106,7 +106,7 @@ def test_collisions_need_overlap():
 
 
 def test_a_wall_beside_the_line_is_not_in_the_way():
-    wall = Placed(body([solid(BOX, (0, 0, 1), (20, 0.3, 2), Kind.WALL, 0.3)]), (0.0, 0.0, 0.0))
+    wall = Placed(body([Solid(BOX, (0, 0, 1), (20, 0.3, 2), Kind.WALL, 0.3)]), (0.0, 0.0, 0.0))
     line = np.stack([np.linspace(-10, 10, 20), np.full(20, 3.0)], axis=-1)
     assert blocks(wall, line, 3.0)
     assert not blocks(wall, line, 2.0)
@@ -114,7 +114,7 @@ def test_a_wall_beside_the_line_is_not_in_the_way():
     assert clear_of([wall, far], line, 3.0).tolist() == [False, True]
     assert clear_of([wall, far], line, 2.0).all()
     assert clear_of([], line, 2.0).shape == (0,)
-    bridge = Placed(body([solid(BOX, (0, 0, 5), (20, 9, 1), Kind.WALL, 0.3)]), (0.0, 0.0, 0.0))
+    bridge = Placed(body([Solid(BOX, (0, 0, 5), (20, 9, 1), Kind.WALL, 0.3)]), (0.0, 0.0, 0.0))
     assert not blocks(bridge, line, 3.0)
 
 
