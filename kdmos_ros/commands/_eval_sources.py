@@ -110,8 +110,9 @@ def find_sources(args: argparse.Namespace) -> list[Source]:
 
 def _simulated(args: argparse.Namespace) -> list[Source]:
     from kdmos_ros.io.sources import open_sources
+    from kdmos_ros.sim import SweepTiming
 
-    options: dict[str, Any] = {"sweep_distortion": args.sweep_distortion}
+    options: dict[str, Any] = {"sweep": SweepTiming(args.sweep_distortion)}
     if args.duration is not None:
         options["duration_s"] = args.duration
     sensors = args.sensor or (SENSORS if args.by_sensor else SENSORS[:1])

@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.evaluation.drive_statistics import drive_statistics
     from kdmos_ros.io.atomic import new_file
     from kdmos_ros.io.sources import SIMULATED, BagSource, open_sources
+    from kdmos_ros.sim import DISTORTED
 
     real_sources = [BagSource(path) for path in args.real]
     for source in real_sources:
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             "rate_hz": args.rate,
             "duration_s": args.duration,
             "ego": args.ego,
-            "sweep_distortion": True,
+            "sweep": DISTORTED,
         }
     simulated_sources = open_sources(args.simulated, **options)
     real = {

@@ -57,7 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Simulate and write; returns the exit status."""
-    from kdmos_ros.sim import make_drive
+    from kdmos_ros.sim import SweepTiming, make_drive
 
     if args.output.exists():
         raise KdmosError(f"{args.output} exists already")
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         scene=args.scene,
         movers=None if args.movers is None else args.movers == "yes",
         ego=args.ego,
-        sweep_distortion=args.sweep_distortion,
+        sweep=SweepTiming(args.sweep_distortion),
         odometry_noise=not args.exact_odometry,
     )
     points = _write(drive, args.output, args.semantickitti)
@@ -94,7 +94,7 @@ def _write(drive: Drive, output: Path, semantickitti: bool) -> int:
             writer = stack.enter_context(DriveWriter(output, drive.base_T_sensor))
         for frame in progress(drive, len(drive), "simulate"):
             labels = pack_labels(frame.labels, frame.instance, frame.kind)
-            if isinstance(writer, DriveWriter) and drive.sweep_distortion:
+            if isinstance(writer, DriveWriter) and drive.sweep.distorted:
                 writer.add(frame.scan, labels, frame.seconds)
             else:
                 writer.add(frame.scan, labels)

@@ -49,6 +49,30 @@ class SimFrame:
     seconds: npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class SweepTiming:
+    """When in a sweep its points and its stamp are taken.
+
+    Attributes:
+        distorted: points are taken one after the other while everything moves, and stay in the
+            frame of the sensor at their own time, as in a cloud that is not deskewed; otherwise
+            all at once.
+        stamp_fraction: where in the sweep the stamp (pose, labels) is taken: 0 first point,
+            1 last. With the head turning clockwise from the back, 0.5 is when it looks ahead.
+        seam_drift_deg_s: of a head whose turning is not locked to the scans: each sweep begins
+            where the last ended, somewhere that wanders so fast, degrees a second. None: sweeps
+            begin facing backwards.
+    """
+
+    distorted: bool = False
+    stamp_fraction: float = 0.5
+    seam_drift_deg_s: float | None = None
+
+
+AT_ONCE = SweepTiming()
+DISTORTED = SweepTiming(distorted=True)
+
+
 class Drive:
     """A sequence of frames. Iterate it, or take any frame by its index: frames do not depend on
     which were taken before.
@@ -57,19 +81,18 @@ class Drive:
         sensor: the LiDAR model. base_T_sensor: (4, 4) its mount.
         base_poses: (K, 4, 4) noisy odom_T_base; true_base_poses: (K, 4, 4) world_T_base.
         stamps_ns: list of K stamps. world: the scene. scene, ego: what was drawn.
+        sweep: when in a sweep points are taken.
     """
 
     def __init__(
         self, world: World, sensor: Sensor, base_T_sensor: npt.NDArray[np.float64],
-        times: npt.NDArray[np.float64], seed: int, sweep_distortion: bool,
-        stamp_fraction: float, odometry_noise: bool, scene: str, ego: str,
-        seam: tuple[float, float] | None = None,
+        times: npt.NDArray[np.float64], seed: int, sweep: SweepTiming, odometry_noise: bool,
+        scene: str, ego: str,
     ) -> None:  # fmt: skip
-        self._seam = seam
         self.world, self.sensor, self.base_T_sensor = world, sensor, base_T_sensor
         self.scene, self.ego, self.times = scene, ego, times
-        self.sweep_distortion, self.stamp_fraction = sweep_distortion, stamp_fraction
-        self._seed = seed
+        self.sweep, self._seed = sweep, seed
+        self._seam_start = float(np.random.default_rng([seed, 3]).uniform(-np.pi, np.pi))
         self.stamps_ns = [EPOCH_NS + round(t * 1e9) for t in times]
         self.true_base_poses = np.array([world.ego_pose(t) for t in times])
         rng = np.random.default_rng([seed, 1])
@@ -96,14 +119,16 @@ class Drive:
 
     def __getitem__(self, index: int) -> SimFrame:
         index = range(len(self))[index]
-        time, sweep = float(self.times[index]), self.sensor.sweep_s
+        time, sweep_s = float(self.times[index]), self.sensor.sweep_s
         rng = np.random.default_rng([self._seed, 2, index])
-        seam = None if self._seam is None else self._seam[0] + self._seam[1] * time
+        seam = None
+        if self.sweep.seam_drift_deg_s is not None:
+            seam = self._seam_start + float(np.deg2rad(self.sweep.seam_drift_deg_s)) * time
         rays = make_rays(self.sensor, rng, self._elevation_error, seam)
         begin = end = time
-        if self.sweep_distortion:
-            begin = time - self.stamp_fraction * sweep
-            end = begin + sweep
+        if self.sweep.distorted:
+            begin = time - self.sweep.stamp_fraction * sweep_s
+            end = begin + sweep_s
         poses = [self.world.ego_pose(t) @ self.base_T_sensor for t in (begin, end)]
         returns = self._renderer.sweep(rays, poses, (begin, end), int(rng.integers(2**62)))
         labels = self._labels(time, returns)
@@ -161,11 +186,9 @@ def make_drive(
     scene: str | None = None,
     movers: bool | None = None,
     ego: str | None = None,
-    sweep_distortion: bool = False,
+    sweep: SweepTiming = AT_ONCE,
     odometry_noise: bool = True,
     start_s: float = 0.0,
-    stamp_fraction: float = 0.5,
-    seam_drift_deg_s: float | None = None,
 ) -> Drive:
     """Draw a drive. Equal arguments give equal drives.
 
@@ -178,15 +201,9 @@ def make_drive(
             the first four.
         movers: whether anything but the ego moves; None draws it (no in three drives of ten).
         ego: "standing", "creeping", "driving", "turning", or None to draw one.
-        sweep_distortion: points are taken one after the other while everything moves, and stay
-            in the frame of the sensor at their own time, as in a cloud that is not deskewed.
+        sweep: when in a sweep its points and its stamp are taken.
         odometry_noise: False: exact poses.
         start_s: time in the life of the scene at which the first scan is taken.
-        stamp_fraction: where in the sweep the stamp (pose, labels) is taken: 0 first point,
-            1 last. With the head turning clockwise from the back, 0.5 is when it looks ahead.
-        seam_drift_deg_s: of a head whose turning is not locked to the scans: each sweep begins
-            where the last ended, somewhere that wanders so fast, degrees a second. None: sweeps
-            begin facing backwards.
 
     Raises:
         KdmosError: an unknown name, or a duration or rate that makes no sense.
@@ -206,12 +223,8 @@ def make_drive(
     stage = Stage(rng, start_s + duration_s, drawn if movers is None else movers, ego)
     world = World(SCENES[scene](stage), rng)
     times = start_s + np.arange(max(1, round(duration_s * rate))) / rate
-    mount, seam = _mount(rng, model), None
-    if seam_drift_deg_s is not None:
-        start = float(np.random.default_rng([seed, 3]).uniform(-np.pi, np.pi))
-        seam = start, float(np.deg2rad(seam_drift_deg_s))
-    return Drive(world, model, mount, times, seed, sweep_distortion, stamp_fraction,
-                 odometry_noise, scene, ego, seam)  # fmt: skip
+    mount = _mount(rng, model)
+    return Drive(world, model, mount, times, seed, sweep, odometry_noise, scene, ego)
 
 
 def _mount(rng: np.random.Generator, sensor: Sensor) -> npt.NDArray[np.float64]:

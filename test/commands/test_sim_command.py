@@ -5,7 +5,7 @@ import pytest
 
 from kdmos_ros.cli import main
 from kdmos_ros.labels import from_semantickitti
-from kdmos_ros.sim import make_drive
+from kdmos_ros.sim import DISTORTED, make_drive
 
 pytest.importorskip("rosbags", reason="bags are written with rosbags")
 
@@ -39,7 +39,7 @@ def test_a_distorted_bag_tells_the_time_of_each_point(tmp_path):
     from kdmos_ros.pointcloud.point_times import TimeFormat, read_point_times
 
     assert main(["simulate", str(tmp_path / "bag"), "--sweep-distortion", *OPTIONS]) == 0
-    drive = make_drive(3, "vlp16", duration_s=1.0, rate_hz=5.0, sweep_distortion=True)
+    drive = make_drive(3, "vlp16", duration_s=1.0, rate_hz=5.0, sweep=DISTORTED)
     with BagReader(tmp_path / "bag") as bag:
         stamp, message = list(bag.clouds())[3]
     times = read_point_times(read_layout(message), decode(message).points, stamp, TimeFormat())

@@ -183,10 +183,10 @@ def test_scans_come_with_what_was_pushed_and_when_they_were_recorded(tmp_path):
 def test_clouds_are_read_as_the_bag_is_opened(tmp_path):
     """Deskewing needs poses around the whole sweep, so the first and last scan are lost."""
     from kdmos_ros.io.drive_bag import DriveWriter
-    from kdmos_ros.sim import make_drive
+    from kdmos_ros.sim import DISTORTED, make_drive
 
     drive = make_drive(
-        5, "vlp16", duration_s=0.5, ego="driving", sweep_distortion=True, odometry_noise=False
+        5, "vlp16", duration_s=0.5, ego="driving", sweep=DISTORTED, odometry_noise=False
     )
     with DriveWriter(tmp_path / "bag", MOUNT) as writer:
         for frame in drive:

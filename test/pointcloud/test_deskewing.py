@@ -8,7 +8,7 @@ from kdmos_ros.features.visibility import SEEN_THROUGH, look_up
 from kdmos_ros.geometry.transforms import invert, make_transform, transform
 from kdmos_ros.object_kinds import Kind
 from kdmos_ros.pointcloud.deskewing import KNOT_S, deskew, knot_times, sensor_motion
-from kdmos_ros.sim import make_drive
+from kdmos_ros.sim import SweepTiming, make_drive
 from kdmos_ros.sim.odometry_noise import rotation
 
 
@@ -86,7 +86,7 @@ def test_a_distorted_sweep_of_a_static_world_fits_an_undistorted_one(
         "sensor": "os1_128", "ego": ego, "movers": False, "odometry_noise": False,
         "duration_s": 1.0, "rate_hz": 2.0, "start_s": start_s,
     }  # fmt: skip
-    skewed = make_drive(seed, sweep_distortion=True, stamp_fraction=stamp_fraction, **options)
+    skewed = make_drive(seed, sweep=SweepTiming(True, stamp_fraction), **options)
     sharp = make_drive(seed, **options)[1].scan.points
     frame, time = skewed[1], skewed.times[1]
     # Foliage returns at random depths, in any two sweeps.

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from kdmos_ros.sim import Kind, make_drive
+from kdmos_ros.sim import Kind, SweepTiming, make_drive
 from kdmos_ros.sim.solids import HALF
 
 OPTIONS = {"duration_s": 0.6, "rate_hz": 10.0, "scene": "street", "ego": "driving",
-           "odometry_noise": False, "sweep_distortion": True, "movers": True}  # fmt: skip
+           "odometry_noise": False, "movers": True}  # fmt: skip
 
 
 def azimuth(frame):
@@ -19,7 +19,7 @@ def in_world(points, frame):
 
 
 def test_the_seam_wanders_from_scan_to_scan():
-    drive = make_drive(4, "vls128", seam_drift_deg_s=150.0, **OPTIONS)
+    drive = make_drive(4, "vls128", sweep=SweepTiming(True, seam_drift_deg_s=150.0), **OPTIONS)
     seams = []
     for frame in drive:
         first, last = np.argmin(frame.seconds), np.argmax(frame.seconds)
@@ -42,7 +42,7 @@ def from_surface(points, shot, half):
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("drift", [None, -90.0])
 def test_points_deskewed_by_their_times_are_where_they_would_have_been(fraction, drift):
-    drive = make_drive(9, "os1_64", stamp_fraction=fraction, seam_drift_deg_s=drift, **OPTIONS)
+    drive = make_drive(9, "os1_64", sweep=SweepTiming(True, fraction, drift), **OPTIONS)
     begin, end = {0.0: (0, 0.1), 0.5: (-0.05, 0.05), 1.0: (-0.1, 0)}[fraction]
     houses = drive.world.kind == Kind.BUILDING
     for index in (1, 4):
@@ -64,7 +64,9 @@ def test_points_deskewed_by_their_times_are_where_they_would_have_been(fraction,
 def test_movers_stay_where_they_were_at_their_own_time():
     checked = 0
     for seed in range(9, 13):
-        drive = make_drive(seed, "hdl64e", seam_drift_deg_s=60.0, **OPTIONS)
+        drive = make_drive(
+            seed, "hdl64e", sweep=SweepTiming(True, seam_drift_deg_s=60.0), **OPTIONS
+        )
         frame = drive[3]
         moved = drive.deskewed(frame)
         assert moved.pose is frame.scan.pose and moved.stamp_ns == frame.scan.stamp_ns

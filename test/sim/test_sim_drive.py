@@ -7,7 +7,7 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry.transforms import invert
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC
 from kdmos_ros.object_kinds import is_participant
-from kdmos_ros.sim import SENSORS, Kind, make_drive
+from kdmos_ros.sim import AT_ONCE, DISTORTED, SENSORS, Kind, SweepTiming, make_drive
 from kdmos_ros.sim.traffic import MOVING_FROM, MOVING_UNTIL
 
 SCENES = ("street", "crossing", "car_park", "field")
@@ -32,7 +32,7 @@ def test_bad_arguments_are_named(arguments, message):
 
 
 def test_equal_seeds_give_equal_frames_in_any_order():
-    options = {"sensor": "vlp16", "duration_s": 1.0, "sweep_distortion": True}
+    options = {"sensor": "vlp16", "duration_s": 1.0, "sweep": DISTORTED}
     first, second = make_drive(5, **options), make_drive(5, **options)
     frames = list(first)
     for index in (7, 2):
@@ -181,13 +181,13 @@ def test_ego_modes_are_what_they_say():
 
 def test_distortion_needs_motion():
     options = {"sensor": "vlp16", "duration_s": 1.0, "scene": "street", "movers": False}
-    still = [make_drive(4, ego="standing", sweep_distortion=s, **options)[3] for s in (0, 1)]
+    still = [make_drive(4, ego="standing", sweep=s, **options)[3] for s in (AT_ONCE, DISTORTED)]
     # Somebody may wave meanwhile; nothing else changes.
     rows = [set(map(tuple, np.round(f.scan.points, 3).tolist())) for f in still]
     assert len(rows[0] & rows[1]) > 0.98 * len(rows[0])
     moved = 0
     for seed in range(3):  # one of them may be waiting
-        drives = [make_drive(seed, ego="driving", sweep_distortion=s, **options) for s in (0, 1)]
+        drives = [make_drive(seed, ego="driving", sweep=s, **options) for s in (AT_ONCE, DISTORTED)]
         steps = np.linalg.norm(np.diff(drives[0].true_base_poses[:, :3, 3], axis=0), axis=1)
         index = int(steps.argmax())
         if steps[index] < 0.3:
@@ -204,8 +204,8 @@ def test_distortion_needs_motion():
 @pytest.mark.parametrize("sensor", ["vlp16", "mid360"])
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
 def test_times_of_the_points_follow_the_turning_head(sensor, fraction):
-    options = {"sensor": sensor, "duration_s": 0.1, "sweep_distortion": True}
-    drive = make_drive(2, stamp_fraction=fraction, **options)
+    options = {"sensor": sensor, "duration_s": 0.1, "sweep": SweepTiming(True, fraction)}
+    drive = make_drive(2, **options)
     frame = drive[0]
     assert frame.seconds.shape == frame.labels.shape
     sweep = drive.sensor.sweep_s

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kdmos_ros.sim import Kind, make_drive
+from kdmos_ros.sim import DISTORTED, Kind, make_drive
 from kdmos_ros.sim.paths import trace
 from kdmos_ros.sim.suspension import suspend
 from kdmos_ros.sim.traffic import clock, follow, standing
@@ -47,7 +47,7 @@ def test_it_dives_by_tenths_of_a_degree_when_braking():
 @pytest.mark.parametrize("seed", [1, 4])
 def test_points_of_a_rocking_sweep_lie_on_the_ground(seed):
     drive = make_drive(seed, "hdl32e", duration_s=3.0, scene="street", ego="driving",
-                       sweep_distortion=True, movers=False)  # fmt: skip
+                       sweep=DISTORTED, movers=False)  # fmt: skip
     off = []
     for frame, time in ((drive[i], drive.times[i]) for i in (5, 15, 25)):
         road = np.flatnonzero(frame.kind == Kind.ROAD)[::50]

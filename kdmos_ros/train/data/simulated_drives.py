@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from kdmos_ros.io.drive_file import LabelledDrive, save_drive
 from kdmos_ros.io.samples import LabelledScan
-from kdmos_ros.sim import make_drive
+from kdmos_ros.sim import SweepTiming, make_drive
 from kdmos_ros.sim.sensors import find_sensor
 from kdmos_ros.train.config.data_recipe import DataRecipe
 from kdmos_ros.train.parallel.task_processes import in_processes
@@ -70,17 +69,17 @@ def simulate_drive(data: DataRecipe, seed: int) -> LabelledDrive:
     taken = [min(i, dense) + 2 * max(0, i - dense) for i in range(data.scans)]
     distorted = bool(rng.random() < 0.7)
     more = np.random.default_rng([seed, 1])  # so that what was drawn before stays what it was
-    sweep: dict[str, Any] = {"sweep_distortion": distorted}
+    sweep = SweepTiming(distorted)
     if distorted and more.random() < data.seams:
-        sweep["seam_drift_deg_s"] = more.uniform(-200, 200)
-        sweep["stamp_fraction"] = more.choice([0.0, 0.5, 1.0])
+        drift = more.uniform(-200, 200)
+        sweep = SweepTiming(distorted, more.choice([0.0, 0.5, 1.0]), drift)
     drive = make_drive(
         seed,
         sensor=sensor,
         duration_s=(taken[-1] + 1) * half_s,
         rate_hz=1 / half_s,
         scene=_draw_scene(more, data.scenes),
-        **sweep,
+        sweep=sweep,
     )
     deskewed = distorted and more.random() < data.deskewed
     scans = [
