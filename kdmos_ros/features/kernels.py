@@ -7,7 +7,9 @@ import numpy.typing as npt
 from numba import njit
 
 from kdmos_ros.features.grid import OUTSIDE
+from kdmos_ros.features.point_coordinates import Places
 from kdmos_ros.features.range_image import BLOCK
+from kdmos_ros.features.slabs import NO_SLAB, slabs_of
 from kdmos_ros.features.visibility import UNKNOWN
 from kdmos_ros.geometry.angles import PI
 
@@ -67,21 +69,7 @@ def occupancy(cell, z_bin, n_cells):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def point_columns(  # type: ignore[no-untyped-def]
-    codes,
-    rows,
-    cell,
-    z_bin,
-    level,
-    rho,
-    phi,
-    height,
-    intensity,
-    z,
-    extent,
-    near,
-    far,
-    velocity,
-    out,
+    codes, rows, at: Places, intensity, extent, near, far, velocity, out
 ):
     """Point features of those of the scan's rows that are in the grid; see GEOMETRIC_FEATURES.
 
@@ -93,8 +81,7 @@ def point_columns(  # type: ignore[no-untyped-def]
     Args:
         codes: (F, 2) int64 of `features`.
         rows: first and last + 1 of the scan.
-        cell, z_bin: (N,) int32.
-        level: (N, 3); rho, phi, height, intensity, z: (N,) float32; z is what bins are made of.
+        at: places of the scan's N points. intensity: (N,) float32.
         extent: (6,) float32, rho_min, d_rho, d_phi, z_min, d_z, z_max of the grid.
         near, far: (N, L) float32 range differences.
         velocity: (3,) float32 of the sensor, level frame, m/s.
@@ -114,22 +101,19 @@ def point_columns(  # type: ignore[no-untyped-def]
             elif code == FAR:
                 value[:length] = far[block, lag]
             else:
-                _geometric(
-                    code, value, z_bin[block], level[block], rho[block], phi[block], height[block],
-                    intensity[block], z[block], extent, velocity,
-                )  # fmt: skip
+                _geometric(code, value, block, at, intensity[block], extent, velocity)
         for j in range(length):
-            if cell[start + j] != OUTSIDE:
+            if at.cell[start + j] != OUTSIDE:
                 for column in range(len(codes)):
                     out[p, column] = values[column, j]
                 p += 1
 
 
 @njit(nogil=True, error_model="numpy")
-def _geometric(  # type: ignore[no-untyped-def]
-    code, value, z_bin, level, rho, phi, height, intensity, z, extent, velocity
-):
+def _geometric(code, value, block, at: Places, intensity, extent, velocity):  # type: ignore[no-untyped-def]
     """One column for a block of points; loops without branches, so that they are vectorised."""
+    level, rho, phi = at.level[block], at.rho[block], at.phi[block]
+    height, z, z_bin = at.height[block], at.z[block], at.z_bin[block]
     n = len(rho)
     rho_min, d_rho, d_phi, z_min, d_z, z_max = extent
     x, y, vx, vy = level[:, 0], level[:, 1], velocity[0], velocity[1]
@@ -200,13 +184,12 @@ def _count_states(index, cell, height, slabs, state, motion):  # type: ignore[no
     n_slabs, n_lags = len(slabs) - 1, state.shape[1]
     n_cells = len(motion)
     count = np.zeros((n_cells, n_slabs), np.float32)
+    found = slabs_of(height, slabs)
     for p in range(len(index)):
         i = index[p]
-        if not slabs[0] < height[i] <= slabs[n_slabs]:
+        k = found[i]
+        if k == NO_SLAB:
             continue
-        k = 0
-        while height[i] > slabs[k + 1]:
-            k += 1
         row = motion[cell[p]]
         count[cell[p], k] += 1
         for lag in range(n_lags):

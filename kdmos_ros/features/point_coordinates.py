@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,7 @@ def level_mount(base_T_sensor: npt.NDArray[np.float64]) -> Mount:
     return base_T_sensor[:3, :3].astype(np.float32), np.float32(base_T_sensor[2, 3])
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(NamedTuple):
     """Where the N points of a scan are, float32 and metres; NaN for those without a return.
 
     Attributes:

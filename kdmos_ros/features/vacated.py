@@ -15,6 +15,7 @@ from numba import njit
 
 from kdmos_ros.features.grid import OUTSIDE, PolarGrid, to_level, to_polar
 from kdmos_ros.features.range_image import RangeImage
+from kdmos_ros.features.slabs import NO_SLAB, slabs_of
 from kdmos_ros.features.visibility import SEEN_THROUGH, VisibilitySpec, look_up
 
 
@@ -86,16 +87,15 @@ def vacated_share(
 def _first_points(points, index, cell, height, slabs, n_cells):  # type: ignore[no-untyped-def]
     n_slabs = len(slabs) - 1
     taken = np.zeros(n_cells * n_slabs, np.bool_)
+    found = slabs_of(height, slabs)
     kept = np.empty((len(index), 3), np.float32)
     slab = np.empty(len(index), np.uint8)
     n = 0
     for p in range(len(index)):
         i = index[p]
-        if not slabs[0] < height[i] <= slabs[n_slabs]:
+        k = found[i]
+        if k == NO_SLAB:
             continue
-        k = 0
-        while height[i] > slabs[k + 1]:
-            k += 1
         voxel = cell[p] * n_slabs + k
         if taken[voxel]:
             continue
