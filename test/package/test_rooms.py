@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "kdmos_ros"
+MOST_ARGUMENTS = 10
 MESSAGES = ("_msgs", "_srvs", "_interfaces")
 
 
@@ -70,6 +71,25 @@ def test_no_files_import_each_other():
         with_nothing_below = {name for name, below in graph.items() if not below}
     # What is left imports each other, or something that does.
     assert sorted(graph) == []
+
+
+def argument_names(function):
+    """Names of the arguments of a function or method, without self and cls."""
+    a = function.args
+    named = [*a.posonlyargs, *a.args, *a.kwonlyargs]
+    return [n.arg for n in named if n.arg not in ("self", "cls")]
+
+
+def test_no_function_takes_more_than_ten_arguments():
+    # What belongs together travels in a record; compiled functions take named tuples.
+    long = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                names = argument_names(node)
+                if len(names) > MOST_ARGUMENTS:
+                    long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {len(names)}")
+    assert long == []
 
 
 def test_a_test_stands_where_its_module_stands():
