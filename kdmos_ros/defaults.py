@@ -66,4 +66,4 @@ PARAMETERS: dict[str, Any] = {
     "late_after": 0.3,
     "diagnostics_period": 1.0,
 }
-"""Every parameter of the node; `ros/parameters.py` says what they mean."""
+"""Every parameter of the node; `ros/parameter_table.py` says what they mean."""

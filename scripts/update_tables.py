@@ -36,7 +36,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def parameters() -> str:
     """The node's parameters."""
-    from kdmos_ros.ros.parameters import SPECS
+    from kdmos_ros.ros.parameter_table import SPECS
 
     def shown(value: Any) -> str:
         if value == "":
@@ -80,12 +80,12 @@ def sensors() -> str:
 
 def parameter_file() -> str:
     """config/mos.yaml: every parameter at its default, with its description."""
-    from kdmos_ros.ros.parameters import SPECS
+    from kdmos_ros.ros.parameter_table import SPECS
 
     lines = [
         "# Parameters of mos_node, all at their defaults. `ros2 param describe` shows the ranges.",
         "# Launch: ros2 launch kdmos_ros mos.launch.py params_file:=<your copy of this file>",
-        "# Written by `make tables` from kdmos_ros/ros/parameters.py.",
+        "# Written by `make tables` from kdmos_ros/ros/parameter_table.py.",
         "/**:",
         "  ros__parameters:",
     ]

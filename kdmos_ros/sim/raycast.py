@@ -12,169 +12,17 @@ Random numbers are hashes of (seed, ray, solid), so that results do not depend o
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Floats = npt.NDArray[np.float32]
-BOX, CYLINDER, ELLIPSOID = 0, 1, 2
-NOTHING = -1
+from kdmos_ros.sim.hashed_draws import uniform
+from kdmos_ros.sim.ray_records import BOX, CYLINDER, ELLIPSOID, FiredRays, Hits, MovingSolids
+
 _F = np.float32
 LUMP_M = (0.35, 1.3)  # sizes of lumps, another one in each body
 _STRIDE_M = 0.3  # in which porous bodies are walked through, or half a lump if that is more
 _options = {"cache": True, "nogil": True, "fastmath": True}
-
-
-class FiredRays(NamedTuple):
-    """N rays as they leave in one sweep, in B azimuth bins and by ascending elevation within one.
-
-    Attributes:
-        directions: (N, 3) float32 unit vectors, world.
-        offsets: (N, 3) float32 origins relative to the sweep's first one, metres, world.
-        elevations: (N,) float32 in the sensor frame, radians.
-        fractions: (N,) float32 firing time within the sweep, 0..1.
-        bin_start, first_azimuth: (B + 1,) int64 and radians, see `kdmos_ros.sim.sensors.Rays`.
-    """
-
-    directions: Floats
-    offsets: Floats
-    elevations: Floats
-    fractions: Floats
-    bin_start: npt.NDArray[np.int64]
-    first_azimuth: float
-
-
-class Materials(NamedTuple):
-    """What M solids are made of; see `kdmos_ros.sim.solids.Solid`.
-
-    Attributes:
-        surface: (M,) float32 chance that the surface stops a ray.
-        density: (M,) float32 stops a metre inside.
-        gloss: (M,) float32 power of the cosine. fade: (M,) float32 metres.
-    """
-
-    surface: Floats
-    density: Floats
-    gloss: Floats
-    fade: Floats
-
-
-class MovingSolids(NamedTuple):
-    """M solids in one sweep.
-
-    Attributes:
-        shape: (M,) int64, BOX, CYLINDER or ELLIPSOID.
-        center: (M, 3) float32 relative to the origin of the sweep's first ray, metres, world.
-        axes: (M, 3, 3) float32, whose rows are the solid's axes in the world.
-        half: (M, 3) float32 half lengths along them, metres.
-        shift, turn: (M, 3) metres and (M,) radians, float32: how far each moves and yaws within
-            the sweep.
-        window: (M, 5) float32 where the sensor sees each, see `bounds`.
-        order: (K,) int64 those that are in reach, from near to far.
-        material: what they are made of.
-    """
-
-    shape: npt.NDArray[np.int64]
-    center: Floats
-    axes: Floats
-    half: Floats
-    shift: Floats
-    turn: Floats
-    window: Floats
-    order: npt.NDArray[np.int64]
-    material: Materials
-
-
-class Hits(NamedTuple):
-    """What N rays meet first; the casters update it.
-
-    Attributes:
-        ranges: (N,) float32 metres; before anything is met, as far as the ray can go.
-        surface: (N,) int32 number of the solid met, NOTHING, or a code of `raycast_terrain`.
-        cosine: (N,) float32 of the incidence, 1 for a ray that meets the surface upright.
-    """
-
-    ranges: Floats
-    surface: npt.NDArray[np.int32]
-    cosine: Floats
-
-
-@njit(inline="always", **_options)
-def uniform(seed, a, b):  # type: ignore[no-untyped-def]
-    """A float32 in (0, 1) hashed from three integers (finaliser of MurmurHash3)."""
-    x = np.uint64(seed) + np.uint64(a) * np.uint64(0x9E3779B97F4A7C15)
-    x += np.uint64(b) * np.uint64(0xD1B54A32D192ED03)
-    x ^= x >> np.uint64(33)
-    x *= np.uint64(0xFF51AFD7ED558CCD)
-    x ^= x >> np.uint64(33)
-    x *= np.uint64(0xC4CEB9FE1A85EC53)
-    x ^= x >> np.uint64(33)
-    return _F(np.int64(x >> np.uint64(41)) + 0.5) * _F(1.0 / 8388608.0)
-
-
-@njit(inline="always", **_options)
-def _wrap(angle):  # type: ignore[no-untyped-def]
-    return angle - 2 * math.pi * math.floor(angle / (2 * math.pi) + 0.5)
-
-
-@njit(**_options)
-def bounds(center, axes, half, shift, turn, to_sensor, out):  # type: ignore[no-untyped-def]
-    """Azimuth and elevation bounds of one solid's bounding box, as seen by the sensor.
-
-    Args:
-        center (3,), axes (3, 3), half (3,): the box; rows of axes are its axes in the world.
-        shift: (3,) how the solid moves past the sensor within the sweep, in the world.
-        turn: how much (rad) both turn meanwhile.
-        to_sensor: (3, 3) world to sensor rotation; the sensor is at the origin.
-        out: (5,) gets middle azimuth, half width, lowest and highest elevation, least range.
-    """
-    px, py, pz = np.empty(16), np.empty(16), np.empty(16)
-    along = np.zeros(3)  # numba's matrix product would need scipy
-    for r in range(3):
-        for c in range(3):
-            along[r] += to_sensor[r, c] * shift[c]
-    move = math.hypot(along[0], along[1])
-    for n in range(8):
-        w = np.empty(3)
-        for c in range(3):
-            w[c] = center[c]
-            for a in range(3):
-                sign = 1.0 if (n >> a) & 1 else -1.0
-                w[c] += sign * half[a] * axes[a, c]
-        px[n] = to_sensor[0, 0] * w[0] + to_sensor[0, 1] * w[1] + to_sensor[0, 2] * w[2]
-        py[n] = to_sensor[1, 0] * w[0] + to_sensor[1, 1] * w[1] + to_sensor[1, 2] * w[2]
-        pz[n] = to_sensor[2, 0] * w[0] + to_sensor[2, 1] * w[1] + to_sensor[2, 2] * w[2]
-        # Where the corner is at the end of the sweep.
-        px[n + 8], py[n + 8], pz[n + 8] = px[n] + along[0], py[n] + along[1], pz[n] + along[2]
-    # Nearest approach of the corners' convex hull, seen from above: over all pairs of corners.
-    near, far = 1e18, 0.0
-    for i in range(8):
-        far = max(far, px[i] * px[i] + py[i] * py[i])
-        for j in range(i):
-            dx, dy = px[j] - px[i], py[j] - py[i]
-            length = dx * dx + dy * dy
-            u = 0.0
-            if length > 1e-12:
-                u = min(max(-(px[i] * dx + py[i] * dy) / length, 0.0), 1.0)
-            qx, qy = px[i] + u * dx, py[i] + u * dy
-            near = min(near, qx * qx + qy * qy)
-    near, far = math.sqrt(near) - move, math.sqrt(far) + move
-    middle = math.atan2(py[0], px[0])
-    left, right = 0.0, 0.0
-    for n in range(1, 16):
-        delta = _wrap(math.atan2(py[n], px[n]) - middle)
-        left, right = max(left, delta), min(right, delta)
-    if left - right >= math.pi or near < 0.05:  # the sensor stands over or in it
-        out[0], out[1], out[2], out[3], out[4] = 0.0, 4.0, -2.0, 2.0, 0.0
-        return
-    low, high = pz.min(), pz.max()
-    out[0] = middle + 0.5 * (left + right)
-    out[1] = 0.5 * (left - right) + turn + 1e-3
-    out[2] = math.atan2(low, near if low < 0 else far) - 1e-3
-    out[3] = math.atan2(high, near if high > 0 else far) + 1e-3
-    out[4] = near
 
 
 @njit(inline="always", **_options)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from kdmos_ros.sim.raycast import FiredRays, Floats, Hits, uniform
+from kdmos_ros.sim.hashed_draws import uniform
+from kdmos_ros.sim.ray_records import FiredRays, Floats, Hits
 from kdmos_ros.sim.terrain import sample
 
 ON_ROAD, ON_PAVEMENT, ON_TERRAIN = -2, -3, -4

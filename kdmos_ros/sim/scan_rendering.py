@@ -10,11 +10,13 @@ import numpy.typing as npt
 from numba import njit
 
 from kdmos_ros.object_kinds import Kind
-from kdmos_ros.sim import raycast, sensing
+from kdmos_ros.sim import sensing
 from kdmos_ros.sim import solids as col
-from kdmos_ros.sim.raycast import FiredRays, Hits, Materials, MovingSolids
+from kdmos_ros.sim.ray_records import NOTHING, FiredRays, Hits, Materials, MovingSolids
+from kdmos_ros.sim.raycast import cast_solids
 from kdmos_ros.sim.raycast_terrain import GroundBelow, cast_ground
 from kdmos_ros.sim.sensors import Rays, Sensor
+from kdmos_ros.sim.solid_bounds import windows
 from kdmos_ros.sim.terrain import Ground
 from kdmos_ros.sim.world import World
 
@@ -147,8 +149,8 @@ class Renderer:
         window = np.zeros((len(center), 5), dtype=np.float32)
         axes = np.ascontiguousarray(first.axes)
         spin = np.abs(turn) + abs(ego_turn) + rock
-        _windows(center, axes, self._half.astype(np.float64), shift - ego_shift, spin,
-                 np.ascontiguousarray(begin[:3, :3].T), self._sensor.max_range, window)  # fmt: skip
+        windows(center, axes, self._half.astype(np.float64), shift - ego_shift, spin,
+                np.ascontiguousarray(begin[:3, :3].T), self._sensor.max_range, window)  # fmt: skip
         window[:, 2] -= rock
         window[:, 3] += rock
         near = window[:, 4]
@@ -168,9 +170,9 @@ class Renderer:
             order=order,
             material=self._material,
         )
-        nothing = np.full(count, raycast.NOTHING, dtype=np.int32)
+        nothing = np.full(count, NOTHING, dtype=np.int32)
         hits = Hits(ranges, nothing, np.zeros(count, dtype=np.float32))
-        raycast.cast_solids(fired, solids, seed, hits)
+        cast_solids(fired, solids, seed, hits)
         return fired, hits
 
     def _blind(self, rays: Rays) -> npt.NDArray[np.bool_]:
@@ -201,20 +203,6 @@ def _yaw(pose: Array) -> float:
 
 def _wrap(angle: npt.ArrayLike) -> Array:
     return np.asarray((np.asarray(angle) + np.pi) % (2 * np.pi) - np.pi)
-
-
-@njit(cache=True, nogil=True)
-def _windows(  # type: ignore[no-untyped-def]
-    center, axes, half, shift, turn, to_sensor, max_range, window
-):
-    out = np.empty(5)
-    for m in range(len(center)):
-        reach = np.sqrt((half[m] ** 2).sum()) + np.sqrt((shift[m] ** 2).sum())
-        if np.sqrt((center[m] ** 2).sum()) - reach > max_range:
-            window[m, 4] = np.inf
-            continue
-        raycast.bounds(center[m], axes[m], half[m], shift[m], turn[m], to_sensor, out)
-        window[m] = out
 
 
 @njit(cache=True, nogil=True, fastmath=True)

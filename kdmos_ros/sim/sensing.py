@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from kdmos_ros.sim.raycast import Floats, Hits, uniform
+from kdmos_ros.sim.hashed_draws import uniform
+from kdmos_ros.sim.ray_records import Floats, Hits
 
 Int32 = npt.NDArray[np.int32]
 _F = np.float32

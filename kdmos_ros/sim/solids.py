@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.object_kinds import Kind
-from kdmos_ros.sim.raycast import BOX, CYLINDER, ELLIPSOID
+from kdmos_ros.sim.ray_records import BOX, CYLINDER, ELLIPSOID
 
 __all__ = ["BOX", "COLUMNS", "CYLINDER", "ELLIPSOID", "Body", "Solid", "body"]
 

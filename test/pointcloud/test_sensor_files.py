@@ -61,7 +61,8 @@ def test_names_are_those_of_the_files():
 def test_every_file_goes_on_top_of_the_nodes_parameters(name):
     """As launch does it: mos.yaml first, then the sensor's file."""
     rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    from kdmos_ros.ros.parameters import SPECS, Parameters
+    from kdmos_ros.ros.parameter_table import SPECS
+    from kdmos_ros.ros.parameters import Parameters
 
     files = share_dir() / "config" / "mos.yaml", sensor_file(name)
     options = [word for path in files for word in ("--params-file", str(path))]

@@ -11,7 +11,8 @@ from kdmos_ros.defaults import PARAMETERS, TIME_UNITS  # noqa: E402
 from kdmos_ros.errors import KdmosError  # noqa: E402
 from kdmos_ros.pointcloud.point_times import UNITS  # noqa: E402
 from kdmos_ros.resources import share_dir  # noqa: E402
-from kdmos_ros.ros.parameters import SPECS, Parameters  # noqa: E402
+from kdmos_ros.ros.parameter_table import SPECS  # noqa: E402
+from kdmos_ros.ros.parameters import Parameters  # noqa: E402
 
 SPEC_OF = {spec.name: spec for spec in SPECS}
 

@@ -6,7 +6,7 @@ import pytest
 from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.object_kinds import Kind
 from kdmos_ros.sim.odometry_noise import rotation
-from kdmos_ros.sim.raycast import BOX, CYLINDER, ELLIPSOID
+from kdmos_ros.sim.ray_records import BOX, CYLINDER, ELLIPSOID
 from kdmos_ros.sim.scan_rendering import Renderer
 from kdmos_ros.sim.sensors import Sensor, make_rays
 from kdmos_ros.sim.solids import COLUMNS, Solid, body
