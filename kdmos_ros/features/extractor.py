@@ -137,8 +137,8 @@ class FeatureExtractor:
         newest = PastScan(scan.stamp_ns, scan.pose, image(), ground=ground)
         compared = time.perf_counter()
         velocity = mount[0] @ _velocity(scan, self._history.newest)
-        frame = self._frame(at, scan.intensity, seen, velocity, len(others))
-        self._history.add(cells.fill(frame.motion, newest, frame.index, frame.cell))
+        frame, known = self._frame(at, scan.intensity, seen, velocity, cells, newest)
+        self._history.add(known)
         if timings_ms is not None:
             timings_ms["residual"] = (compared - start) * 1e3
             timings_ms["features"] = (time.perf_counter() - compared) * 1e3
@@ -154,12 +154,14 @@ class FeatureExtractor:
         intensity: Float32 | None,
         seen: Seen,
         velocity: Float32,
-        n_past: int,
-    ) -> FeatureFrame:
+        cells: CellResiduals,
+        newest: PastScan,
+    ) -> tuple[FeatureFrame, PastScan]:
+        """The tensors, and the newest scan with what later ones will ask it for."""
         grid, width, n = self.grid, self.spec.n_motion, len(at.rho)
         index, cell, slot, z_bin, occupied = occupancy(at.cell, at.z_bin, grid.n_cells)
         mapped = seen.state if self.spec.visibility_map else seen.state[:, :0]
-        motion = self._threads.begin(
+        mapping = self._threads.begin(
             lambda: motion_map(index, cell, at.height, self._slabs, mapped, grid.n_cells, width)
         )
         extent = (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max)
@@ -182,7 +184,12 @@ class FeatureExtractor:
             )
 
         self._threads.in_parts(n, fill)
-        return FeatureFrame(index, columns, cell, slot, z_bin, occupied, motion(), n, n_past)
+        motion = mapping()
+        known = cells.fill(motion, newest, index, cell)
+        frame = FeatureFrame(
+            index, columns, cell, slot, z_bin, occupied, motion, n, seen.n_compared
+        )
+        return frame, known
 
 
 def _velocity(scan: Scan, last: PastScan | None) -> Float32:

@@ -41,11 +41,13 @@ class Seen:
 
     Attributes:
         state: (N, L) uint8 of `visibility`; near, far: (N, L) float32 range differences, metres.
+        n_compared: lags that had a scan.
     """
 
     state: npt.NDArray[np.uint8]
     near: Float32
     far: Float32
+    n_compared: int = 0
 
 
 def pasts_at(history: ScanHistory, scan: Scan, spec: VisibilitySpec) -> list[AtLag]:
@@ -111,4 +113,4 @@ def compare(
             )
 
     threads.in_parts(len(points), part)
-    return Seen(state, near, far)
+    return Seen(state, near, far, len(others))

@@ -172,7 +172,7 @@ class Segmenter:
 
     def answer(self, question: Question) -> Segmentation:
         """The second half of `push`: the networks. May be another segmenter of the same model."""
-        frame, timings = question.frame, question.timings_ms
+        frame, timings = question.frame, dict(question.timings_ms)
         labels = np.full(frame.n_points, UNLABELLED, np.uint8)
         probability = np.zeros(frame.n_points, np.float32)
         on_device = self._engine.on_device
