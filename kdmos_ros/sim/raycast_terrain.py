@@ -10,7 +10,7 @@ from numba import njit
 
 from kdmos_ros.sim.hashed_draws import uniform
 from kdmos_ros.sim.ray_records import FiredRays, Floats, Hits
-from kdmos_ros.sim.terrain import sample
+from kdmos_ros.sim.terrain import PAVEMENT, ROUGH, sample
 
 ON_ROAD, ON_PAVEMENT, ON_TERRAIN = -2, -3, -4
 _F = np.float32
@@ -43,7 +43,7 @@ def cast_ground(rays: FiredRays, ground: GroundBelow, seed: int, hits: Hits) -> 
     grid, origin, profile, start = ground
     px, py, pz = start
     best, hit, cosine = hits
-    pavement, rough = profile[2], profile[4]
+    pavement, rough = profile[PAVEMENT], profile[ROUGH]
     for b in range(len(bin_start) - 1):
         clear = _F(0.5)
         for n in range(bin_start[b], bin_start[b + 1]):

@@ -66,7 +66,7 @@ def sample(grid, origin, profile, x, y):  # type: ignore[no-untyped-def]
             + w10 * grid[i + 1, j, 0] + w11 * grid[i + 1, j + 1, 0])  # fmt: skip
     edge = (w00 * grid[i, j, 1] + w01 * grid[i, j + 1, 1]
             + w10 * grid[i + 1, j, 1] + w11 * grid[i + 1, j + 1, 1])  # fmt: skip
-    kerb, crown, pavement, bank = profile[0], profile[1], profile[2], profile[3]
+    kerb, crown, pavement, bank = profile[KERB], profile[CROWN], profile[PAVEMENT], profile[BANK]
     if edge < 0:
         base += crown * min(-edge, np.float32(4.0))
     else:
