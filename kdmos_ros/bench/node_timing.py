@@ -20,9 +20,9 @@ from kdmos_ros.ros.client import Monitor, ros_node
 from kdmos_ros.ros.latency_probe import LatencyProbe
 from kdmos_ros.sessions.bag_feeder import BagFeeder
 from kdmos_ros.sessions.node_process import NodeProcess
-from kdmos_ros.sessions.playback import wait_until
+from kdmos_ros.sessions.playback import wait_until, wait_until_active
 
-_CONNECT_S, _START_S, _LAST_S = 30.0, 240.0, 3.0
+_CONNECT_S, _LAST_S = 30.0, 3.0
 
 
 def measure(case: Case, rate_hz: float | None = None) -> dict[str, Any]:
@@ -111,12 +111,7 @@ def fed_node(case: Case, rate_hz: float | None = None) -> Iterator[FedNode]:
         started = time.monotonic()
         with process, ros_node("kdmos_bench") as node:
             monitor, probe = Monitor(node), LatencyProbe(node)
-            wait_until(
-                lambda: monitor.values.get("state") == "active",
-                process,
-                _START_S,
-                "the node does not become active",
-            )
+            wait_until_active(monitor, process)
             ready = time.monotonic() - started
             feeder = BagFeeder(node, bag, rate_hz)
             wait_until(

@@ -67,12 +67,7 @@ def run_session(
             )
             try:
                 monitor = Monitor(node)
-                wait_until(
-                    lambda: monitor.values.get("state") == "active",
-                    process,
-                    _START_S,
-                    "the node does not become active",
-                )
+                wait_until_active(monitor, process)
                 wait_until(
                     lambda: (
                         not player.missing_subscribers()
@@ -131,6 +126,20 @@ def _drain(monitor: Monitor, recorder: Recorder, process: NodeProcess) -> None:
         if now != last:
             quiet_since, last = time.monotonic(), now
         time.sleep(_POLL_S)
+
+
+def wait_until_active(monitor: Monitor, process: NodeProcess) -> None:
+    """Wait until the node says that it is active.
+
+    Raises:
+        KdmosError: it does not become active in time, or has ended.
+    """
+    wait_until(
+        lambda: monitor.values.get("state") == "active",
+        process,
+        _START_S,
+        "the node does not become active",
+    )
 
 
 def wait_until(
