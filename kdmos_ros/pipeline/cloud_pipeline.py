@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,10 @@ import numpy.typing as npt
 
 from kdmos_ros.errors import PoseError
 from kdmos_ros.pipeline.localization import DroppedScan, Localizer, Location
+from kdmos_ros.pipeline.pending_cloud import PendingCloud
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pointcloud.cloud_reader import ReadCloud, read_cloud
 from kdmos_ros.pointcloud.codec import DecodedCloud
-from kdmos_ros.pointcloud.layout import Layout
 from kdmos_ros.poses.buffer import RESTART_NS
 from kdmos_ros.poses.deskewer import Deskewer
 from kdmos_ros.poses.extrinsics import Extrinsics
@@ -27,60 +26,9 @@ from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
 from kdmos_ros.segmentation.segmenter import Segmentation
 from kdmos_ros.throttled_log import ThrottledLog
 
-__all__ = ["CloudPipeline", "DroppedScan", "Labelled", "PendingCloud"]
-
 # After a longer silence the history is useless: objects and sensor may have changed at will.
 _SILENCE_NS = 5_000_000_000
 _MOSTLY_SATURATED = 0.5
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A cloud message and its labels, one a point; see Segmentation.
-
-    Attributes:
-        layout: of the message.
-        scan: what was labelled, None for a cloud without returns.
-        epoch: changes whenever the history is cleared.
-    """
-
-    message: Any
-    layout: Layout
-    labels: npt.NDArray[np.uint8]
-    moving_probability: npt.NDArray[np.float32]
-    timings_ms: dict[str, float]
-    scan: Scan | None = None
-    epoch: int = 0
-
-
-@dataclass(frozen=True)
-class PendingCloud:
-    """A cloud message whose labels are there, or come when those of `segmentation` do.
-
-    Attributes:
-        layout, scan, epoch: see Labelled.
-        timings_ms: milliseconds of the stages before the segmenter.
-    """
-
-    message: Any
-    layout: Layout
-    timings_ms: dict[str, float]
-    segmentation: Future[Segmentation]
-    scan: Scan | None = None
-    epoch: int = 0
-
-    def labelled(self) -> Labelled:
-        """With its labels; waits for them, and raises what the future holds."""
-        result = self.segmentation.result()
-        return Labelled(
-            self.message,
-            self.layout,
-            result.labels,
-            result.moving_probability,
-            {**self.timings_ms, **result.timings_ms},
-            self.scan,
-            self.epoch,
-        )
 
 
 class CloudPipeline:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from kdmos_ros.errors import ReasonedError
-from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, Labelled, PendingCloud
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
 from kdmos_ros.pipeline.mailbox import Mailbox
+from kdmos_ros.pipeline.pending_cloud import Labelled, PendingCloud
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.throttled_log import ThrottledLog
 

@@ -13,7 +13,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from kdmos_ros.geometry.transforms import invert, make_transform
 from kdmos_ros.labels import MOVING
-from kdmos_ros.pipeline.cloud_pipeline import Labelled
+from kdmos_ros.pipeline.pending_cloud import Labelled
 from kdmos_ros.ros.compat import quaternion_from_matrix
 from kdmos_ros.tracking.objects import MovingObject, ObjectTracker
 

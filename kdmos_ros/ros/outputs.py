@@ -9,7 +9,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC
-from kdmos_ros.pipeline.cloud_pipeline import Labelled
+from kdmos_ros.pipeline.pending_cloud import Labelled
 from kdmos_ros.pointcloud.codec import PackedCloud, append_label, subset
 from kdmos_ros.ros.messages import cloud_message
 from kdmos_ros.ros.object_markers import ObjectMarkers

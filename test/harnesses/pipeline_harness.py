@@ -8,7 +8,8 @@ from logger_harness import Logger
 from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import CloudError
 from kdmos_ros.geometry.transforms import from_pose, make_transform
-from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, DroppedScan
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
+from kdmos_ros.pipeline.localization import DroppedScan
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import ExtrinsicError, FixedExtrinsics

@@ -11,7 +11,8 @@ from cloud_harness import make_cloud
 from pipeline_harness import MOUNT, Logger, Recorder
 
 from kdmos_ros.defaults import CLOUD_OPTIONS
-from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, DroppedScan
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
+from kdmos_ros.pipeline.localization import DroppedScan
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import FixedExtrinsics

@@ -9,7 +9,7 @@ from pipeline_harness import MOUNT, SECOND, Bench
 
 from kdmos_ros.errors import CloudError, PoseError
 from kdmos_ros.geometry.transforms import make_transform
-from kdmos_ros.pipeline.cloud_pipeline import DroppedScan
+from kdmos_ros.pipeline.localization import DroppedScan
 from kdmos_ros.poses.pose_source import StampedCloud
 from kdmos_ros.poses.recorded_poses import RecordedPoses
 

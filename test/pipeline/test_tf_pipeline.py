@@ -13,7 +13,8 @@ from tf_harness import MOUNT, SECOND, STEP, Bench, base
 
 from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.geometry.transforms import invert, transform
-from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, DroppedScan
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
+from kdmos_ros.pipeline.localization import DroppedScan
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.poses.extrinsics import ExtrinsicError, FixedExtrinsics
 from kdmos_ros.ros.tf_extrinsics import TfExtrinsics

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pipeline_harness import Logger
 
-from kdmos_ros.pipeline.cloud_pipeline import DroppedScan, PendingCloud
+from kdmos_ros.pipeline.localization import DroppedScan
+from kdmos_ros.pipeline.pending_cloud import PendingCloud
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pipeline.worker import Job, Worker
 from kdmos_ros.segmentation.segmenter import Segmentation

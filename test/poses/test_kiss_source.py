@@ -10,7 +10,8 @@ from pipeline_harness import Recorder
 
 from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline, DroppedScan
+from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
+from kdmos_ros.pipeline.localization import DroppedScan
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.kiss_source import load_kiss_icp
