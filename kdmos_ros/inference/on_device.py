@@ -105,7 +105,7 @@ class OnDevice:
     def run(
         self, frame: FeatureFrame, threshold: float, timings_ms: dict[str, float]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """Labels (P,) and moving probabilities (P,) of a frame's points, as `segmenter.gather`.
+        """Labels (P,) and moving probabilities (P,) of a frame's points, as `read_out.gather`.
 
         Args:
             frame: with at least one point.

@@ -12,7 +12,7 @@ from kdmos_ros.inference.engine import Engine
 from kdmos_ros.inference.model import find_model
 from kdmos_ros.inference.on_device import ASKING_READ_GRAPH, READ_GRAPH, SCATTER_GRAPH
 from kdmos_ros.labels import MOVING
-from kdmos_ros.segmentation.segmenter import NO_EVIDENCE, gather
+from kdmos_ros.segmentation.read_out import NO_EVIDENCE, gather
 
 # Both ways compute in single precision; sums are only taken in other orders.
 TOLERANCE = 1e-5

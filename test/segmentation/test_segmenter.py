@@ -11,7 +11,8 @@ from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmentation.hysteresis import evidence_of_motion
-from kdmos_ros.segmentation.segmenter import STAGES, Segmenter, gather
+from kdmos_ros.segmentation.read_out import gather
+from kdmos_ros.segmentation.segmenter import STAGES, Segmenter
 
 pytest.importorskip("torch", reason="a tiny model is exported with torch")
 

@@ -50,7 +50,7 @@ def scatter_graph() -> onnx.ModelProto:
 def read_graph(asking: bool = False) -> onnx.ModelProto:
     """logits (K, n_z, classes), voxel (P,), bias (1, 3), threshold (1,) -> label, probability.
 
-    As `segmenter.gather`. `bias` is added to the logits of static, movable and moving.
+    As `read_out.gather`. `bias` is added to the logits of static, movable and moving.
 
     Args:
         asking: for models with queries: also point_query (P, Q), cell_key (K, Q) and slot (P,), the

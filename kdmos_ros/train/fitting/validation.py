@@ -17,7 +17,7 @@ from kdmos_ros.features.spec import FeatureSpec
 from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.labels import MOVING, UNLABELLED
 from kdmos_ros.segmentation.hysteresis import evidence_of_motion
-from kdmos_ros.segmentation.segmenter import NO_EVIDENCE
+from kdmos_ros.segmentation.read_out import NO_EVIDENCE
 from kdmos_ros.train.data.training_drives import TrainingDrive
 from kdmos_ros.train.data.training_samples import Batch, drive_samples
 from kdmos_ros.train.networks.student import Student
@@ -56,7 +56,7 @@ class Judged:
 
 
 def moving_probability(logits: torch.Tensor) -> Evidence:
-    """(P,) probability of MOVING against static and movable, as `segmenter.gather` has it."""
+    """(P,) probability of MOVING against static and movable, as `read_out.gather` has it."""
     probability = torch.softmax(logits[:, UNLABELLED + 1 :], dim=1)[:, MOVING - 1]
     return probability.detach().float().cpu().numpy()
 
