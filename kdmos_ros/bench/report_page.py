@@ -12,73 +12,74 @@ from kdmos_ros.bench.stage_times import WARM_UP_S
 _INTRODUCTION = """\
 # Benchmark
 
-From the cloud message to the labelled bytes, stage by stage, inside one process and without DDS;
-medians and percentiles in milliseconds over the scans after a warm-up of {warm_up:g} s. Written by
+How long each stage takes from cloud message to labelled bytes, inside one process and without DDS.
+Figures are medians and percentiles in milliseconds, over all scans after a warm-up of
+{warm_up:g} s. This page comes from
 
 ```bash
 {commands}
 ```
 
-`drive` is what `kdmos bench` simulates where no bag is named,
+`drive` is what `kdmos bench` simulates if no bag is given:
 {drive}
-Each provider's lines were run where that build of ONNX Runtime is installed ([how](providers.md)),
-and `kdmos eval` with `--json FILE`, which the last line collects.
-On a machine that others use, too, repeats differ: compare medians, and distrust a p99.
+Each provider's commands ran with its own build of ONNX Runtime ([how](providers.md)). `kdmos eval`
+ran with `--json FILE`, and the last command collects these files.
+Repeated runs differ on a shared machine: compare medians, and do not trust a single p99.
 """
 _DRIVE = "`kdmos simulate drive --seed 7 --duration 12 --scene street --ego driving`."
 _PUBLISHED = """
-To compare with: {text}. That is this package's own re-implementation of the network (of KDMOS,
-arXiv 2506.14130), with random weights, run as the published code does: cells found by sorting,
-every voxel scored, eager. Run in a leaner way, channels last and occupied cells only, the same
-network takes less than half. The published code itself, with residuals and features, took 2,000 to
-2,500 ms on another two-core AVX-512 machine.
+For comparison: {text}. This package re-implements the network (KDMOS, arXiv
+2506.14130) and runs it with random weights in the same way as the published code: eager mode, cells
+found by sorting, every voxel scored. With channels last and occupied cells only, the same network
+takes less than half that time. The published code itself, with residuals and features, took 2,000
+to 2,500 ms on another two-core AVX-512 machine.
 """
 _MODELS = """
 ## Models and providers
 
-Each row is a process of its own. *all but networks* is the sum of the other stages' medians; *first
-label* counts from the start of the process, with warm caches of compiled code; *peak* is that of
-the measuring process, which reads the bag, too (the node's own: see below).
+Each row ran in a separate process. *all but networks* is the sum of the other stages' medians.
+*first label* is the time from process start, with warm caches of compiled code. *peak* is the peak
+memory of the measuring process, which also reads the bag; the node's own peak is given below.
 """
 _STAGES = """
 ## Stages
 
-*floor* is the least time in which this machine can do what the stage must: multiply-accumulates of
-the networks at the rate of large matrix products (INT8 counted at four times that), or inputs,
-results and weights once through memory, whichever takes longer. *share* is the floor's part of the
-median.
+*floor* is the shortest time in which this machine could do the stage's work. It is the larger of
+two times: the networks' multiply-accumulates at the rate of large matrix products (four times that
+rate for INT8), and moving inputs, results and weights through memory once. *share* is the floor
+divided by the median.
 """
 _OVER_DDS = """
 ## Over DDS
 
-The node as a process of its own, fed by another one at the pace of the recording. *latency* is
-from before publishing a cloud to having its labelled cloud; *in process* what the node counts from
-the cloud's arrival to the end of publishing; *on top* is the difference of the medians. The client
-that plays and listens runs on the same cores.
+The node runs in its own process, and a client plays the bag to it at the recorded pace. *latency*
+runs from just before a cloud is published until its labelled cloud is received. *in process* is
+what the node measures from the cloud's arrival to the end of publishing. *on top* is the difference
+between the two medians. The client runs on the same cores.
 """
 _OVERLOAD = """
 ## Overload
 
-The same, fed faster than it can label. What a newer cloud replaces is dropped and counted;
-*not received* was lost on its way to the node (best effort).
+The same set-up, but clouds come faster than the node can label them. A cloud that is replaced by a
+newer one is dropped and counted; *not received* clouds were lost on the way (best effort).
 """
 _MEMORY = """
 ## Memory over time
 
-Resident memory of the node while a bag is played to it again and again over DDS. *settled* and
-*end* are medians of the first and the last tenth of what follows the first minute. A burst of 20 s
-at 50 Hz comes before, so that the middleware's buffers are as large as an overload makes them.
+Resident memory of the node while a bag is played to it in a loop over DDS. The first minute is left
+out; *settled* and *end* are the medians of the first and last tenth of the rest. A 20 s burst at
+50 Hz comes first, so that the middleware's buffers have already grown to their overload size.
 """
 _GROWTH = """
 ## More points, more past scans
 
-Medians over synthetic scans. A past scan's range image is made once and kept; each of the model's
-time lags reads one of them, however many are kept.
+Medians over synthetic scans. The range image of a past scan is made once and kept. Each of the
+model's time lags reads one of these images, no matter how many are kept.
 """
 _ACCURACY = """
-## What it costs in accuracy
+## Effect on accuracy
 
-*change* is against fp32 on ONNX Runtime's own kernels.
+*change* is relative to fp32 on ONNX Runtime's own kernels.
 """
 
 

@@ -1,4 +1,4 @@
-"""What the package sets itself to reach, beside what was measured."""
+"""Performance targets and what was measured for each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Target:
 
     Attributes:
         met: None if it was not measured.
-        by: how much is missing, or what else is to be said.
+        by: by how much the target was missed, or another remark.
         how: the command that measures it.
     """
 
@@ -41,7 +41,7 @@ class Target:
 
 
 def targets(results: Results) -> list[Target]:
-    """All of them, in the order in which they were set."""
+    """All targets, in the order in which they were set."""
     found = [
         *_by("kdmos bench", _inside(results)),
         *_by("kdmos bench --published", [_times_as_fast(results, _run(results, *_INT8))]),
@@ -142,10 +142,10 @@ def _overload(results: Results) -> Iterator[Target]:
         lost = counts["received"] - counts["labelled"] - sum(counts["dropped"].values())
         yield Target(
             f"{_of(row)}: fed at {row['rate_hz']:g} Hz",
-            "newest scan labelled at its own pace, latency bounded, drops counted",
+            "newest scan labelled at the node's own pace, bounded latency, drops counted",
             f"{1 / pace_s:.1f} Hz labelled, latency p99"
-            f" {row['latency_ms']['p99']:.0f} ms, {lost} of {counts['received']} clouds"
-            " received not accounted for",
+            f" {row['latency_ms']['p99']:.0f} ms, {lost} of {counts['received']}"
+            " received clouds unaccounted for",
             lost == 0 and row["latency_ms"]["p99"] <= _WAITING * 1e3 * pace_s,
         )
 
@@ -210,12 +210,12 @@ def _times_as_fast(results: Results, run: Run | None) -> Target:
         return Target(what, asked, NOT_MEASURED, None)
     theirs, ours = results.published.network_ms, run.latency_ms["p50"]
     times = theirs / ours
-    found = f"{times:.0f}, its {theirs:,.0f} ms without residuals and features"
+    found = f"{times:.0f} (published: {theirs:,.0f} ms, without residuals and features)"
     by = "" if times >= _TIMES_AS_FAST else f"{_TIMES_AS_FAST - times:.0f} short"
     return Target(what, asked, found, times >= _TIMES_AS_FAST, by)
 
 
 def _limit(what: str, most: float, found: float, unit: str, digits: int = 1) -> Target:
     met = found <= most
-    by = "" if met else f"{found - most:.{digits}f} {unit} too much"
+    by = "" if met else f"{found - most:.{digits}f} {unit} over"
     return Target(what, f"at most {most:g} {unit}", f"{found:.{digits}f} {unit}", met, by)

@@ -84,7 +84,7 @@ def test_the_published_network_is_the_one_of_the_paper():
     assert from_json(timed.to_json({}, "kdmos bench --published")) == timed
     results = full()
     (line,) = [t for t in targets(results) if "published" in t.what]
-    assert line.met and line.found.startswith("42, its 1,700 ms")
+    assert line.met and line.found.startswith("42 (published: 1,700 ms")
     assert results.published.to_text() in to_markdown(results, {})
 
 
