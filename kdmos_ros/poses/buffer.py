@@ -1,4 +1,4 @@
-"""Bounded buffer of odometry poses with interpolation at a stamp. Never extrapolates."""
+"""Bounded buffer of odometry poses with interpolation at a stamp."""
 
 from __future__ import annotations
 
@@ -19,6 +19,20 @@ Matrix = npt.NDArray[np.float64]
 
 # A stamp this far behind the newest one is a restarted clock, not a late message.
 RESTART_NS = 1_000_000_000
+# Stamps that went through a double or another clock's ticks differ by less, and a robot moves by
+# centimetres at most.
+NEAR_NS = 1_000_000
+
+
+def near_ns(spacing_ns: int | None) -> int:
+    """How far a pose may be from a stamp and still be the pose at the stamp, nanoseconds.
+
+    Where poses are dense, the next one is worth its wait.
+
+    Args:
+        spacing_ns: between the last two poses; None: there is one only.
+    """
+    return NEAR_NS if spacing_ns is None else min(NEAR_NS, spacing_ns // 10)
 
 
 class FoundPose(NamedTuple):
@@ -103,6 +117,9 @@ class PoseBuffer:
 
     def at(self, stamp_ns: int) -> Matrix:
         """Pose (4, 4) at a stamp: SLERP and linear between the neighbours, or the exact hit.
+
+        Where a neighbour is missing or too far, the other one if it is next to the stamp: within
+        1 ms, or a tenth of the poses' spacing at the new end, where another one may come.
 
         Raises:
             PoseError: with the reason `empty`, `too_new` (it may still come), `too_old` or `gap`.
@@ -252,13 +269,25 @@ class PoseBuffer:
         if index < len(stamps) and stamps[index] == stamp_ns:
             return self._poses[index], self._generations[index]
         if index == len(stamps):
-            ahead = (stamp_ns - stamps[-1]) * 1e-6
+            ahead_ns = stamp_ns - stamps[-1]
+            spacing = stamps[-1] - stamps[-2] if index > 1 else None
+            if ahead_ns <= near_ns(spacing):
+                return self._poses[-1], self._generations[-1]
+            ahead = ahead_ns * 1e-6
             raise PoseError("too_new", f"newest {self.name} is {ahead:.1f} ms before the scan")
         if index == 0:
-            behind = (stamps[0] - stamp_ns) * 1e-6
+            behind_ns = stamps[0] - stamp_ns
+            if behind_ns <= NEAR_NS:
+                return self._poses[0], self._generations[0]
+            behind = behind_ns * 1e-6
             raise PoseError("too_old", f"oldest {self.name} kept is {behind:.1f} ms after the scan")
         gap = stamps[index] - stamps[index - 1]
         if gap > self.max_gap_s * 1e9:
+            nearest = (
+                index if stamps[index] - stamp_ns < stamp_ns - stamps[index - 1] else index - 1
+            )
+            if abs(stamps[nearest] - stamp_ns) <= NEAR_NS:
+                return self._poses[nearest], self._generations[nearest]
             raise PoseError(
                 "gap", f"{self.name} has a gap of {gap * 1e-9:.2f} s (limit {self.max_gap_s:g} s)"
             )

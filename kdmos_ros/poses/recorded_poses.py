@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.defaults import PARAMETERS
-from kdmos_ros.poses.buffer import RESTART_NS, FoundPose, PoseBuffer
+from kdmos_ros.poses.buffer import RESTART_NS, FoundPose, PoseBuffer, near_ns
 from kdmos_ros.poses.kiss_source import KissSource, load_kiss_icp
 from kdmos_ros.poses.pose_source import BufferedPoses, StampedCloud
 from kdmos_ros.throttled_log import ThrottledLog
@@ -33,9 +33,10 @@ class RecordedPoses(BufferedPoses):
         self._odometry = odometry
         self._next = 0
         self._newest: int | None = None
+        self._spacing: int | None = None
 
     def observe(self, cloud: StampedCloud) -> None:
-        """Take poses up to the first one that is not before the cloud."""
+        """Take poses up to the first one that is at the cloud's stamp, or after it."""
         self.advance(cloud.stamp_ns)
 
     def wait(self, stamp_ns: int, timeout_s: float) -> FoundPose:
@@ -44,16 +45,18 @@ class RecordedPoses(BufferedPoses):
         return super().wait(stamp_ns, timeout_s)
 
     def advance(self, stamp_ns: int) -> None:
-        """Take poses up to the first one that is not before the stamp."""
+        """Take poses up to the first one that is at the stamp (see `near_ns`), or after it."""
         while self._next < len(self._odometry):
             newest = self._newest
             in_this_run = newest is None or stamp_ns >= newest - RESTART_NS
-            if newest is not None and in_this_run and newest >= stamp_ns:
+            if newest is not None and in_this_run and newest >= stamp_ns - near_ns(self._spacing):
                 return
             stamp, pose = self._odometry[self._next]
             if newest is not None and in_this_run and stamp < newest - RESTART_NS:
                 return  # the odometry started anew, the clouds did not yet
             self.buffer.add(stamp, pose)
+            if newest is not None and in_this_run and stamp > newest:
+                self._spacing = stamp - newest
             self._newest = stamp if newest is None or not in_this_run else max(newest, stamp)
             self._next += 1
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rclpy.duration import Duration
-from rclpy.time import Time
 
 from kdmos_ros.geometry.mount import parse_transform
 from kdmos_ros.poses.extrinsics import (
@@ -20,12 +19,14 @@ from kdmos_ros.ros.messages import transform_matrix
 from kdmos_ros.ros.tf_listener import TfListener
 
 Matrix = npt.NDArray[np.float64]
+_POLL_S = 0.01
 
 
 class TfExtrinsics:
     """The transform comes from /tf_static or /tf, at the cloud's stamp."""
 
     def __init__(self, tf: TfListener) -> None:
+        self._tf = tf
         self._error = tf.tf2.TransformException
         self._buffer = tf.buffer
 
@@ -40,15 +41,22 @@ class TfExtrinsics:
                 "base_to_lidar",
             )
         try:
-            found = self._buffer.lookup_transform(
-                base, lidar, Time(nanoseconds=stamp_ns), Duration(seconds=timeout_s)
-            )
-            return transform_matrix(found.transform)
+            return transform_matrix(self._look_up(base, lidar, stamp_ns, timeout_s).transform)
         except (self._error, ValueError) as error:
             text = " ".join(str(error).split())
             raise ExtrinsicError(
                 "no_extrinsic", f"no transform {base} -> {lidar}: {text}"
             ) from None
+
+    def _look_up(self, base: str, lidar: str, stamp_ns: int, timeout_s: float) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                return self._tf.look_up(base, lidar, stamp_ns)
+            except self._error:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_POLL_S)
 
     def rewind(self) -> None:
         """See Extrinsics."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdmos_ros.geometry.mount import parse_transform
+from kdmos_ros.poses.buffer import NEAR_NS
 
 
 class TfListener:
@@ -29,9 +30,48 @@ class TfListener:
         self.buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self.buffer, node, spin_thread=False)
 
+    def look_up(self, target: str, source: str, stamp_ns: int) -> Any:
+        """The newest TransformStamped at a stamp, or next to it where TF begins or ends there.
+
+        Args:
+            target, source: frame ids; the transform is T_target_source.
+
+        Raises:
+            tf2's TransformException: there is none.
+        """
+        return look_up_near(self.tf2, self.buffer, target, source, stamp_ns)
+
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()
+
+
+def look_up_near(tf2: Any, buffer: Any, target: str, source: str, stamp_ns: int) -> Any:
+    """See TfListener.look_up."""
+    from rclpy.time import Time
+
+    try:
+        return buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
+    except tf2.ExtrapolationException as error:
+        for near_ns in _near(tf2, buffer, target, source, stamp_ns):
+            try:
+                return buffer.lookup_transform(target, source, Time(nanoseconds=near_ns))
+            except tf2.ExtrapolationException:
+                continue  # TF begins farther from the stamp
+        raise error
+
+
+def _near(tf2: Any, buffer: Any, target: str, source: str, stamp_ns: int) -> list[int]:
+    """Stamps at which TF may know what it does not at the stamp itself, the best first."""
+    try:
+        newest_ns = buffer.get_latest_common_time(target, source).nanoseconds
+    except tf2.TransformException:
+        return []
+    if newest_ns <= stamp_ns:
+        return [newest_ns] if stamp_ns - newest_ns <= NEAR_NS else []
+    # tf2 does not tell where its memory begins.
+    after = [ns for ns in (1_000, 10_000, 100_000, NEAR_NS) if stamp_ns + ns < newest_ns]
+    return [*(stamp_ns + ns for ns in after), *([newest_ns] if len(after) < 4 else [])]
 
 
 def listen_to_tf(node: Any, parameters: Mapping[str, Any]) -> TfListener | None:

@@ -47,6 +47,7 @@ class TfSource(BufferedPoses):
         super().__init__(buffer, base_frame)
         self._tf2 = tf.tf2
         self._tf = tf.buffer
+        self._listener = tf
         self.gives_sensor = gives_sensor
         self._fixed_frame = fixed_frame
         self._frame = base_frame
@@ -117,14 +118,12 @@ class TfSource(BufferedPoses):
         """Nothing to do: the listener's owner closes it."""
 
     def _look_up(self, stamp_ns: int) -> Matrix:
-        from rclpy.time import Time
-
         tf2, fixed, frame = self._tf2, self._fixed_frame, self._frame
         what = f"transform {fixed} -> {frame}"
         if stamp_ns == 0:  # to tf2, this means the newest of all
             raise PoseError("no_stamp", f"the cloud's stamp is 0: no {what} can be asked for")
         try:
-            found = self._tf.lookup_transform(fixed, frame, Time(nanoseconds=stamp_ns))
+            found = self._listener.look_up(fixed, frame, stamp_ns)
             return transform_matrix(found.transform)
         except tf2.ExtrapolationException as error:
             reason = "timeout" if self._may_come(stamp_ns) else "extrapolation"

@@ -199,3 +199,17 @@ def test_clouds_are_read_as_the_bag_is_opened(tmp_path):
     far = np.linalg.norm(raw, axis=1) > 20
     np.testing.assert_array_equal(np.isnan(moved).any(1), far)
     assert 0.1 < np.abs(moved - raw)[~far].max() < 1.0, "half a sweep at some m/s"
+
+
+@pytest.mark.parametrize("off", [100, -100, 900_000])
+def test_a_pose_next_to_the_stamp_is_that_of_the_scan(tmp_path, off):
+    """Whichever side of the stamp it is: nothing is waited for, first and last scan included."""
+    poses = [(stamp(i), odometry(i)) for i in range(4)]
+    for _, message in poses:
+        shifted = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec + off
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(shifted, 1_000_000_000)
+    bag = recorded(tmp_path, [(stamp(i), cloud(i)) for i in range(4)], poses)
+    scans, segmenter = run(bag)
+    assert [s.dropped for s in scans] == [""] * 4
+    for i, scan in enumerate(pushed(segmenter)):
+        np.testing.assert_allclose(scan.pose, pose(i) @ MOUNT, atol=2e-2)

@@ -36,8 +36,26 @@ def test_empty():
 
 def test_never_extrapolates():
     buffer = filled(1.0, 1.1)
-    assert reason_at(buffer, 1.1 + 1e-9) == "too_new"
-    assert reason_at(buffer, 1.0 - 1e-9) == "too_old"
+    assert reason_at(buffer, 1.1 + 1.1e-3) == "too_new"
+    assert reason_at(buffer, 1.0 - 1.1e-3) == "too_old"
+
+
+@pytest.mark.parametrize("off", [1e-9, 1e-7, 9e-4])
+def test_stamps_that_went_through_a_double_are_those_of_the_poses(off):
+    buffer = filled(1.0, 1.1)
+    np.testing.assert_array_equal(buffer.at(round((1.1 + off) * SECOND)), pose(1.1))
+    np.testing.assert_array_equal(buffer.at(round((1.0 - off) * SECOND)), pose(1.0))
+    buffer = filled(1.0, 1.7, max_gap_s=0.5)
+    np.testing.assert_array_equal(buffer.at(round((1.0 + off) * SECOND)), pose(1.0))
+    np.testing.assert_array_equal(buffer.at(round((1.7 - off) * SECOND)), pose(1.7))
+    np.testing.assert_array_equal(filled(1.0).at(round((1.0 + off) * SECOND)), pose(1.0))
+
+
+def test_dense_poses_are_interpolated_and_waited_for():
+    buffer = filled(1.0, 1.0005, 1.001)
+    np.testing.assert_allclose(buffer.at(1_000_250_000), pose(1.00025))
+    assert reason_at(buffer, 1.0012) == "too_new"
+    np.testing.assert_array_equal(buffer.at(1_001_000_000 + 100), pose(1.001))
 
 
 def test_no_interpolation_across_a_gap():

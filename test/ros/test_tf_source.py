@@ -187,3 +187,21 @@ def test_close_stops_listening(bench):
     assert {topic for topic, _ in bench.tf.subscriptions} == {"/tf", "/tf_static"}
     bench.listener.close()
     assert bench.tf.subscriptions == []
+
+
+@pytest.mark.parametrize("off", [1, 100, 900_000])
+def test_stamps_that_went_through_a_double_are_those_of_the_transforms(bench, off):
+    bench.drive(1, 2, 3)
+    np.testing.assert_allclose(bench.ask(3 + off / STEP).pose, base(3) @ MOUNT)
+    first = bench.ask(1 - off / STEP).pose
+    np.testing.assert_allclose(first, base(1) @ MOUNT, atol=0.01)
+    assert bench.reason(3 + 1_100_000 / STEP) == "timeout"
+    assert bench.reason(1 - 1_100_000 / STEP) == "extrapolation"
+
+
+def test_mount_of_a_joint_next_to_the_stamp(jointed):
+    jointed.drive(1, 2)
+    jointed.turn_lidar({1: 0.0, 2: 0.5})
+    mounts = make_extrinsics(jointed.listener, "")
+    found = mounts.look_up("base_link", "lidar", 2 * STEP + 100, 0.0)
+    np.testing.assert_allclose(found, MOUNT @ base(0, 0.5), atol=1e-12)
