@@ -15,9 +15,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from kdmos_ros import __version__, commands
+from kdmos_ros.commands._options import spell_out
 from kdmos_ros.errors import KdmosError
 
 EXIT_ERROR = 2
@@ -44,6 +45,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_ERROR, f"kdmos: error: {message} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but an option that may stand alone takes no file for its value."""
+        words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(spell_out(words), namespace)
 
 
 def make_parser() -> argparse.ArgumentParser:

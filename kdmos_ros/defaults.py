@@ -23,6 +23,8 @@ POSE_SOURCES = ("odometry", "tf", "kiss_icp")
 RELIABILITIES = ("best_effort", "reliable")
 TIME_UNITS = (AUTO, "s", "ms", "us", "ns")
 TIME_BASES = (AUTO, "absolute", "stamp", "start", "middle", "end")
+DESKEW_CHOICES = (AUTO, "true", "false")
+"""Whether clouds are deskewed; see `pointcloud/deskew_mode.py`."""
 MAX_LOOKAHEAD = 7
 """How many later scans a scan may be compared with."""
 
@@ -32,7 +34,7 @@ CLOUD_OPTIONS: dict[str, Any] = {
     "max_points": 2_000_000,
     "min_range": 0.0,
     "max_range": 0.0,
-    "deskew": False,
+    "deskew": AUTO,
     "time_field": "",
     "time_unit": AUTO,
     "time_base": AUTO,

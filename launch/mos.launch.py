@@ -56,7 +56,10 @@ ARGUMENTS = {
         f"{', '.join(sensor_names())} or a .yaml file of your own: parameters for this kind of "
         "LiDAR, in place of those of params_file",
     ),
-    "deskew": ("", "true deskews by the time of each point; empty: as in params_file"),
+    "deskew": (
+        "",
+        "auto, true or false: deskew by the time of each point; empty: as in params_file",
+    ),
     "params_file": (str(SHARE / "config" / "mos.yaml"), "parameters of the node"),
     "namespace": ("", "namespace of the node"),
     "use_sim_time": ("", "true takes the time from /clock; empty: true if a bag is played"),
@@ -101,7 +104,7 @@ def start(context):
             raise RuntimeError(f"lookahead must be 0 to 7, got '{value['lookahead']}'")
         given["lookahead"] = int(value["lookahead"])
     if value["deskew"]:
-        given["deskew"] = is_true(value["deskew"])
+        given["deskew"] = ParameterValue(value["deskew"], value_type=str)
     files = [value["params_file"]]
     if value["sensor"]:
         files.append(str(sensor_file(value["sensor"])))

@@ -107,7 +107,7 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
     if args.pose_source != "odometry":
         arguments += ["--pose-source", args.pose_source]
     if args.deskew:
-        arguments.append("--deskew")
+        arguments.append(f"--deskew={args.deskew}")
     if args.base_to_lidar is not None:
         arguments.append(f"--base-to-lidar={_mount_text(args.base_to_lidar)}")
     arguments += ["--provider", args.provider, "--precision", args.precision]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from kdmos_ros.defaults import (
     AUTO,
+    DESKEW_CHOICES,
     MAX_LOOKAHEAD,
     PARAMETERS,
     PRECISION_CHOICES,
@@ -57,8 +58,22 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         help="kind of LiDAR, as the launch argument sensor: velodyne, ouster ... or a .yaml file",
     )
     parser.add_argument(
-        "--deskew", action="store_true", help="deskew the clouds by the time of each point"
+        "--deskew",
+        nargs="?",
+        choices=DESKEW_CHOICES,
+        const="true",
+        help="deskew the clouds by the time of each point: auto (default: where they have usable"
+        " times), true (drop those without), false",
     )
+
+
+def spell_out(words: Sequence[str]) -> list[str]:
+    """A command line with "--deskew=true" for a "--deskew" that stands alone."""
+    following = [*words, ""][1:]
+    return [
+        "--deskew=true" if word == "--deskew" and after not in DESKEW_CHOICES else word
+        for word, after in zip(words, following, strict=True)
+    ]
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +129,7 @@ def bag_options(args: argparse.Namespace) -> BagOptions:
         args.base_to_lidar,
         getattr(args, "pose_source", "odometry") == "odometry",
         getattr(args, "lidar", None),
-        getattr(args, "deskew", False),
+        getattr(args, "deskew", None),
     )
 
 

@@ -21,7 +21,7 @@ class BagOptions:
         base_T_sensor: (4, 4) mount of the LiDAR, instead of that in /tf_static; or None.
         needs_odometry: whether a bag without odometry is an error.
         lidar: kind of LiDAR, or a file, see `sensor_files`; None: as found.
-        deskew: move each point to where it would have been seen at the cloud's stamp.
+        deskew: one of `defaults.DESKEW_CHOICES`; None: as `lidar` says, or the default.
     """
 
     cloud: str | None = None
@@ -29,7 +29,7 @@ class BagOptions:
     base_T_sensor: npt.NDArray[np.float64] | None = None
     needs_odometry: bool = True
     lidar: str | None = None
-    deskew: bool = False
+    deskew: str | None = None
 
 
 def open_bag(path: Path, options: BagOptions) -> BagReader:
@@ -40,7 +40,7 @@ def open_bag(path: Path, options: BagOptions) -> BagReader:
     """
     cloud_options = sensor_options(options.lidar) if options.lidar else {}
     if options.deskew:
-        cloud_options["deskew"] = True
+        cloud_options["deskew"] = options.deskew
     return BagReader(
         path,
         options.cloud,

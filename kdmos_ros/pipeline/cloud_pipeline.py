@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.errors import PoseError
+from kdmos_ros.pipeline.deskewing import CloudDeskewing
 from kdmos_ros.pipeline.localization import DroppedScan, Localizer, Location
 from kdmos_ros.pipeline.pending_cloud import PendingCloud
 from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.pointcloud.cloud_reader import ReadCloud, read_cloud
+from kdmos_ros.pointcloud.cloud_reader import read_cloud
 from kdmos_ros.pointcloud.codec import DecodedCloud
 from kdmos_ros.poses.buffer import RESTART_NS
-from kdmos_ros.poses.deskewer import Deskewer
 from kdmos_ros.poses.extrinsics import Extrinsics
 from kdmos_ros.poses.pose_source import PoseSource, StampedCloud
 from kdmos_ros.scan import Scan
@@ -54,14 +53,13 @@ class CloudPipeline:
     ) -> None:
         self._segmenter = segmenter
         self._localizer = Localizer(poses, extrinsics, options, log)
-        self._deskewer = Deskewer(poses)
-        if options["deskew"]:
-            self._deskewer.warm_up()
-        self._pose_kind = poses.kind
+        self._deskewing = CloudDeskewing(poses, options, statistics, log)
         self._options = options
         self._statistics = statistics
         self._log = log
         self._last_stamp: int | None = None
+        # Whether those in the history are.
+        self._deskewed: bool | None = None
         self._generation: int | None = None
         # The last one that was known.
         self._base_T_lidar: npt.NDArray[np.float64] | None = None
@@ -69,6 +67,10 @@ class CloudPipeline:
         self._epoch = 0
         # Held while a scan is in work: the segmenter changes between scans only.
         self._busy = threading.Lock()
+
+    def figures(self) -> dict[str, object]:
+        """Values for diagnostics."""
+        return {"deskew": self._deskewing.state}
 
     def request_reset(self) -> None:
         """Forget all history before the next scan. May be called from any thread."""
@@ -80,6 +82,7 @@ class CloudPipeline:
         self._epoch += 1
         self._segmenter.reset()
         self._last_stamp = None
+        self._deskewed = None
         self._generation = None
 
     def flush(self) -> None:
@@ -119,13 +122,18 @@ class CloudPipeline:
             return PendingCloud(message, cloud.layout, timings, nothing)
 
         start = time.perf_counter()
-        location = self._locate(cloud, stamp_ns, frame)
-        timings["pose"] = (time.perf_counter() - start) * 1e3
         points = cloud.cloud.points
-        if cloud.times is not None:
+        times = self._deskewing.times(cloud, stamp_ns)
+        seconds = None if times is None else times.seconds
+        location = self._locate(StampedCloud(stamp_ns, frame, points, seconds))
+        timings["pose"] = (time.perf_counter() - start) * 1e3
+        moved = None
+        if times is not None:
             start = time.perf_counter()
-            points = self._deskewed(cloud, stamp_ns, location)
+            moved = self._deskewing.deskewed(points, times, stamp_ns, location)
             timings["deskew"] = (time.perf_counter() - start) * 1e3
+        self._check_deskewed(moved is not None)
+        points = points if moved is None else moved
         scan = Scan(points, cloud.cloud.intensity, stamp_ns, location.pose, self._base_T_lidar)
         labels = self._segmenter.push(scan)
         self._last_stamp = stamp_ns
@@ -170,12 +178,9 @@ class CloudPipeline:
             return False
         return True
 
-    def _locate(self, cloud: ReadCloud, stamp_ns: int, frame: str) -> Location:
+    def _locate(self, cloud: StampedCloud) -> Location:
         """Where the LiDAR was; clears the history if that has no known relation to before."""
-        seconds = cloud.times.seconds if cloud.times is not None else None
-        location = self._localizer.locate(
-            StampedCloud(stamp_ns, frame, cloud.cloud.points, seconds)
-        )
+        location = self._localizer.locate(cloud)
         if self._generation is not None and location.generation != self._generation:
             self._forget(location.why)
         self._generation = location.generation
@@ -183,21 +188,13 @@ class CloudPipeline:
             self._base_T_lidar = location.base_T_lidar
         return location
 
-    def _deskewed(
-        self, cloud: ReadCloud, stamp_ns: int, location: Location
-    ) -> npt.NDArray[np.float32]:
-        """Points (N, 3) as the LiDAR would have seen them at the stamp."""
-        assert cloud.times is not None
-        try:
-            return self._deskewer.deskew(
-                cloud.cloud.points,
-                cloud.times,
-                stamp_ns,
-                location.tracked_T_lidar,
-                self._options["pose_timeout"],
-            )
-        except PoseError as error:
-            raise DroppedScan(f"{self._pose_kind}_{error.reason}", str(error)) from None
+    def _check_deskewed(self, deskewed: bool) -> None:
+        """Deskewed and distorted scans do not compare: what stands still differs by metres."""
+        if self._deskewed is not None and deskewed != self._deskewed:
+            generation = self._generation
+            self._forget(f"clouds are {'' if deskewed else 'not '}deskewed from now on")
+            self._generation = generation
+        self._deskewed = deskewed
 
     def _forget(self, why: str) -> None:
         self.reset()

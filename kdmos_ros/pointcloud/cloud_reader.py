@@ -7,17 +7,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kdmos_ros.defaults import AUTO
+from kdmos_ros.errors import CloudError
 from kdmos_ros.pointcloud.codec import DecodedCloud, decode
+from kdmos_ros.pointcloud.deskew_mode import deskew_mode
 from kdmos_ros.pointcloud.layout import Layout, read_layout
 from kdmos_ros.pointcloud.point_times import PointTimes, TimeFormat, read_point_times
 
 
 class ReadCloud(NamedTuple):
-    """A cloud's layout and arrays; times is None unless it is to be deskewed."""
+    """A cloud's layout and arrays.
+
+    Attributes:
+        times: None unless it may be deskewed.
+        untimed: why it cannot be, where that is not an error.
+    """
 
     layout: Layout
     cloud: DecodedCloud
     times: PointTimes | None
+    untimed: CloudError | None = None
 
 
 def read_cloud(message: Any, stamp_ns: int, options: Mapping[str, Any]) -> ReadCloud:
@@ -28,7 +37,7 @@ def read_cloud(message: Any, stamp_ns: int, options: Mapping[str, Any]) -> ReadC
         options: values of the parameters in `defaults.CLOUD_OPTIONS`.
 
     Raises:
-        CloudError: the cloud cannot be read, or not deskewed although it should be.
+        CloudError: the cloud cannot be read, or not deskewed although it must be.
     """
     layout = read_layout(message, options["max_points"])
     cloud = decode(
@@ -37,10 +46,17 @@ def read_cloud(message: Any, stamp_ns: int, options: Mapping[str, Any]) -> ReadC
         intensity_scale=options["intensity_scale"] or None,
     )
     _limit_range(cloud.points, options["min_range"], options["max_range"])
-    if not options["deskew"]:
+    mode = deskew_mode(options["deskew"])
+    if mode == "false":
         return ReadCloud(layout, cloud, None)
     form = TimeFormat(options["time_field"], options["time_unit"], options["time_base"])
-    return ReadCloud(layout, cloud, read_point_times(layout, cloud.points, stamp_ns, form))
+    try:
+        times = read_point_times(layout, cloud.points, stamp_ns, form)
+    except CloudError as error:
+        if mode == AUTO:
+            return ReadCloud(layout, cloud, None, error)
+        raise
+    return ReadCloud(layout, cloud, times)
 
 
 def _limit_range(points: Any, low: float, high: float) -> None:

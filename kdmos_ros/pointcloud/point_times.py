@@ -91,9 +91,8 @@ def _find(layout: Layout, name: str) -> Field:
         there = ", ".join(f.name for f in layout.fields)
         raise CloudError(
             "no_point_time",
-            f"deskewing needs the time of each point, but the cloud has no field "
-            f"{' or '.join(candidates)} (it has: {there}); name it by the parameter time_field, "
-            "or set deskew to false",
+            f"no time of each point: the cloud has no field {' or '.join(candidates)} (it has: "
+            f"{there}); name it by the parameter time_field, or set deskew to false",
         )
     return field
 

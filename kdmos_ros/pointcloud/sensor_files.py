@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.pointcloud.deskew_mode import deskew_mode
 from kdmos_ros.resources import share_dir
 
 FOLDER = "config/sensors"
@@ -60,6 +61,12 @@ def sensor_options(name: str) -> dict[str, Any]:
         raise KdmosError(f"{path}: needs one node with ros__parameters") from error
     options = {}
     for key in CLOUD_OPTIONS.keys() & values.keys():
+        if key == "deskew":
+            try:
+                options[key] = deskew_mode(values[key])
+            except ValueError as error:
+                raise KdmosError(f"{path}: {key} {error}") from error
+            continue
         kind = type(CLOUD_OPTIONS[key])
         if type(values[key]) is not kind:
             raise KdmosError(f"{path}: {key} must be {kind.__name__}, got {values[key]!r}")

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-import time
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import PoseError
+from kdmos_ros.geometry.transforms import interpolate
 from kdmos_ros.pointcloud.deskewing import deskew, knot_times, sensor_motion
 from kdmos_ros.pointcloud.point_times import PointTimes, extent
+from kdmos_ros.poses.buffer import FoundPose
 from kdmos_ros.poses.pose_source import PoseSource
 
 Matrix = npt.NDArray[np.float64]
 
 
+# The newest motion is that over so long; about a step of odometry, and longer than its noise.
+_MOTION_NS = 50_000_000
+# Of times, which are float32 or count from 1970 in float64.
+_ROUNDING_NS = 10_000
+
+
+class Deskewed(NamedTuple):
+    """What deskewing gives.
+
+    Attributes:
+        points: (N, 3) float32 at the stamp.
+        continued_s: for how long the newest motion was continued for want of poses.
+    """
+
+    points: npt.NDArray[np.float32]
+    continued_s: float
+
+
 class Deskewer:
     """Moves points to where the sensor would have seen them at the cloud's stamp.
 
+    Poses later than the stamp are not waited for: the newest motion goes on for the rest of the
+    sweep, at most for as long as the sweep. Nothing else is extrapolated.
+
     Args:
-        poses: must cover the sweep; nothing is extrapolated.
+        poses: must cover the sweep up to the stamp.
     """
 
     def __init__(self, poses: PoseSource) -> None:
@@ -38,9 +61,8 @@ class Deskewer:
         times: PointTimes,
         stamp_ns: int,
         mount: Matrix | None,
-        timeout_s: float,
-    ) -> npt.NDArray[np.float32]:
-        """Points (N, 3) at the stamp. Waits for the poses of the last point.
+    ) -> Deskewed:
+        """Points at the stamp, whose pose must be known.
 
         Args:
             mount: (4, 4) from the sensor to what the poses are of; None: the same.
@@ -50,25 +72,57 @@ class Deskewer:
                 (reason `jump`).
         """
         knots = knot_times(times.first, times.last)
-        deadline = time.monotonic() + timeout_s
         stamps = [stamp_ns + round(t * 1e9) for t in knots]
-        # The newest first: the others are there when it is.
-        wanted = sorted({*stamps, stamp_ns}, reverse=True)
-        found = {}
-        generations = set()
         try:
-            for stamp in wanted:
-                remaining = max(0.0, deadline - time.monotonic())
-                at = self._poses.wait(stamp, remaining)
-                found[stamp] = at.pose if mount is None else at.pose @ mount
-                generations.add(at.generation)
+            found, newest_ns = self._poses_at({*stamps, stamp_ns})
+            ahead_ns = max(0, stamps[-1] - newest_ns)
+            if ahead_ns > stamps[-1] - stamps[0]:
+                raise PoseError("timeout", f"the newest is {ahead_ns * 1e-6:.1f} ms before its end")
         except PoseError as error:
             raise PoseError(
                 error.reason,
                 f"deskewing needs poses from {times.first * 1e3:.0f} to {times.last * 1e3:.0f} ms "
                 f"after the cloud's stamp: {error}",
             ) from None
+        if mount is not None:
+            found = {stamp: pose @ mount for stamp, pose in found.items()}
+        motion = sensor_motion([found[stamp] for stamp in stamps], found[stamp_ns])
+        moved = deskew(points, times.seconds, knots, motion)
+        return Deskewed(moved, ahead_ns * 1e-9)
+
+    def _poses_at(self, stamps: set[int]) -> tuple[dict[int, Matrix], int]:
+        """Poses by stamp, and the newest of these that is known and not continued."""
+        found: dict[int, Matrix] = {}
+        later = []
+        generations = set()
+        for stamp in sorted(stamps, reverse=True):
+            try:
+                at = self._pose_at(stamp)
+            except PoseError as error:
+                if error.reason != "timeout" or found or stamp == min(stamps):
+                    raise
+                later.append(stamp)
+                continue
+            found[stamp] = at.pose
+            generations.add(at.generation)
+        newest_ns = max(found)
+        if later:
+            before = self._poses.wait(newest_ns - _MOTION_NS, 0.0)
+            generations.add(before.generation)
+            for stamp in later:
+                ahead = 1 + (stamp - newest_ns) / _MOTION_NS
+                found[stamp] = interpolate(before.pose, found[newest_ns], ahead)
         if len(generations) > 1:
             raise PoseError("jump", "the poses jumped or restarted during the sweep")
-        motion = sensor_motion([found[stamp] for stamp in stamps], found[stamp_ns])
-        return deskew(points, times.seconds, knots, motion)
+        return found, newest_ns
+
+    def _pose_at(self, stamp_ns: int) -> FoundPose:
+        """The pose at a stamp, or next to it where the times are only rounded out of the poses."""
+        try:
+            return self._poses.wait(stamp_ns, 0.0)
+        except PoseError as error:
+            side = -_ROUNDING_NS if error.reason == "timeout" else _ROUNDING_NS
+            try:
+                return self._poses.wait(stamp_ns + side, 0.0)
+            except PoseError:
+                raise error from None

@@ -14,6 +14,7 @@ from rcl_interfaces.msg import (
 
 from kdmos_ros import defaults
 from kdmos_ros.geometry.mount import parse_transform
+from kdmos_ros.pointcloud.deskew_mode import deskew_mode
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,9 @@ SPECS = (
     Spec(
         "deskew",
         "Move each point to where it would have been seen at the cloud's stamp, by its own time "
-        "and the poses during the sweep. Published clouds keep the points as they came.",
-        live=True,
+        "and the poses during the sweep. Published clouds keep the points as they came. auto: "
+        "where the cloud has usable times; true: a cloud without them is dropped; false: never.",
+        live=True, check=deskew_mode, any_type=True,
     ),
     Spec(
         "time_field",

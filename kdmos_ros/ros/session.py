@@ -159,6 +159,7 @@ class Session:
             "lookahead": self._lookahead,
             "looking_ahead": worker.looking_ahead if worker else 0,
         }
+        figures.update(self._pipeline.figures())
         figures.update(self._poses.figures())
         return figures
 

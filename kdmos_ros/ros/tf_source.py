@@ -82,7 +82,7 @@ class TfSource(BufferedPoses):
                 # Frames appear as their publishers start: also worth a wait.
                 final = error.reason in ("extrapolation", "no_stamp", "failed")
                 if final or time.monotonic() >= deadline or self._stopped.wait(_POLL_S):
-                    self.timeouts += error.reason == "timeout"
+                    self.timeouts += error.reason == "timeout" and stamp_ns == self._cloud_ns
                     raise
         if stamp_ns == self._cloud_ns:
             notice = self.buffer.add(stamp_ns, pose)

@@ -46,7 +46,9 @@ class Recorder:
 
 class Bench:
     def __init__(self, extrinsics=None, **options):
-        self.options = {"pose_timeout": 0.0, **CLOUD_OPTIONS, "max_points": 1000, **options}
+        self.options = {
+            "pose_timeout": 0.0, **CLOUD_OPTIONS, "max_points": 1000, "deskew": False, **options
+        }  # fmt: skip
         self.segmenter, self.poses = Recorder(), PoseBuffer(max_jump_m=1.0)
         self.source = BufferedPoses(self.poses, "base_link")
         self.statistics, self.logger = Statistics(), Logger()

@@ -1,7 +1,5 @@
 """Points are moved to the stamp for the segmenter, and published as they came."""
 
-import threading
-
 import numpy as np
 import pytest
 from cloud_harness import make_cloud
@@ -61,7 +59,7 @@ def test_without_times_nothing_is_labelled_and_the_field_is_named():
 @pytest.mark.parametrize(
     ("span", "stamp", "reason"),
     [
-        ((0.0, 0.1), 1.15, "pose_timeout"),  # the sweep ends after the newest pose
+        ((0.15, 0.2), 1.15, "pose_timeout"),  # the sweep ends long after the newest pose
         ((-0.1, 0.0), 1.05, "pose_too_old"),  # and begins before the oldest one
     ],
 )
@@ -78,14 +76,32 @@ def test_poses_must_cover_the_sweep(span, stamp, reason):
     assert "push" in bench.segmenter.calls, "the next one is fine"
 
 
-def test_poses_of_the_rest_of_the_sweep_are_waited_for():
-    bench = Bench(deskew=True, pose_timeout=60.0)
+@pytest.mark.parametrize(("last", "continued"), [(1.1, 1), (1.17, 1), (1.2, 0), (1.3, 0)])
+def test_the_newest_motion_is_continued_to_the_end_of_the_sweep(last, continued):
+    bench = Bench(deskew=True, pose_timeout=60.0)  # nothing is waited for
+    bench.odometry(1.0, 1.1, last)
+    message, truth = sweep(0.0, 0.1)
+    bench.process(1.1, message)
+    (scan,) = bench.segmenter.scans
+    points = np.stack([truth[name] for name in "xyz"], 1)
+    shift = np.outer(truth["time"], [1, 0, 0]) @ MOUNT[:3, :3]
+    np.testing.assert_allclose(scan.points, points + shift, atol=2e-5)
+    assert bench.statistics.snapshot().events.get("pose_extrapolated", 0) == continued
+
+
+def test_the_pose_at_the_stamp_is_never_extrapolated():
+    bench = Bench()
+    bench.options["deskew"] = "auto"
     bench.odometry(1.0, 1.1)
-    late = threading.Timer(0.05, lambda: bench.odometry(1.2, 1.3))
-    late.start()
-    bench.process(1.1, sweep(0.0, 0.1)[0])
-    late.join()
-    assert bench.segmenter.calls[-1] == "push"
+    with pytest.raises(DroppedScan) as caught:
+        bench.process(1.11, sweep(-0.1, 0.0)[0])
+    assert caught.value.reason == "pose_timeout"
+
+
+def test_without_a_motion_there_is_nothing_to_continue():
+    bench = Bench(deskew=True)
+    bench.odometry(1.0)
+    assert bench.reason(1.0, sweep(0.0, 0.1)[0]) == "pose_too_old"
 
 
 def test_points_of_no_known_time_are_left_out():
@@ -128,3 +144,82 @@ def test_nothing_is_compiled_for_the_first_cloud():
     bench.odometry(1.0, 1.3)
     bench.process(1.1, sweep(0.0, 0.1)[0])
     assert (len(_move.signatures), len(extent.signatures)) == compiled
+
+
+# -- auto ----------------------------------------------------------------------------------------
+
+
+def labelled(bench, *stamped):
+    """Whether each cloud was moved."""
+    moved = []
+    for stamp, (message, truth) in stamped:
+        bench.process(stamp, message)
+        points = np.stack([truth[name] for name in "xyz"], 1)
+        moved.append(not np.allclose(bench.segmenter.scans[-1].points, points, atol=1e-4))
+    return moved
+
+
+def automatic():
+    bench = Bench(deskew="auto", intensity_scale=255.0)
+    bench.odometry(*np.arange(1.0, 3.0, 0.02))
+    return bench
+
+
+def test_auto_deskews_where_there_are_times():
+    bench = automatic()
+    stamps = 1.2, 1.3, 1.4
+    assert labelled(bench, *((s, sweep(-0.1, 0.0)) for s in stamps)) == [True] * 3
+    assert bench.pipeline.figures() == {"deskew": "on"}
+    assert bench.logger.lines == []
+
+
+@pytest.mark.parametrize(
+    ("cloud", "why"),
+    [
+        (make_cloud("plain_xyz"), "no field t or time"),
+        (make_cloud("velodyne", values={"time": np.zeros(50)}), "all points have the same 'time'"),
+        (make_cloud("velodyne", values={"time": np.full(50, np.nan)}), "too short for a sweep"),
+        (sweep(-1e-4, 0.0), "too short for a sweep"),
+        (sweep(-0.3, 0.0), "too long for clouds that come every 100 ms"),
+        (sweep(0.0, 5.0), "too long for a sweep"),
+    ],
+)
+def test_auto_leaves_a_cloud_without_usable_times_as_it_came(cloud, why):
+    bench = automatic()
+    for stamp in 1.5, 1.6, 1.7:
+        bench.process(stamp, sweep(-0.1, 0.0)[0])
+    assert labelled(bench, *((s, cloud) for s in (1.8, 1.9, 2.0))) == [False] * 3
+    line, reset = bench.logger.lines
+    assert reset == "history cleared: clouds are not deskewed from now on"
+    assert line.startswith("the clouds are not deskewed: ")
+    assert why in line
+    state = bench.pipeline.figures()["deskew"]
+    assert state.startswith("off: ")
+    assert why in state
+    assert labelled(bench, (2.1, sweep(-0.1, 0.0))) == [True], "the next one is judged anew"
+
+
+def test_auto_drops_no_cloud_whose_sweep_the_poses_do_not_cover():
+    bench = Bench(deskew="auto", intensity_scale=255.0)
+    bench.odometry(1.0, 1.1, 1.2)
+    assert labelled(bench, (1.0, sweep(-0.1, 0.0)), (1.1, sweep(-0.1, 0.0))) == [False, True]
+    assert bench.statistics.snapshot().events == {"not_deskewed": 1, "reset": 1}
+    assert "deskewing needs poses" in bench.logger.lines[0]
+
+
+def test_deskewed_and_distorted_scans_are_not_compared():
+    bench = automatic()
+    for stamp in 1.2, 1.3:
+        bench.process(stamp, sweep(-0.1, 0.0)[0])
+    bench.options["deskew"] = False
+    for stamp in 1.4, 1.5:
+        bench.process(stamp, sweep(-0.1, 0.0)[0])
+    assert bench.segmenter.calls == ["push", "push", "reset", "push", "push"]
+    assert bench.logger.lines == ["history cleared: clouds are not deskewed from now on"]
+
+
+def test_a_sweep_is_as_long_as_most_clouds_are_apart():
+    """Lost clouds make some steps longer."""
+    bench = automatic()
+    stamps = 1.2, 1.3, 1.6, 1.7, 1.8
+    assert labelled(bench, *((s, sweep(-0.12, 0.0)) for s in stamps)) == [True] * 5

@@ -38,8 +38,12 @@ def test_no_limit_keeps_all():
 
 
 def test_times_are_read_only_if_they_are_needed():
-    assert read(cloud_at([1.0, 2.0])).times is None
-    assert read(make_cloud("plain_xyz")[0]).times is None
+    assert read(cloud_at([1.0, 2.0]), deskew=False).times is None
+    assert read(cloud_at([1.0, 2.0]), deskew="false").untimed is None
+    np.testing.assert_allclose(read(cloud_at([1.0, 2.0])).times.seconds, [0, 0.1], atol=1e-7)
+    found = read(make_cloud("plain_xyz")[0])
+    assert found.times is None
+    assert found.untimed.reason == "no_point_time"
     times = read(cloud_at([1.0, 2.0]), deskew=True).times
     np.testing.assert_allclose(times.seconds, [0, 0.1], atol=1e-7)
     with pytest.raises(CloudError, match="time_field") as caught:

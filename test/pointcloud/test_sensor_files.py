@@ -94,7 +94,11 @@ def test_options_are_those_of_reading_a_cloud(name):
         ("[1]", "ros__parameters"),
         ("/**: {parameters: {}}", "ros__parameters"),
         ("/**: {ros__parameters: {min_range: 1}}", "min_range must be float, got 1"),
-        ("/**: {ros__parameters: {deskew: 'yes'}}", "deskew must be bool, got 'yes'"),
+        ("/**: {ros__parameters: {deskew: 1}}", "deskew must be auto or true or false, got 1"),
+        (
+            "/**: {ros__parameters: {deskew: 'yes'}}",
+            "deskew must be auto or true or false, got 'yes'",
+        ),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path, text, message):
@@ -104,6 +108,15 @@ def test_a_file_that_is_none_is_refused(tmp_path, text, message):
         sensor_options(str(path))
     assert "mine.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"), [("true", "true"), ("false", "false"), ("auto", "auto"), ("'true'", "true")]
+)
+def test_deskew_may_be_text_or_truth_value(tmp_path, text, mode):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"/**: {{ros__parameters: {{deskew: {text}}}}}\n")
+    assert sensor_options(str(path)) == {"deskew": mode}
 
 
 # layout of the driver, time as it writes it, field that intensity is read from
@@ -125,7 +138,7 @@ def test_clouds_of_the_driver_are_read(name):
     values = {**times, intensity: raw, "x": np.linspace(2, 60, N)}
     message, truth = make_cloud(layout, width=N // LAYOUTS[layout][1], values=values)
     options = {**CLOUD_OPTIONS, **values_of(name), "deskew": expected is not None}
-    _, cloud, read = read_cloud(message, STAMP_NS, options)
+    _, cloud, read, _ = read_cloud(message, STAMP_NS, options)
     np.testing.assert_array_equal(cloud.points[:, 0], truth["x"].astype(np.float32))
     scale = 1 if name == "generic" else 255
     np.testing.assert_allclose(cloud.intensity, truth[intensity] / scale, atol=1e-6)
@@ -140,7 +153,10 @@ def test_clouds_of_the_driver_are_read(name):
 def test_layouts_without_times_are_read_but_not_deskewed(name, layout):
     message, _ = make_cloud(layout)
     options = {**CLOUD_OPTIONS, **values_of(name)}
-    assert read_cloud(message, STAMP_NS, options).cloud.intensity is not None
+    found = read_cloud(message, STAMP_NS, options)
+    assert found.cloud.intensity is not None
+    assert found.times is None
+    assert found.untimed.reason == "no_point_time"
     with pytest.raises(CloudError, match=options["time_field"]) as caught:
         read_cloud(message, STAMP_NS, {**options, "deskew": True})
     assert caught.value.reason == "no_point_time"

@@ -70,19 +70,26 @@ def test_pose_is_waited_for_and_interpolated(bench):
 
 def test_deskewing_is_switched_at_run_time_and_leaves_the_output_as_it_came(bench):
     node, client, _ = bench(deskew=True)
+    client.send_odometry(START - STEP, pose(-4))
     client.send_odometry(START, pose(0))
     client.send_cloud(START, make_cloud("kitti")[0])  # has no times
     client.until_status(dropped__no_point_time=1, labelled=0)
     assert "time_field" in client.status["last_error"]
     times = np.linspace(0, 0.05, 50)
     sent = client.send_cloud(START, make_cloud("velodyne", values={"time": times})[0])
-    client.send_odometry(START + STEP, pose(4))
     client.until(lambda: client.labelled, "the deskewed cloud")
+    client.until_status(deskew="on", event__pose_extrapolated=1)
     source, target = read_layout(sent), read_layout(client.labelled[0])
     assert target.leading_bytes(source.point_step).tobytes() == source.records().tobytes()
     assert node.set_parameters([Parameter("deskew", value=False)])[0].successful
+    client.send_odometry(START + STEP, pose(4))
     client.send_cloud(START + STEP, make_cloud("kitti")[0])
-    client.until_status(labelled=2, dropped=1)
+    client.until_status(labelled=2, dropped=1, deskew="off: the parameter deskew is false")
+    assert node.set_parameters([Parameter("deskew", value="auto")])[0].successful
+    client.send_odometry(START + 2 * STEP, pose(8))
+    client.send_cloud(START + 2 * STEP, make_cloud("kitti")[0])
+    client.until_status(labelled=3, dropped=1)
+    assert client.status["deskew"].startswith("off: no time of each point")
 
 
 def test_without_odometry_nothing_is_labelled(bench):

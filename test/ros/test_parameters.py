@@ -106,12 +106,23 @@ def test_mount_may_be_text_or_list(value):
     assert list(Bench(base_to_lidar=value).parameters["base_to_lidar"]) == list(value)
 
 
+@pytest.mark.parametrize("value", [True, False, "true", "false", "auto"])
+def test_deskew_may_be_text_or_truth_value(value):
+    bench = Bench(deskew=value)
+    assert bench.parameters["deskew"] == value
+    bench.configured = True
+    assert bench.set("deskew", value=True).successful
+    assert bench.set("deskew", value="auto").successful
+    refused = bench.set("deskew", value="sometimes")
+    assert refused.reason == ("parameter 'deskew': must be auto or true or false, got 'sometimes'")
+
+
 def test_while_configured_only_live_parameters_change():
     bench = Bench()
     bench.configured = True
     for spec in SPECS:
         if spec.any_type or spec.choices or isinstance(spec.default, str):
-            value = spec.choices[-1] if spec.choices else ""
+            value = spec.choices[-1] if spec.choices else spec.default
         else:
             value = spec.default
         result = bench.set(spec.name, value)

@@ -1,0 +1,35 @@
+"""--deskew: alone, with a value, and before a bag."""
+
+import pytest
+
+from kdmos_ros.cli import make_parser
+from kdmos_ros.commands._options import bag_options
+from kdmos_ros.io.open_bag import BagOptions
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        (["bag"], None),
+        (["bag", "--deskew"], "true"),
+        (["--deskew", "bag"], "true"),
+        (["--deskew", "--lidar", "ouster", "bag"], "true"),
+        (["--deskew", "auto", "bag"], "auto"),
+        (["--deskew=false", "bag"], "false"),
+        (["bag", "--deskew", "true"], "true"),
+    ],
+)
+def test_values(words, mode):
+    args = make_parser().parse_args(["eval", *words])
+    assert str(args.bag) == "bag"
+    assert bag_options(args).deskew == mode
+
+
+def test_other_values_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["eval", "bag", "--deskew=sometimes"])
+    assert "--deskew" in capsys.readouterr().err
+
+
+def test_unless_given_it_is_left_to_the_lidars_file():
+    assert BagOptions().deskew is None
