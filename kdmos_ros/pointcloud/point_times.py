@@ -9,16 +9,20 @@ import numpy.typing as npt
 from numba import njit
 
 from kdmos_ros.errors import CloudError
-from kdmos_ros.pointcloud.layout import FLOAT32, FLOAT64, Field, Layout
+from kdmos_ros.pointcloud.layout import Field, Layout
+from kdmos_ros.pointcloud.time_units import (
+    MAX_SPAN_S,
+    UNITS,
+    check_resolution,
+    check_unit,
+    find_unit,
+)
 
 # Ouster; Velodyne; Hesai, RoboSense and Livox; Autoware; what some converters write.
 TIME_FIELDS = ("t", "time", "timestamp", "time_stamp", "offset_time")
-UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
-# No LiDAR takes longer for a sweep, and none stamps a cloud farther from its points.
-MAX_OFFSET_S = 1.0
-# No clock counts so many seconds: such floats are nanoseconds since 1970.
-_TOO_MANY_SECONDS = 1e15
+# No LiDAR stamps a cloud farther from its points.
+MAX_OFFSET_S = MAX_SPAN_S
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class TimeFormat:
 
     Attributes:
         field: its name; empty: the first of TIME_FIELDS there is.
-        unit: s, ms, us or ns. auto: integers are nanoseconds, floats seconds (or nanoseconds
-            where they are too large for seconds).
+        unit: s, ms, us or ns. auto: integers are nanoseconds and floats seconds, unless only
+            another unit brings them near the stamp or makes them span a sweep.
         base: absolute (on the clock of the stamp), stamp (counted from the cloud's stamp), or
             start, middle, end: only differences count, and the cloud's stamp is when the first
             point was taken, the middle of the sweep, or the last. auto: absolute or stamp,
@@ -74,7 +78,11 @@ def read_point_times(
     first, last, count = extent(points, values)
     if not count:
         return PointTimes(np.zeros(len(points), np.float32), 0.0, 0.0)
-    unit = _unit(field, first) if form.unit == "auto" else form.unit
+    check_resolution(field, first, last, count)
+    unit = form.unit
+    if unit == "auto":
+        unit = find_unit(field, first, last, count, stamp_ns * 1e-9)
+    check_unit(field.name, unit, first, last, count)
     scale = UNITS[unit]
     zero = _zero(form.base, first, last, stamp_ns * (1e-9 / scale))
     first, last = (first - zero) * scale, (last - zero) * scale
@@ -95,12 +103,6 @@ def _find(layout: Layout, name: str) -> Field:
             f"{there}); name it by the parameter time_field, or set deskew to false",
         )
     return field
-
-
-def _unit(field: Field, value: float) -> str:
-    if field.datatype not in (FLOAT32, FLOAT64):
-        return "ns"
-    return "ns" if abs(value) > _TOO_MANY_SECONDS else "s"
 
 
 def _zero(base: str, first: float, last: float, stamp: float) -> float:
@@ -126,7 +128,7 @@ def _check(name: str, unit: str, base: str, first: float, last: float, count: in
             "check the parameter time_unit",
         )
     if max(-first, last) > MAX_OFFSET_S:
-        remedy = "set the parameter time_base to start, middle or end if its clock is another one"
+        remedy = "two clocks? set the parameter time_base to start, middle or end"
         raise CloudError(
             "bad_point_time",
             f"field '{name}' (taken as {unit}, base {base}) is {first:.3g} to {last:.3g} s after "

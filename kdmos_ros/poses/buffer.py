@@ -22,6 +22,8 @@ RESTART_NS = 1_000_000_000
 # Stamps that went through a double or another clock's ticks differ by less, and a robot moves by
 # centimetres at most.
 NEAR_NS = 1_000_000
+# What is late or was kept for a while differs by less than clocks that nobody set alike.
+_TWO_CLOCKS_NS = 5_000_000_000
 
 
 def near_ns(spacing_ns: int | None) -> int:
@@ -145,7 +147,8 @@ class PoseBuffer:
                         raise
                     remaining = deadline - time.monotonic()
                     if remaining <= 0 or self._interrupted:
-                        raise PoseError("timeout", f"{error} within {timeout_s:g} s") from None
+                        waited = f" (waited for {timeout_s:g} s)" if timeout_s else ""
+                        raise PoseError("timeout", f"{error}{waited}") from None
                 self._changed.wait(remaining)
 
     def interrupt(self) -> None:
@@ -261,6 +264,13 @@ class PoseBuffer:
             self.max_jump_m,
         )
 
+    def _apart(self, apart_ns: int, end: str, side: str, clocks: str) -> str:
+        """Why the poses do not reach the stamp: late, over, or on another clock."""
+        if apart_ns > _TWO_CLOCKS_NS:
+            seconds = apart_ns * 1e-9
+            return f"the clouds are {seconds:.1f} s {clocks} the {self.name}: two clocks?"
+        return f"{end} {self.name} is {apart_ns * 1e-6:.1f} ms {side} the scan"
+
     def _look_up(self, stamp_ns: int) -> tuple[Matrix, int]:
         stamps = self._stamps
         if not stamps:
@@ -273,14 +283,12 @@ class PoseBuffer:
             spacing = stamps[-1] - stamps[-2] if index > 1 else None
             if ahead_ns <= near_ns(spacing):
                 return self._poses[-1], self._generations[-1]
-            ahead = ahead_ns * 1e-6
-            raise PoseError("too_new", f"newest {self.name} is {ahead:.1f} ms before the scan")
+            raise PoseError("too_new", self._apart(ahead_ns, "newest", "before", "ahead of"))
         if index == 0:
             behind_ns = stamps[0] - stamp_ns
             if behind_ns <= NEAR_NS:
                 return self._poses[0], self._generations[0]
-            behind = behind_ns * 1e-6
-            raise PoseError("too_old", f"oldest {self.name} kept is {behind:.1f} ms after the scan")
+            raise PoseError("too_old", self._apart(behind_ns, "oldest", "after", "behind"))
         gap = stamps[index] - stamps[index - 1]
         if gap > self.max_gap_s * 1e9:
             nearest = (

@@ -58,7 +58,7 @@ def test_field_that_the_driver_does_not_fill():
 
 
 def test_wrong_unit_is_found_out():
-    why, text = reason("velodyne", {"time": SWEEP * 1e3})  # milliseconds taken as seconds
+    why, text = reason("velodyne", {"time": SWEEP * 1e3}, unit="s")  # they are milliseconds
     assert why == "bad_point_time"
     assert "'time'" in text and "time_unit" in text
 
@@ -163,3 +163,50 @@ def test_big_endian_and_padded():
 def test_choices():
     assert TIME_UNITS == ("auto", "s", "ms", "us", "ns")
     assert TIME_BASES == ("auto", "absolute", "stamp", "start", "middle", "end")
+
+
+# -- units and epochs that a driver does not tell ------------------------------------------------
+
+MANY = 400
+LONG_SWEEP = np.linspace(0, 0.1, MANY)
+
+
+def read_many(layout, values, **form):
+    message, _ = make_cloud(layout, width=MANY // LAYOUTS[layout][1], values=values)
+    points = decode(message).points
+    return read_point_times(read_layout(message), points, STAMP_NS, TimeFormat(**form))
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("since", ["stamp", "1970"])
+def test_unit_and_epoch_of_a_float_are_found(unit, since):
+    scale = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit]
+    start = STAMP_S if since == "1970" else 0.0
+    times = read_many("hesai", {"timestamp": (start + LONG_SWEEP) * scale})
+    np.testing.assert_allclose(times.seconds, LONG_SWEEP, atol=2e-6)
+
+
+@pytest.mark.parametrize("unit", ["us", "ns"])
+@pytest.mark.parametrize("rate", [5, 10, 20, 50])
+def test_unit_of_an_integer_is_found(unit, rate):
+    sweep = LONG_SWEEP * 10 / rate
+    scale = {"us": 1e6, "ns": 1e9}[unit]
+    times = read_many("ouster_organised", {"t": np.round(sweep * scale)})
+    np.testing.assert_allclose(times.seconds, sweep, atol=2e-6)
+
+
+def test_unit_that_was_set_and_is_too_short_for_a_sweep():
+    with pytest.raises(CloudError, match=r"'t' spans 0\.1 ms \(taken as ns\).*100 ms taken as us"):
+        read_many("ouster_organised", {"t": np.round(LONG_SWEEP * 1e6)}, unit="ns")
+
+
+def test_few_neighbouring_points_keep_the_usual_unit():
+    times = read("ouster_organised", {"t": np.round(SWEEP * 1e6)})
+    assert times.last == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("since", [1_700_000_000.0, 1.7e15])
+def test_float32_cannot_hold_times_since_1970(since):
+    why, text = reason("velodyne", {"time": np.full(N, since)})
+    assert why == "bad_point_time"
+    assert "float32 cannot hold" in text and "'time'" in text

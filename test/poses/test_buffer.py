@@ -316,3 +316,17 @@ def test_a_user_that_lags_behind_a_restart_keeps_the_new_poses():
     with pytest.raises(PoseError) as error:
         buffer.at(0)
     assert error.value.reason == "empty"
+
+
+def test_two_clocks_are_named():
+    """PTP counts 37 s more than UTC; a clock may also count from when its computer was started."""
+    buffer = filled(100.0, 100.1)
+    with pytest.raises(
+        PoseError, match=r"^the clouds are 37\.0 s ahead of the odometry: two clocks"
+    ):
+        buffer.at(round(137.1 * SECOND))
+    with pytest.raises(PoseError, match=r"the clouds are 40\.0 s behind the odometry: two clocks"):
+        buffer.at(round(60.0 * SECOND))
+    with pytest.raises(PoseError, match=r"two clocks\?$") as caught:
+        buffer.wait(round(137.1 * SECOND), 0.0)
+    assert caught.value.reason == "timeout"
