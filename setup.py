@@ -27,7 +27,7 @@ EXTRAS = {
     # Poses from the clouds alone: the pose source kiss_icp.
     "kiss": ["kiss-icp>=1.2"],
     # Bags, demo, pictures, `--lidar`.
-    "tools": ["rosbags", "matplotlib", "pillow", "tqdm", "PyYAML"],
+    "tools": ["rosbags>=0.11.7", "matplotlib", "pillow", "tqdm", "PyYAML"],
     # `kdmos view --viewer rerun`
     "view": ["rerun-sdk>=0.23"],
     # `kdmos label --cluster`

@@ -1,29 +1,29 @@
 """A rosbag2 as topics and serialised messages; every failure becomes one clear line.
 
-Reads directories with metadata.yaml and single .mcap or .db3 files, plain or zstd-compressed,
-through the `rosbags` library, so no ROS is needed.
+Reads directories and single .mcap or .db3 files, plain or zstd-compressed, through the `rosbags`
+library, so no ROS is needed. Of a bag that was cut off it reads what is there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdmos_ros.closing import Closing
-from kdmos_ros.errors import KdmosError
+from kdmos_ros.io import zstd
+from kdmos_ros.io.bag_storage import BagError, first_line, open_storage, unreadable, warn_of_cut
 from kdmos_ros.pointcloud.codec import PROBABILITY_FIELD
+
+__all__ = ["BagError", "BagFile", "RawMessage", "Topic", "decode_cdr", "typestore"]
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 ODOMETRY = "nav_msgs/msg/Odometry"
 TF = "tf2_msgs/msg/TFMessage"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
-
-
-class BagError(KdmosError):
-    """A bag that cannot be read or written."""
 
 
 class RawMessage(NamedTuple):
@@ -64,7 +64,7 @@ def decode_cdr(message: RawMessage) -> Any:
     except Exception as error:  # the library raises whatever the broken bytes lead to
         raise BagError(
             f"message on {message.topic} at {message.stamp_ns} ns is no valid {message.msgtype}"
-            f" ({_first_line(error)})"
+            f" ({first_line(error)})"
         ) from error
 
 
@@ -75,31 +75,30 @@ class BagFile(Closing):
         path: bag directory, .mcap or .db3 file.
 
     Raises:
-        BagError: nothing there, not a bag, damaged or truncated.
+        BagError: nothing there, not a bag, or nothing of it can be read.
     """
 
     def __init__(self, path: str | Path) -> None:
-        from rosbags.rosbag2 import Reader
-
         self.path = Path(path)
-        storage = _storage_path(self.path)
-        try:
-            self._reader = Reader(storage)
-            self._reader.open()
-        except Exception as error:
-            raise self._unreadable(error) from error
-        counts: dict[tuple[str, str], int] = {}
-        for connection in self._reader.connections:
-            key = connection.topic, connection.msgtype
-            counts[key] = counts.get(key, 0) + connection.msgcount
-        self.topics = tuple(
-            Topic(name, msgtype, count) for (name, msgtype), count in counts.items()
-        )
+        with ExitStack() as stack:
+            storage = open_storage(self.path, stack)
+            self._readers = storage.readers
+            # The library forgets them when it is closed.
+            self._connections = tuple(c for reader in self._readers for c in reader.connections)
+            counts: dict[tuple[str, str], int] = {}
+            for connection in self._connections:
+                key = connection.topic, connection.msgtype
+                counts[key] = counts.get(key, 0) + connection.msgcount
+            self.topics = tuple(
+                Topic(name, msgtype, count) for (name, msgtype), count in counts.items()
+            )
+            clouds = sum(t.count for t in self.topics if t.msgtype == POINT_CLOUD)
+            warn_of_cut(storage, clouds, sum(t.count for t in self.topics))
+            self._files = stack.pop_all()
 
     def close(self) -> None:
         """Close the files; closing twice is fine."""
-        if self._reader.is_open:
-            self._reader.close()
+        self._files.close()
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
         """Messages of the topics (default: all) in order of recording.
@@ -107,23 +106,27 @@ class BagFile(Closing):
         Raises:
             BagError: the file is damaged from here on.
         """
-        connections = [c for c in self._reader.connections if topics is None or c.topic in topics]
-        if not connections:
-            return
-        source = self._reader.messages(connections)
+        for reader in self._readers:
+            connections = [c for c in reader.connections if topics is None or c.topic in topics]
+            if connections:
+                yield from self._messages(reader.messages(connections))
+
+    def _messages(self, source: Iterator[tuple[Any, int, bytes]]) -> Iterator[RawMessage]:
         while True:
             try:
                 connection, stamp_ns, data = next(source)
+                if data[:4] == zstd.MAGIC:  # one file of a bag whose messages are compressed
+                    data = zstd.decompress(data)
             except StopIteration:
                 return
             except Exception as error:  # zstd, sqlite, struct, ...: all mean a damaged file
-                raise self._unreadable(error) from error
+                raise unreadable(self.path, error) from error
             yield RawMessage(connection.topic, connection.msgtype, stamp_ns, data)
 
     @property
     def connections(self) -> tuple[Any, ...]:
         """The library's descriptions of the topics: definition, hash, QoS (rosbags Connection)."""
-        return tuple(self._reader.connections)
+        return self._connections
 
     def choose_topic(self, msgtype: str, wanted: str | None, option: str) -> str:
         """The topic to use: the wanted one, or the only one of its type that has messages.
@@ -173,38 +176,3 @@ class BagFile(Closing):
     def _list(self) -> str:
         listed = ", ".join(f"{t.name} ({t.msgtype})" for t in self.topics)
         return listed or "no topics"
-
-    def _unreadable(self, error: Exception) -> BagError:
-        return BagError(
-            f"cannot read bag {self.path}: {_first_line(error)}"
-            " (damaged, or its recording was cut off?)"
-        )
-
-
-def _storage_path(path: Path) -> Path:
-    """The path to hand to the library, or an error that says what is wrong with it."""
-    if not path.exists():
-        raise BagError(f"no such bag: {path}")
-    if not path.is_dir():
-        if path.name == "metadata.yaml":
-            return path.parent
-        if path.suffix == ".bag":
-            raise BagError(f"{path} is a ROS 1 bag; convert it first, e.g. with rosbags-convert")
-        if path.suffix not in (".mcap", ".db3"):
-            raise BagError(f"not a rosbag2: {path} (expected a bag directory, .mcap or .db3 file)")
-        return path
-    if (path / "metadata.yaml").is_file():
-        return path
-    files = sorted(p for p in path.iterdir() if p.suffix in (".mcap", ".db3"))
-    if len(files) == 1:
-        return files[0]
-    if files:
-        raise BagError(f"{path} has no metadata.yaml; run `ros2 bag reindex {path}` to restore it")
-    inner = sorted(p.parent for p in path.glob("*/metadata.yaml"))
-    hint = f"; did you mean {inner[0]}?" if inner else ""
-    raise BagError(f"not a rosbag2: {path} (no metadata.yaml in it){hint}")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,9 +15,13 @@ from kdmos_ros.labels import MOVING
 from kdmos_ros.pipeline.replay import ReplayedScan
 from kdmos_ros.pointcloud.codec import PackedCloud, append_label, subset
 
+_log = logging.getLogger(__name__)
+
 
 class BagSink:
     """Writes a bag with all messages of another one, byte for byte, and an answer to each cloud.
+
+    Topics are left out whose definition is neither in the bag nor known here.
 
     An answer is recorded at the time of its cloud, right after what was recorded until then.
 
@@ -28,7 +33,7 @@ class BagSink:
         resume: whether there is an unfinished bag.
 
     Raises:
-        KdmosError: a path or topic that is taken, or a topic that cannot be copied.
+        KdmosError: a path or topic that is taken.
     """
 
     def __init__(
@@ -46,11 +51,11 @@ class BagSink:
                 self._done = stack.enter_context(BagFile(path)).messages([topic])
             self._writer = BagWriter(path, overwrite=resume)
             stack.callback(self._writer.abort)
-            for connection in bag.connections:
-                self._writer.copy_topic(connection)
+            left_out = self._copy_topics(bag, path)
             if not self._replaces:
                 self._writer.add_topic(topic, POINT_CLOUD)
-            copied = [t.name for t in bag.topics if not (self._replaces and t.name == topic)]
+            left_out |= {topic} if self._replaces else set()
+            copied = [t.name for t in bag.topics if t.name not in left_out]
             self._messages = bag.messages(copied)
             self._next = next(self._messages, None)
             self._stack = stack.pop_all()
@@ -81,6 +86,23 @@ class BagSink:
     def discard(self) -> None:
         """See Sink."""
         self._stack.close()
+
+    def _copy_topics(self, bag: BagFile, path: Path) -> set[str]:
+        """Declare the bag's topics; returns those that cannot be copied, and says so once."""
+        left_out: set[str] = set()
+        for connection in bag.connections:
+            try:
+                self._writer.copy_topic(connection)
+            except BagError:
+                left_out.add(connection.topic)
+        if left_out:
+            counts = [t for t in bag.topics if t.name in left_out]
+            names = ", ".join(f"{t.name} ({t.msgtype}, {t.count} messages)" for t in counts)
+            _log.warning(
+                f"{path} is without {len(counts)} topics whose message definition {bag.path} does"
+                f" not carry: {names}"
+            )
+        return left_out
 
     def _answer(self, recorded_ns: int) -> bytes | memoryview:
         """The unfinished bag's answer to the cloud of that time."""

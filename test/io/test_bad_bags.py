@@ -42,26 +42,6 @@ def test_folder_around_the_bag_is_named(tmp_path):
     assert "did you mean" in one_line(error) and "clip/bag" in one_line(error)
 
 
-@pytest.mark.parametrize("text", ["", "{", "a: 1", "rosbag2_bagfile_information: 7"])
-def test_broken_metadata(tmp_path, text):
-    bag = write_drive(tmp_path / "bag")
-    (bag / "metadata.yaml").write_text(text)
-    with pytest.raises(BagError, match="cannot read bag"):
-        BagReader(bag)
-
-
-@pytest.mark.parametrize("keep", [0, 5, 40, 0.3, 0.9])
-@pytest.mark.parametrize("storage", ["MCAP", "SQLITE3"])
-def test_truncated_file(tmp_path, storage, keep):
-    bag = write_bag(tmp_path / "bag", drive_topics(), storage)
-    file = next(p for p in bag.iterdir() if p.suffix in (".mcap", ".db3"))
-    data = file.read_bytes()
-    file.write_bytes(data[: keep if isinstance(keep, int) else int(keep * len(data))])
-    with pytest.raises(BagError) as error, BagReader(bag) as reader:
-        list(reader.clouds())
-    assert str(bag) in one_line(error)
-
-
 def test_damage_in_the_middle_is_found_when_read(tmp_path):
     bag = write_drive(tmp_path / "bag", n_scans=40, n_points=5000)
     file = bag / "bag.mcap"

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from drive_harness import MOUNT, cloud, odometry, points, pose, stamp, write_bag
+from drive_harness import MOUNT, cloud, drive_topics, odometry, points, pose, stamp, write_bag
 from label_harness import (
     N_SCANS,
     NO_POSE,
@@ -120,6 +120,29 @@ def test_a_recording_from_before_hashes_is_copied(tmp_path):
     (path / "metadata.yaml").write_text(text)
     label(path, Target(tmp_path / "out"))
     assert content(tmp_path / "out")["/points"] == content(path)["/points"]
+
+
+def test_topics_of_unknown_types_are_left_out(tmp_path, caplog):
+    """Such as a driver's own messages in Humble's sqlite3, which has no definitions."""
+    import sqlite3
+
+    topics = drive_topics(3)
+    topics["/status"] = ("std_msgs/msg/String", [])
+    path = write_bag(tmp_path / "bag", topics, "SQLITE3")
+    with sqlite3.connect(path / "bag.db3") as database:
+        database.execute("DELETE FROM message_definitions")
+        database.execute("UPDATE topics SET type = 'vendor/msg/Status' WHERE name = '/status'")
+        (number,) = database.execute("SELECT id FROM topics WHERE name = '/status'").fetchone()
+        for i in range(2):
+            row = (number, stamp(i) + 7, b"\0\1\0\0status")
+            database.execute(
+                "INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)", row
+            )
+    (path / "metadata.yaml").unlink()
+    label(path, Target(tmp_path / "out"))
+    assert content(tmp_path / "out").keys() == {*topics, "/mos_node/labeled"} - {"/status"}
+    (line,) = [r.getMessage() for r in caplog.records if "/status" in r.getMessage()]
+    assert "/status (vendor/msg/Status, 2 messages)" in line
 
 
 def test_a_bag_without_moving_points(bag, tmp_path):
