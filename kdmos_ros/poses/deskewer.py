@@ -11,7 +11,6 @@ from kdmos_ros.errors import PoseError
 from kdmos_ros.geometry.transforms import interpolate
 from kdmos_ros.pointcloud.deskewing import deskew, knot_times, sensor_motion
 from kdmos_ros.pointcloud.point_times import PointTimes, extent
-from kdmos_ros.poses.buffer import FoundPose
 from kdmos_ros.poses.pose_source import PoseSource
 
 Matrix = npt.NDArray[np.float64]
@@ -19,8 +18,6 @@ Matrix = npt.NDArray[np.float64]
 
 # The newest motion is that over so long; about a step of odometry, and longer than its noise.
 _MOTION_NS = 50_000_000
-# Of times, which are float32 or count from 1970 in float64.
-_ROUNDING_NS = 10_000
 
 
 class Deskewed(NamedTuple):
@@ -97,7 +94,7 @@ class Deskewer:
         generations = set()
         for stamp in sorted(stamps, reverse=True):
             try:
-                at = self._pose_at(stamp)
+                at = self._poses.wait(stamp, 0.0)
             except PoseError as error:
                 if error.reason != "timeout" or found or stamp == min(stamps):
                     raise
@@ -115,14 +112,3 @@ class Deskewer:
         if len(generations) > 1:
             raise PoseError("jump", "the poses jumped or restarted during the sweep")
         return found, newest_ns
-
-    def _pose_at(self, stamp_ns: int) -> FoundPose:
-        """The pose at a stamp, or next to it where the times are only rounded out of the poses."""
-        try:
-            return self._poses.wait(stamp_ns, 0.0)
-        except PoseError as error:
-            side = -_ROUNDING_NS if error.reason == "timeout" else _ROUNDING_NS
-            try:
-                return self._poses.wait(stamp_ns + side, 0.0)
-            except PoseError:
-                raise error from None
