@@ -142,7 +142,7 @@ class Run:
         student = self._shipped()
         validation = choose_threshold(
             student.to(self.team.device), held_out, recipe.grid, recipe.features,
-            recipe.fit.false_alarms, recipe.fit.connected_threshold,
+            recipe.fit.false_alarms, recipe.fit.connected_threshold, recipe.fit.moving_threshold,
         )  # fmt: skip
         metrics = validation.metrics()
         training = {

@@ -33,6 +33,8 @@ class FitRecipe:
             drives without movers.
         connected_threshold: probability from which a point moves if it is connected with one that
             does (see `kdmos_ros.segmentation.hysteresis`); None: connections do not count.
+        moving_threshold: probability from which a point moves, where it is chosen on recordings;
+            None: it is chosen on the held-out drives, by false_alarms.
         precision: "32", or "bf16" or "fp16" for mixed precision on a GPU; CPUs use 32 or bf16,
             which pays where they multiply in it (AMX).
         workers: processes that prepare samples, for each process that trains. Every number of
@@ -63,6 +65,7 @@ class FitRecipe:
     checkpoint_every: Count = 250
     false_alarms: Share = 0.0005
     connected_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    moving_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     precision: Literal["32", "bf16", "fp16"] = "32"
     workers: Count = 1
     mix: Count = 48

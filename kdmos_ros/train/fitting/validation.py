@@ -121,6 +121,7 @@ def choose_threshold(
     features: FeatureSpec,
     false_alarms: float,
     connected: float | None = None,
+    threshold: float | None = None,
 ) -> Validation:
     """The threshold that ships: quiet where nothing moves, see `ThresholdCurve.quiet_threshold`.
 
@@ -132,6 +133,7 @@ def choose_threshold(
         drives: held out from training, with and without movers.
         false_alarms: share of points that may be called moving in drives without movers.
         connected: the model's connected_threshold.
+        threshold: the one that ships, if it was chosen elsewhere.
     """
     everything = quiet = NOTHING
     objects = NO_SCANS
@@ -144,5 +146,6 @@ def choose_threshold(
         if not curve.moving.any():
             quiet += curve
     quiet_enough = quiet.quiet_threshold(false_alarms)
-    threshold = max(everything.best_threshold(), quiet_enough, connected or 0.0)
+    if threshold is None:
+        threshold = max(everything.best_threshold(), quiet_enough, connected or 0.0)
     return Validation(threshold, everything, quiet, objects)
