@@ -78,6 +78,8 @@ class SourceRecipe:
         """The published counterpart to validate on, or None where there is none."""
         if self.cast is not None:
             return None
+        if self.unlabelled or self.cast is not None:
+            return None
         splits = tuple(_HELD_OUT[split] for split in self.splits if split in _HELD_OUT)
         return dataclasses.replace(self, splits=splits) if splits and not self.sequences else None
 

@@ -155,6 +155,13 @@ def _validation(made: Mapping[str, Any]) -> str:
     alarms = "-" if share is None else f"{100 * share:.3f} %"
     what = "Held-out drives" if recorded else f"{data['validation_drives']} simulated drives"
     low = recipe["fit"].get("connected_threshold")
+    chosen = (
+        "The threshold was chosen here: the lowest at which at most\n"
+        f"{100 * recipe['fit']['false_alarms']:g} % of the points of drives without movers are called"
+        " moving."
+        if recipe["fit"].get("moving_threshold") is None
+        else "The threshold was chosen on recordings."
+    )
     connected = (
         f"\n\nPoints from {low:g} on move too where they hang together with moving ones "
         "(`kdmos_ros/hysteresis.py`)."
@@ -163,8 +170,7 @@ def _validation(made: Mapping[str, Any]) -> str:
     )
     return f"""## Validation
 
-{what} that training never saw. The threshold was chosen here: the lowest at which at most
-{100 * recipe["fit"]["false_alarms"]:g} % of the points of drives without movers are called moving.
+{what} that training never saw. {chosen}
 
 | threshold | moving IoU | precision | recall | called moving in drives without movers |
 |---|---|---|---|---|
