@@ -157,8 +157,8 @@ def _validation(made: Mapping[str, Any]) -> str:
     low = recipe["fit"].get("connected_threshold")
     chosen = (
         "The threshold was chosen here: the lowest at which at most\n"
-        f"{100 * recipe['fit']['false_alarms']:g} % of the points of drives without movers are called"
-        " moving."
+        f"{100 * recipe['fit']['false_alarms']:g} % of the points of drives without movers are"
+        " called moving."
         if recipe["fit"].get("moving_threshold") is None
         else "The threshold was chosen on recordings."
     )
