@@ -40,7 +40,9 @@ def bag_name(path: Path) -> str:
 def add_bag_options(parser: argparse.ArgumentParser) -> None:
     """--cloud, --odom and --base-to-lidar."""
     parser.add_argument("--cloud", metavar="TOPIC", help="PointCloud2 topic, if there are several")
-    parser.add_argument("--odom", metavar="TOPIC", help="Odometry topic, if there are several")
+    parser.add_argument(
+        "--odom", metavar="TOPIC", help="topic of the poses, if not the only Odometry"
+    )
     parser.add_argument(
         "--base-to-lidar",
         type=parse_mount,
@@ -134,10 +136,13 @@ def bag_options(args: argparse.Namespace) -> BagOptions:
 
 
 def open_bag(path: Path, args: argparse.Namespace) -> BagReader:
-    """The bag, read as the options say."""
+    """The bag, read as the options say. What is to be said of its poses goes to stderr."""
     from kdmos_ros.io import open_bag as io
 
-    return io.open_bag(path, bag_options(args))
+    bag = io.open_bag(path, bag_options(args))
+    for note in bag.notes:
+        print(f"kdmos: warning: {bag.path}: {note}", file=sys.stderr)
+    return bag
 
 
 def add_provider_options(parser: argparse.ArgumentParser) -> None:

@@ -89,7 +89,8 @@ def bag_poses(args: argparse.Namespace, bag: BagReader) -> PoseSource:
 
     error = _error(args)
     if args.pose_source == "odometry":
-        return RecordedPoses(error.apply(bag.odometry, bag.base_T_sensor), bag.base_frame)
+        odometry = error.apply(bag.odometry, bag.base_T_sensor)
+        return RecordedPoses(odometry, bag.base_frame, bag.odom_frame)
     if error.any:
         raise KdmosError(f"there is no odometry to add errors to with {args.pose_source}")
     return kiss_poses(bag.base_frame, args.threads)

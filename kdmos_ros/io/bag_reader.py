@@ -12,21 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.closing import Closing
-from kdmos_ros.geometry import transforms
 from kdmos_ros.io.bag_file import (
     ODOMETRY,
     POINT_CLOUD,
-    TF,
     BagError,
     BagFile,
     RawMessage,
     decode_cdr,
 )
 from kdmos_ros.io.bag_messages import stamp_ns_of
+from kdmos_ros.io.bag_poses import BASE_FRAME, POSE_TYPES, TF_STATIC, BagPoses, chain, frame_of
+from kdmos_ros.io.recorded_extrinsics import RecordedExtrinsics
 from kdmos_ros.poses.buffer import PoseBuffer
+from kdmos_ros.poses.extrinsics import ExtrinsicError, Extrinsics, FixedExtrinsics
+from kdmos_ros.poses.pose_source import in_fixed_frame
 
-TF_STATIC = "/tf_static"
-BASE_FRAME = "base_link"  # REP-105
 GROUND_TRUTH = "/ground_truth"
 # Messages may be recorded a little out of order; a step back of more than this is a restart.
 _REORDER_SCANS = 8
@@ -53,7 +53,8 @@ class BagReader(Closing):
 
     Args:
         path: bag directory, .mcap or .db3 file.
-        cloud_topic, odom_topic: names, or None to take the only topic of the type.
+        cloud_topic, odom_topic: names, or None to take the only topic of the type. The second may
+            be of any of POSE_TYPES.
         base_T_sensor: (4, 4) mount of the sensor; None: from /tf_static.
         needs_odometry: false reads none; the base is then `base_link`.
         cloud_options: how its clouds are to be read, see `defaults.CLOUD_OPTIONS`; what is not set
@@ -62,15 +63,18 @@ class BagReader(Closing):
     Attributes:
         cloud_topic, odom_topic: topics in use.
         sensor_frame, base_frame, odom_frame: frame ids.
-        base_T_sensor: (4, 4) float64.
+        base_T_sensor: (4, 4) float64 from the LiDAR to what the poses are of.
         poses: odom_T_base of the whole drive, to look up at any stamp.
+        notes: what the user should know of its poses, a line each.
+        extrinsics: the LiDAR's mount, by the option or from /tf_static.
         odometry: the same as (stamp in ns, pose), in the order of recording.
         static_transforms: {(parent, child): T_parent_child} of /tf_static.
         n_scans: clouds in the bag.
         cloud_options: see above.
 
     Raises:
-        BagError: see BagFile; no such topic, no messages, no mount, or a broken message.
+        BagError: see BagFile; no such topic, no messages, no mount, or clouds that are registered
+            already.
     """
 
     def __init__(
@@ -89,15 +93,23 @@ class BagReader(Closing):
             self.cloud_topic = self._bag.choose_topic(POINT_CLOUD, cloud_topic, "--cloud")
             self.odom_topic = ""
             if needs_odometry:
-                self.odom_topic = self._bag.choose_topic(ODOMETRY, odom_topic, "--odom")
+                self.odom_topic = self._choose_odometry(odom_topic)
             self.n_scans = sum(t.count for t in self._bag.topics if t.name == self.cloud_topic)
             self.sensor_frame = self._sensor_frame()
+            found = BagPoses(self._bag, self.odom_topic)
+            self.notes = found.notes()
+            self.odom_frame, self.base_frame = found.fixed_frame, found.base_frame
+            self.odometry, self.static_transforms = found.odometry, found.static
             self.poses = PoseBuffer(max_seconds=math.inf)
-            self.odometry: list[tuple[int, npt.NDArray[np.float64]]] = []
-            self.odom_frame, self.base_frame = "", "" if needs_odometry else BASE_FRAME
-            self.static_transforms = self._read_poses()
+            for stamp_ns, pose in found.odometry:
+                self.poses.add(stamp_ns, pose)
+            self.extrinsics: Extrinsics = RecordedExtrinsics(found.static)
             if base_T_sensor is None:
-                base_T_sensor = self._find_mount(self.static_transforms)
+                base_T_sensor = self._find_mount()
+            else:
+                self.extrinsics = FixedExtrinsics(base_T_sensor)
+                if self.base_frame == self.sensor_frame != BASE_FRAME:
+                    base_T_sensor = np.eye(4)  # the poses are the LiDAR's own
             self.base_T_sensor = base_T_sensor
         except BaseException:
             self.close()
@@ -120,78 +132,44 @@ class BagReader(Closing):
         """Whether the bag carries labels, see io.ground_truth."""
         return any(t.name == GROUND_TRUTH and t.count > 0 for t in self._bag.topics)
 
+    @property
+    def mount(self) -> npt.NDArray[np.float64] | None:
+        """The LiDAR's mount (4, 4) on the robot; None where only its own poses are known."""
+        try:
+            mount = self.extrinsics.look_up(self.base_frame, self.sensor_frame, 0, 0.0)
+            if mount is None and self.sensor_frame != BASE_FRAME:
+                mount = self.extrinsics.look_up(BASE_FRAME, self.sensor_frame, 0, 0.0)
+        except ExtrinsicError:
+            return None
+        return mount
+
+    def _choose_odometry(self, wanted: str | None) -> str:
+        name = "/" + (wanted or "").strip("/")
+        msgtype = next((t.msgtype for t in self._bag.topics if t.name == name), ODOMETRY)
+        if msgtype not in POSE_TYPES:
+            msgtype = ODOMETRY
+        return self._bag.choose_topic(msgtype, wanted, "--odom")
+
     def _sensor_frame(self) -> str:
         first = next(self._bag.messages([self.cloud_topic]))
-        return _frame(decode_cdr(first).header.frame_id)
+        return frame_of(decode_cdr(first).header.frame_id)
 
-    def _read_poses(self) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
-        """Fill the pose buffer; return static transforms by (parent, child)."""
-        static: dict[tuple[str, str], npt.NDArray[np.float64]] = {}
-        for raw in self._bag.messages([*filter(None, [self.odom_topic]), TF_STATIC]):
-            message = decode_cdr(raw)
-            if raw.topic == self.odom_topic:
-                self._add_pose(raw, message)
-            elif raw.msgtype == TF:
-                for transform in message.transforms:
-                    t, q = transform.transform.translation, transform.transform.rotation
-                    parent, child = (
-                        _frame(transform.header.frame_id),
-                        _frame(transform.child_frame_id),
-                    )
-                    static[parent, child] = self._pose(raw, t, q)
-        return static
-
-    def _add_pose(self, raw: RawMessage, message: Any) -> None:
-        frames = _frame(message.header.frame_id), _frame(message.child_frame_id)
-        if not len(self.poses):
-            self.odom_frame, self.base_frame = frames
-        stamp_ns, pose = stamp_ns_of(message.header), message.pose.pose
-        matrix = self._pose(raw, pose.position, pose.orientation)
-        self.odometry.append((stamp_ns, matrix))
-        self.poses.add(stamp_ns, matrix)
-
-    def _pose(self, raw: RawMessage, t: Any, q: Any) -> npt.NDArray[np.float64]:
-        try:
-            return transforms.from_pose((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
-        except ValueError as error:
-            raise BagError(f"{self.path}: {raw.topic} at {raw.stamp_ns} ns: {error}") from error
-
-    def _find_mount(
-        self, static: dict[tuple[str, str], npt.NDArray[np.float64]]
-    ) -> npt.NDArray[np.float64]:
-        if not self.base_frame:
+    def _find_mount(self) -> npt.NDArray[np.float64]:
+        base, lidar = self.base_frame, self.sensor_frame
+        if lidar == self.odom_frame:
+            raise BagError(f"{self.path}: {in_fixed_frame(lidar)} (--cloud)")
+        if not base:
             raise BagError(
                 f"{self.path}: {self.odom_topic} names no child frame, so the sensor's mount is"
                 " unknown; give it with --base-to-lidar"
             )
-        mount = chain(static, self.base_frame, self.sensor_frame)
+        mount = chain(self.static_transforms, base, lidar)
         if mount is None:
             raise BagError(
-                f"{self.path}: no static transform from {self.base_frame!r} to"
-                f" {self.sensor_frame!r} in {TF_STATIC}; give it with --base-to-lidar"
+                f"{self.path}: no static transform from {base!r} to"
+                f" {lidar!r} in {TF_STATIC}; give it with --base-to-lidar"
             )
         return mount
-
-
-def chain(
-    static: dict[tuple[str, str], npt.NDArray[np.float64]], target: str, source: str
-) -> npt.NDArray[np.float64] | None:
-    """T_target_source along static transforms {(parent, child): T_parent_child}, or None.
-
-    Links are followed in both directions, as tf2 does.
-    """
-    found = {target: np.eye(4)}
-    frontier = [target]
-    while frontier and source not in found:
-        frame = frontier.pop()
-        for (parent, child), link in static.items():
-            if parent == frame and child not in found:
-                found[child] = found[frame] @ link
-                frontier.append(child)
-            elif child == frame and parent not in found:
-                found[parent] = found[frame] @ transforms.invert(link)
-                frontier.append(parent)
-    return found.get(source)
 
 
 def in_stamp_order(messages: Iterator[RawMessage]) -> Iterator[RecordedCloud]:
@@ -210,8 +188,3 @@ def in_stamp_order(messages: Iterator[RawMessage]) -> Iterator[RecordedCloud]:
             yield heapq.heappop(waiting)[2]
     while waiting:
         yield heapq.heappop(waiting)[2]
-
-
-def _frame(name: str) -> str:
-    # tf dropped leading slashes, some drivers did not.
-    return name.lstrip("/")

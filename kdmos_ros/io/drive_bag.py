@@ -11,7 +11,8 @@ import numpy.typing as npt
 from kdmos_ros.geometry import transforms
 from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, TF
 from kdmos_ros.io.bag_messages import cloud_message, odometry_message, transform_message
-from kdmos_ros.io.bag_reader import GROUND_TRUTH, TF_STATIC
+from kdmos_ros.io.bag_poses import TF_STATIC
+from kdmos_ros.io.bag_reader import GROUND_TRUTH
 from kdmos_ros.io.bag_writer import BagWriter
 from kdmos_ros.io.ground_truth import ground_truth_message
 from kdmos_ros.io.kitti_calibration import (

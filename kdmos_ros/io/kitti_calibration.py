@@ -17,7 +17,8 @@ import numpy.typing as npt
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.bag_file import BagFile, decode_cdr, typestore
 from kdmos_ros.io.bag_messages import header
-from kdmos_ros.io.bag_reader import BagReader, chain
+from kdmos_ros.io.bag_poses import chain
+from kdmos_ros.io.bag_reader import BagReader
 
 Calibration = Mapping[str, npt.NDArray[np.float64]]
 

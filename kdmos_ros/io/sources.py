@@ -45,7 +45,7 @@ class BagSource:
         self._path, self._labels, self._options = path, labels, options
         with BagReader(path, **options) as bag:
             self._n_scans = bag.n_scans
-            self.base_T_sensor: npt.NDArray[np.float64] | None = bag.base_T_sensor
+            self.base_T_sensor: npt.NDArray[np.float64] | None = bag.mount
             self.labelled = labels is not None or bag.has_ground_truth
         self.name, self.where, self.sensor = path.stem, str(path), ""
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import PoseError, ReasonedError
-from kdmos_ros.poses.extrinsics import ExtrinsicError, Extrinsics
-from kdmos_ros.poses.pose_source import PoseSource, StampedCloud
+from kdmos_ros.poses.extrinsics import ExtrinsicError, Extrinsics, FixedExtrinsics
+from kdmos_ros.poses.pose_source import PoseSource, StampedCloud, in_fixed_frame
 from kdmos_ros.throttled_log import ThrottledLog
 
 Matrix = npt.NDArray[np.float64]
@@ -73,11 +73,14 @@ class Localizer:
         try:
             poses.observe(cloud)
             found = poses.wait(cloud.stamp_ns, timeout_s)
+            self._refuse_registered(cloud)
         except PoseError as error:
             reason = f"{poses.kind}_{error.reason}"
             raise DroppedScan(reason, f"no pose for the cloud: {error}") from None
         mount = self._extrinsics.look_up(poses.base_frame, cloud.frame, cloud.stamp_ns, timeout_s)
-        tracked_T_lidar = None if poses.gives_sensor else mount
+        # A given mount says nothing of poses that are the LiDAR's own.
+        own = poses.base_frame == cloud.frame != self._options.get("base_frame", "")
+        tracked_T_lidar = None if poses.gives_sensor or own else mount
         pose = found.pose if tracked_T_lidar is None else found.pose @ tracked_T_lidar
         if mount is None:
             mount = self._height_and_tilt(cloud)
@@ -91,6 +94,15 @@ class Localizer:
     def reset(self) -> None:
         """Forget what was derived from clouds."""
         self._poses.reset()
+
+    def _refuse_registered(self, cloud: StampedCloud) -> None:
+        if not cloud.frame or cloud.frame != self._poses.fixed_frame:
+            return
+        text = in_fixed_frame(cloud.frame)
+        if not isinstance(self._extrinsics, FixedExtrinsics):
+            raise PoseError("of_registered_cloud", text)
+        # Some drivers name the frame wrongly, and who gives the mount may know.
+        self._log.warning("registered_cloud", text)
 
     def _height_and_tilt(self, cloud: StampedCloud) -> Matrix | None:
         """T_base_lidar (4, 4) where the poses are the LiDAR's own; None: unknown, or no base."""

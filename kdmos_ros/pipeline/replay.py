@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.defaults import CLOUD_OPTIONS
+from kdmos_ros.defaults import CLOUD_OPTIONS, PARAMETERS
 from kdmos_ros.errors import ReasonedError
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pointcloud.layout import Layout
-from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.pose_source import PoseSource
 from kdmos_ros.poses.recorded_poses import RecordedPoses
 from kdmos_ros.scan import Scan
@@ -28,7 +27,7 @@ from kdmos_ros.segmentation.segmenter import Segmentation
 from kdmos_ros.throttled_log import ThrottledLog
 
 # The node's defaults; the bag has all odometry there will be, so there is nothing to wait for.
-_OPTIONS = {"pose_timeout": 0.0, **CLOUD_OPTIONS}
+_OPTIONS = {"pose_timeout": 0.0, "base_frame": PARAMETERS["base_frame"], **CLOUD_OPTIONS}
 # No model looks back further; see ScanHistory.
 _MEMORY_NS = 5_000_000_000
 
@@ -98,10 +97,9 @@ def _pushed(
 ) -> Iterator[tuple[ReplayedScan, Future[Segmentation] | None]]:
     """The clouds of a bag as they are pushed, without their labels."""
     log = ThrottledLog(logging.getLogger(__name__))
-    poses = poses or RecordedPoses(bag.odometry, bag.base_frame)
+    poses = poses or RecordedPoses(bag.odometry, bag.base_frame, bag.odom_frame)
     options = {**_OPTIONS, **bag.cloud_options}
-    mount = FixedExtrinsics(bag.base_T_sensor)
-    pipeline = CloudPipeline(gate, poses, mount, options, Statistics(), log)
+    pipeline = CloudPipeline(gate, poses, bag.extrinsics, options, Statistics(), log)
     pipeline.reset()
     for index, (stamp_ns, message, recorded_ns) in enumerate(bag.recorded_clouds()):
         if limit is not None and index >= limit:

@@ -27,17 +27,28 @@ class StampedCloud(NamedTuple):
     seconds: npt.NDArray[np.float32] | None = None
 
 
+def in_fixed_frame(frame: str) -> str:
+    """What to tell a user whose clouds are registered already."""
+    return (
+        f"the clouds are in the fixed frame of the poses, {frame}: they are registered already, so "
+        "where the LiDAR was is lost; give the cloud topic in the LiDAR's own frame (FAST-LIO: "
+        "/cloud_registered_body, not /cloud_registered)"
+    )
+
+
 class PoseSource(Protocol):
     """Gives poses in a fixed frame by stamp; those of two generations have no known relation.
 
     Attributes:
         kind: beginning of the names of its reasons to drop a scan.
         base_frame: frame on the ground below the robot, to which the LiDAR's mount is looked up.
+        fixed_frame: frame that the poses are in; empty: it has no name.
         gives_sensor: whether its poses are those of the LiDAR, else those of `base_frame`.
     """
 
     kind: str
     base_frame: str
+    fixed_frame: str
     gives_sensor: bool
 
     def limit(self, max_seconds: float, max_gap_s: float, max_jump_m: float) -> None:
@@ -91,9 +102,10 @@ class BufferedPoses:
     gives_sensor = False
     max_pause_s: float | None = None
 
-    def __init__(self, buffer: PoseBuffer, base_frame: str = "") -> None:
+    def __init__(self, buffer: PoseBuffer, base_frame: str = "", fixed_frame: str = "") -> None:
         self.buffer = buffer
         self.base_frame = base_frame
+        self.fixed_frame = fixed_frame
 
     def limit(self, max_seconds: float, max_gap_s: float, max_jump_m: float) -> None:
         """See PoseSource."""

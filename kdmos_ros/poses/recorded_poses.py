@@ -25,11 +25,11 @@ class RecordedPoses(BufferedPoses):
 
     Args:
         odometry: (stamp in ns, T_odom_base (4, 4)) in the order of recording.
-        base_frame: its child frame.
+        base_frame, fixed_frame: its child frame and its parent.
     """
 
-    def __init__(self, odometry: Recorded, base_frame: str) -> None:
-        super().__init__(PoseBuffer(_HISTORY_S, _MAX_GAP_S, _MAX_JUMP_M), base_frame)
+    def __init__(self, odometry: Recorded, base_frame: str, fixed_frame: str = "") -> None:
+        super().__init__(PoseBuffer(_HISTORY_S, _MAX_GAP_S, _MAX_JUMP_M), base_frame, fixed_frame)
         self._odometry = odometry
         self._next = 0
         self._newest: int | None = None

@@ -16,18 +16,18 @@ class OdometrySource(BufferedPoses):
 
     def __init__(self, buffer: PoseBuffer, statistics: Statistics, log: ThrottledLog) -> None:
         super().__init__(buffer)
-        self._fixed_frame: str | None = None
+        self._known = False
         self._statistics = statistics
         self._log = log
 
     def receive(self, message: Any) -> None:
         """Callback of the subscription."""
         frames = frame_of(message.header.frame_id), frame_of(message.child_frame_id)
-        if self._fixed_frame is not None and frames != (self._fixed_frame, self.base_frame):
+        if self._known and frames != (self.fixed_frame, self.base_frame):
             why = f"the odometry's frames are now {frames[0]} -> {frames[1]}"
             self._log.warning("odom_frames", why)
             self.buffer.clear(why)
-        self._fixed_frame, self.base_frame = frames
+        self._known, self.fixed_frame, self.base_frame = True, *frames
         try:
             pose = pose_matrix(message.pose.pose)
             notice = self.buffer.add(stamp_ns(message.header.stamp), pose)

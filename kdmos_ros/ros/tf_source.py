@@ -44,12 +44,11 @@ class TfSource(BufferedPoses):
         log: ThrottledLog,
         gives_sensor: bool = True,
     ) -> None:
-        super().__init__(buffer, base_frame)
+        super().__init__(buffer, base_frame, fixed_frame)
         self._tf2 = tf.tf2
         self._tf = tf.buffer
         self._listener = tf
         self.gives_sensor = gives_sensor
-        self._fixed_frame = fixed_frame
         self._frame = base_frame
         self._cloud_ns: int | None = None
         self._log = log
@@ -118,7 +117,7 @@ class TfSource(BufferedPoses):
         """Nothing to do: the listener's owner closes it."""
 
     def _look_up(self, stamp_ns: int) -> Matrix:
-        tf2, fixed, frame = self._tf2, self._fixed_frame, self._frame
+        tf2, fixed, frame = self._tf2, self.fixed_frame, self._frame
         what = f"transform {fixed} -> {frame}"
         if stamp_ns == 0:  # to tf2, this means the newest of all
             raise PoseError("no_stamp", f"the cloud's stamp is 0: no {what} can be asked for")
@@ -139,7 +138,7 @@ class TfSource(BufferedPoses):
     def _may_come(self, stamp_ns: int) -> bool:
         """Whether the stamp is newer than all that TF has of the chain."""
         try:
-            newest = self._tf.get_latest_common_time(self._fixed_frame, self._frame)
+            newest = self._tf.get_latest_common_time(self.fixed_frame, self._frame)
         except self._tf2.TransformException:
             return True
         return stamp_ns > newest.nanoseconds

@@ -10,7 +10,8 @@ from pathlib import Path
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.bag_file import DIAGNOSTICS, ODOMETRY, POINT_CLOUD, TF, BagFile
 from kdmos_ros.io.bag_messages import header_stamp
-from kdmos_ros.io.bag_reader import TF_STATIC, BagReader
+from kdmos_ros.io.bag_poses import TF_STATIC
+from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.io.bag_writer import BagWriter
 from kdmos_ros.ros.client import DIAGNOSTICS_TOPIC, LABELLED_TOPIC, Monitor, ros_node
 from kdmos_ros.ros.player import Player

@@ -1,5 +1,7 @@
 """What is wrong with a bag is said in one line that names it."""
 
+import re
+
 import numpy as np
 import pytest
 from drive_harness import (
@@ -104,10 +106,28 @@ def test_unknown_mount_needs_the_option(tmp_path):
         np.testing.assert_array_equal(reader.base_T_sensor, MOUNT)
 
 
-def test_odometry_with_a_zero_quaternion(tmp_path):
+@pytest.mark.parametrize("spoil", ["quaternion", "nan"])
+def test_broken_odometry_is_left_out_and_counted(tmp_path, spoil):
+    """As the node does."""
     topics = drive_topics()
     broken = odometry(3)
-    broken.pose.pose.orientation.w = 0.0
+    if spoil == "quaternion":
+        broken.pose.pose.orientation.w = 0.0
+    else:
+        broken.pose.pose.position.y = float("nan")
     topics["/odom"][1].append((stamp(3), broken))
-    with pytest.raises(BagError, match=r"/odom at .* not a rotation"):
+    with BagReader(write_bag(tmp_path / "bag", topics)) as bag:
+        assert len(bag.odometry) == 3
+        (note,) = bag.notes
+        assert re.match(r"1 broken pose of /odom ignored \(.*not a ", note)
+
+
+def test_registered_clouds_are_named_with_the_remedy(tmp_path):
+    topics = drive_topics()
+    for _, message in topics["/points"][1]:
+        message.header.frame_id = "odom"
+    with pytest.raises(
+        BagError, match=r"registered already.*the LiDAR's own frame.*--cloud"
+    ) as error:
         BagReader(write_bag(tmp_path / "bag", topics))
+    one_line(error)

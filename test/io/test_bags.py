@@ -17,8 +17,9 @@ from drive_harness import (
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry import transforms
-from kdmos_ros.io.bag_file import POINT_CLOUD, BagError, BagFile
-from kdmos_ros.io.bag_reader import BagReader, chain
+from kdmos_ros.io.bag_file import POINT_CLOUD, BagError, BagFile, typestore
+from kdmos_ros.io.bag_poses import POSE_TYPES, chain
+from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.io.bag_writer import BagWriter
 from kdmos_ros.io.ground_truth import BagLabels, ground_truth_message
 from kdmos_ros.pointcloud.codec import decode
@@ -168,3 +169,46 @@ def test_bag_of_raw_messages(tmp_path):
         assert sorted(map(bytes, (m.data for m in a.messages()))) == sorted(
             map(bytes, (m.data for m in b.messages()))
         )
+
+
+def test_poses_of_the_lidar_itself_do_not_tell_its_mount(tmp_path):
+    topics = drive_topics()
+    del topics["/tf_static"]
+    for _, message in topics["/odom"][1]:
+        message.child_frame_id = "lidar"
+    path = write_bag(tmp_path / "bag", topics)
+    with BagReader(path) as bag:
+        assert bag.mount is None
+        np.testing.assert_array_equal(bag.base_T_sensor, np.eye(4))
+    with BagReader(path, base_T_sensor=MOUNT) as bag:
+        np.testing.assert_array_equal(bag.mount, MOUNT)
+        np.testing.assert_array_equal(bag.base_T_sensor, np.eye(4))
+
+
+def as_message(kind, odom, so_far):
+    """The pose of an Odometry in a message of another type."""
+    types, pose = typestore().types, odom.pose.pose
+    p, q = pose.position, pose.orientation
+    stamped = types["geometry_msgs/msg/PoseStamped"](odom.header, pose)
+    if kind.endswith("Path"):
+        return types[kind](odom.header, [*(so_far[-1].poses if so_far else []), stamped])
+    if kind.endswith("TransformStamped"):
+        shift = types["geometry_msgs/msg/Vector3"](p.x, p.y, p.z)
+        moved = types["geometry_msgs/msg/Transform"](shift, q)
+        return types[kind](odom.header, "base_link", moved)
+    return stamped if kind.endswith("PoseStamped") else types[kind](odom.header, odom.pose)
+
+
+@pytest.mark.parametrize("kind", POSE_TYPES[1:])
+def test_poses_in_every_usual_message(tmp_path, kind):
+    topics = drive_topics()
+    messages = []
+    for _, odom in topics["/odom"][1]:
+        messages.append(as_message(kind, odom, messages))
+    topics["/odom"] = (kind, [(stamp(i), message) for i, message in enumerate(messages)])
+    with BagReader(write_bag(tmp_path / "bag", topics), odom_topic="/odom") as bag:
+        assert (bag.odom_frame, bag.base_frame) == ("odom", "base_link")
+        assert [stamp_ns for stamp_ns, _ in bag.odometry] == [stamp(i) for i in range(3)]
+        for i, (_, found) in enumerate(bag.odometry):
+            np.testing.assert_allclose(found, pose(i))
+        np.testing.assert_array_equal(bag.base_T_sensor, MOUNT)

@@ -213,3 +213,28 @@ def test_a_pose_next_to_the_stamp_is_that_of_the_scan(tmp_path, off):
     assert [s.dropped for s in scans] == [""] * 4
     for i, scan in enumerate(pushed(segmenter)):
         np.testing.assert_allclose(scan.pose, pose(i) @ MOUNT, atol=2e-2)
+
+
+def test_poses_of_the_lidar_itself_leave_its_height_open(tmp_path, caplog):
+    """As in the node: level, at the model's height; the mount is not on the ground."""
+    poses = [(stamp(i), odometry(i)) for i in range(3)]
+    for _, message in poses:
+        message.child_frame_id = "lidar"
+    bag = recorded(tmp_path, [(stamp(i), cloud(i)) for i in range(3)], poses)
+    segmenter = Recorder()
+    with BagReader(bag) as reader:
+        list(replay(reader, OnlineSegmenter(segmenter)))
+    for i, scan in enumerate(pushed(segmenter)):
+        assert scan.base_T_sensor is None
+        np.testing.assert_allclose(scan.pose, pose(i))
+    assert caplog.text.count("whose height above the ground is unknown") == 1
+
+
+def test_a_given_mount_does_not_move_poses_of_the_lidar_itself(tmp_path):
+    poses = [(stamp(i), odometry(i)) for i in range(3)]
+    for _, message in poses:
+        message.child_frame_id = "lidar"
+    _, segmenter = run(recorded(tmp_path, [(stamp(i), cloud(i)) for i in range(3)], poses))
+    for i, scan in enumerate(pushed(segmenter)):
+        np.testing.assert_array_equal(scan.base_T_sensor, MOUNT)
+        np.testing.assert_allclose(scan.pose, pose(i))
