@@ -1,7 +1,7 @@
-"""Writes a model's card: how it was made, from its specification, and how good it is.
+"""Writes a model's card: how the model was made and how good it is.
 
-MODEL/figures/*.json, written by `kdmos eval DATA --json`, become tables, and MODEL/NOTES.md a
-section: nothing in a card is written by hand elsewhere.
+The specification, MODEL/figures/*.json (written by `kdmos eval DATA --json`) and MODEL/NOTES.md are
+its only sources: no other part of a card is written by hand.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def write_card(spec: ModelSpec, folder: Path) -> list[Path]:
     """Write CARD.md of the model in a folder.
 
     Returns:
-        Files of figures that were left out, since they are of other weights.
+        Files of figures that were left out because they were measured with other weights.
 
     Raises:
-        KdmosError: a file of figures is not one.
+        KdmosError: a file of figures cannot be read, or holds something else.
     """
     contents = {path: _read(path) for path in sorted((folder / FIGURES).glob("*.json"))}
     stale = [path for path, parts in contents.items() if parts[0]["weights"] != spec.weights]
@@ -103,11 +103,11 @@ def origin(made: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, str]:
 
 def _mean(others: Sequence[str]) -> str:
     names = ", ".join(f"`{name}`" for name in others)
-    return f"mean of those trained here and {names}" if others else ""
+    return f"mean of the weights trained here and {names}" if others else ""
 
 
 def _later(lags: Sequence[float]) -> str:
-    return f"{lags_text(lags)} s after, as far as they are waited for" if lags else ""
+    return f"{lags_text(lags)} s after, if lookahead waits for them" if lags else ""
 
 
 def lags_text(seconds: Sequence[float]) -> str:
@@ -133,11 +133,11 @@ def _teacher(recipe: Mapping[str, Any]) -> str:
     distil = recipe["distil"]
     if distil is None:
         return "none"
-    source = "logits made elsewhere"
+    source = "logits from an external teacher"
     if distil["external"] is None and recipe["teacher"].get("trained"):
         source = f"`{recipe['teacher']['trained']}`"
     elif distil["external"] is None:
-        source = f"one of the same recipe, {recipe['teacher']['fit']['steps']} steps"
+        source = f"trained by the same recipe, {recipe['teacher']['fit']['steps']} steps"
     return f"{source}; {distil['weight']:g} x {distil['loss']}"
 
 
@@ -156,15 +156,15 @@ def _validation(made: Mapping[str, Any]) -> str:
     what = "Held-out drives" if recorded else f"{data['validation_drives']} simulated drives"
     low = recipe["fit"].get("connected_threshold")
     chosen = (
-        "The threshold was chosen here: the lowest at which at most\n"
-        f"{100 * recipe['fit']['false_alarms']:g} % of the points of drives without movers are"
-        " called moving."
+        "The threshold was chosen on them: the lowest at which at most\n"
+        f"{100 * recipe['fit']['false_alarms']:g} % of the points in drives without moving objects"
+        " are called moving."
         if recipe["fit"].get("moving_threshold") is None
         else "The threshold was chosen on recordings."
     )
     connected = (
-        f"\n\nPoints from {low:g} on move too where they hang together with moving ones "
-        "(`kdmos_ros/hysteresis.py`)."
+        f"\n\nPoints with a moving probability of at least {low:g} also count as moving if they are"
+        " connected to moving points (`kdmos_ros/segmentation/hysteresis.py`)."
         if low is not None
         else ""
     )
@@ -172,7 +172,7 @@ def _validation(made: Mapping[str, Any]) -> str:
 
 {what} that training never saw. {chosen}
 
-| threshold | moving IoU | precision | recall | called moving in drives without movers |
+| threshold | moving IoU | precision | recall | called moving in drives without moving objects |
 |---|---|---|---|---|
 | {figures["threshold"]:g} | {figures["iou_moving"]:.3f} | {figures["precision"]:.3f} | \
 {figures["recall"]:.3f} | {alarms} |{connected}{validation_objects(figures)}"""

@@ -20,7 +20,7 @@ def simulated(name: str, content: Content) -> str:
         markdown_table(("sensor", *HEADINGS), ([name, *_row(part)] for name, part in rows)),
         markdown_table(("range", *HEADINGS), ([name, *_row(part)] for name, part in by_range)),
         markdown_table(
-            ("class", "points moving", "recall", "points still", "still called moving"),
+            ("class", "points moving", "recall", "points static", "static called moving"),
             (
                 [
                     kind, f"{part['points_moving']:,}", cell(part["recall"]),

@@ -1,4 +1,4 @@
-"""Writes the card of a trained teacher: how it was made, and how good it is."""
+"""Writes the card of a trained teacher: how it was made and how good it is."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from kdmos_ros.train.reports.card_tables import (
 
 
 def write_teacher_card(teacher: TrainedTeacher, folder: Path) -> list[Path]:
-    """Write CARD.md from the folder of a teacher: its figures.json and NOTES.md, where it has them.
+    """Write CARD.md from the folder of a teacher, with its figures and NOTES.md if it has them.
 
     Returns:
-        Files of metrics that were left out, since they are of other weights.
+        Files of metrics that were left out because they were measured with other weights.
 
     Raises:
-        KdmosError: the file of metrics is not one.
+        KdmosError: the file of metrics cannot be read, or holds something else.
     """
     metrics, notes = read_metrics(folder), folder / NOTES
     current = metrics.get("teacher") == teacher.source
@@ -51,7 +51,7 @@ def _facts(teacher: TrainedTeacher, folder: Path) -> str:
         "range": f"{window.range_m:g} m",
     }
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    what = "Judges the scans of drives that are over, for a student to learn from."
+    what = "Labels the scans of complete drives, so that a student can learn from it."
     return f"# {recipe['name']}: the teacher\n\n{what}\n\n| | |\n|---|---|\n{lines}"
 
 
@@ -70,8 +70,8 @@ def _validation(teacher: TrainedTeacher, metrics: Mapping[str, Any]) -> str:
     return f"""## Validation
 
 {data["validation_drives"]} simulated drives that training never saw, at the threshold with the
-highest IoU there ({metrics["threshold"]:g}), each point for itself.
+highest IoU on them ({metrics["threshold"]:g}), with each point labelled on its own.
 
 {markdown_table(("range", *HEADINGS), [row("all", metrics), *by_range])}
 
-{markdown_table(("class", "recall", "still called moving"), kinds)}{validation_objects(metrics)}"""
+{markdown_table(("class", "recall", "static called moving"), kinds)}{validation_objects(metrics)}"""

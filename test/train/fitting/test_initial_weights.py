@@ -49,7 +49,7 @@ def test_what_ships_can_be_the_mean_of_several(toy_run, tmp_path):
         )
     assert load_spec(tmp_path / "model").sha256["bev.onnx"] != load_spec(model).sha256["bev.onnx"]
     assert (
-        "mean of those trained here and `../other.pt`" in (tmp_path / "model/CARD.md").read_text()
+        "mean of the weights trained here and `../other.pt`" in (tmp_path / "model/CARD.md").read_text()
     )
 
 

@@ -141,7 +141,7 @@ def test_a_model_that_looks_ahead_says_so(model):
     spec = load_spec(model)
     features = replace(spec.features, visibility=VisibilitySpec(future_lags_s=(0.2, 0.4)))
     save_spec(replace(spec, features=features), model)
-    assert "| later scans | 0.2, 0.4 s after, as far as they are waited for |" in card(model)
+    assert "| later scans | 0.2, 0.4 s after, if lookahead waits for them |" in card(model)
 
 
 def test_figures_of_other_weights_are_left_out_and_named(model, capsys):
