@@ -31,7 +31,7 @@ _OWN_OPTIONS = ("dataset", "split", "rate", *_SIMULATED_OPTIONS)
 def add_source_options(parser: argparse.ArgumentParser) -> None:
     """Options that choose and describe what is no bag, and --sequence."""
     folders = parser.add_argument_group("data sets")
-    folders.add_argument("--dataset", choices=DATASETS, help="(default: by what is in the folder)")
+    folders.add_argument("--dataset", choices=DATASETS, help="(default: detected from the folder)")
     folders.add_argument(
         "--split",
         metavar="NAME[,NAME]",
@@ -45,7 +45,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="XX[,YY]",
         type=_names,
         default=[],
-        help="score these (HeLiMOS: sensors) instead of a split; of a bag: its number in the path"
+        help="score these (HeLiMOS: sensors) instead of a split; for a bag: its number in the path"
         " of the predictions (default: 00)",
     )
     folders.add_argument(

@@ -37,7 +37,7 @@ def pose_source(args: argparse.Namespace, bag: BagReader) -> PoseSource | None:
 
 
 def add_error_options(parser: argparse.ArgumentParser) -> None:
-    """Options that spoil the bag's odometry, named as in PoseNoise."""
+    """Options that add errors to the bag's odometry, named as in PoseNoise."""
     group = parser.add_argument_group("errors added to the odometry")
     for name, text in (
         ("noise-m", "independent error of each pose, root mean square, metres"),
@@ -51,14 +51,16 @@ def add_error_options(parser: argparse.ArgumentParser) -> None:
         type=_finite,
         default=0.0,
         metavar="MS",
-        help="by which its stamps are late (with '=' before a negative number)",
+        help="delay of its stamps (with '=' before a negative number)",
     )
     group.add_argument(
         "--planar-odometry",
         action="store_true",
         help="without height, roll and pitch, as from wheel odometry",
     )
-    group.add_argument("--seed", type=count, default=0, metavar="N", help="of the random errors")
+    group.add_argument(
+        "--seed", type=count, default=0, metavar="N", help="seed of the random errors"
+    )
 
 
 def _finite(text: str) -> float:

@@ -15,7 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "ablate",
         help="train variants of a recipe and compare them",
         description="Train every student of a plan with the same budget, score all on the same"
-        " held-out simulated drives, and write a table. Students that are there already are not"
+        " held-out simulated drives, and write a table. Finished students are not"
         " trained again, and one that was stopped continues. Figures are those at each network's"
         " own best threshold.",
     )
@@ -25,7 +25,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="table to write, Markdown")
     parser.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="students side by side (default: 1)"
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="students trained in parallel (default: 1)",
     )
     parser.set_defaults(run=run)
 

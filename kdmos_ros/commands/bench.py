@@ -39,9 +39,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "bench",
         help="time every stage of the pipeline",
         description="Run the node's pipeline over a drive, without ROS, and print median, 90th "
-        "and 99th percentile of each stage, from cloud message to labelled bytes, beside the least "
-        "time that this machine needs for it. Each combination of model, provider, precision and "
-        "threads runs in its own process. The first two seconds do not count.",
+        "and 99th percentile of each stage, from cloud message to labelled bytes, next to the "
+        "shortest time that this machine needs for it. Each combination of model, provider, "
+        "precision and threads runs in its own process. The first two seconds are left out.",
     )
     parser.add_argument("--bag", type=Path, help="rosbag2 (default: a simulated drive)")
     add_bag_options(parser)
@@ -52,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--provider", action="append", choices=PROVIDER_CHOICES, help="where to run it; repeatable"
     )
     parser.add_argument(
-        "--precision", action="append", choices=PRECISION_CHOICES, help="numbers; repeatable"
+        "--precision", action="append", choices=PRECISION_CHOICES, help="number format; repeatable"
     )
     parser.add_argument(
         "--threads",
@@ -78,19 +78,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--sweep",
         choices=("points", "history"),
-        help="instead: how the cost grows with the points of a scan, or with the past scans kept,"
-        " on synthetic scans",
+        help="instead: measure how the cost grows with the points per scan, or with the number of"
+        " past scans kept, on synthetic scans",
     )
     parser.add_argument(
         "--soak",
         type=float,
         metavar="SECONDS",
-        help="instead: play the drive to the node again and again for so long, and note its memory",
+        help="instead: play the drive to the node in a loop for this long, and record its memory",
     )
     parser.add_argument(
         "--published",
         action="store_true",
-        help="instead: time the network that KDMOS has published, re-implemented, in PyTorch",
+        help="instead: time a re-implementation of the published KDMOS network, in PyTorch",
     )
     parser.add_argument(
         "--plot",
@@ -108,11 +108,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         default=[],
         metavar="FILE",
-        help="take over what --json has written on this machine, such as with another build of"
+        help="also include what --json wrote on this machine, for example with another build of"
         " ONNX Runtime, with --sweep or --soak, or by `kdmos eval`; repeatable",
     )
     parser.add_argument(
-        "--collect", action="store_true", help="time nothing, only make the page of those files"
+        "--collect", action="store_true", help="time nothing, only write the page from those files"
     )
     parser.set_defaults(run=run)
 

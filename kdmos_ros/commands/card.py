@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
     print(f"wrote {folder / CARD}")
     if stale:
         names = ", ".join(path.name for path in stale)
-        raise KdmosError(f"left out, since they are of other weights: {names}; score it again")
+        raise KdmosError(f"left out, measured with other weights: {names}; run kdmos eval again")
     return 0

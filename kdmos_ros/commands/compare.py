@@ -30,13 +30,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--sensor", default="hdl64e", help="(default: hdl64e)")
     parser.add_argument("--rate", type=float, default=10.0, metavar="HZ", help="(default: 10)")
     parser.add_argument(
-        "--duration", type=float, default=3.0, metavar="S", help="of each one (default: 3)"
+        "--duration", type=float, default=3.0, metavar="S", help="length of each drive (default: 3)"
     )
-    parser.add_argument("--ego", default="driving", help="as of `kdmos simulate`")
     parser.add_argument(
-        "--every", type=positive, default=3, metavar="N", help="one scan in N (default: 3)"
+        "--ego", default="driving", help="motion of the robot, as in `kdmos simulate`"
     )
-    parser.add_argument("--limit", type=positive, metavar="N", help="first N scans of real drives")
+    parser.add_argument(
+        "--every", type=positive, default=3, metavar="N", help="use every Nth scan (default: 3)"
+    )
+    parser.add_argument(
+        "--limit", type=positive, metavar="N", help="use the first N scans of real drives"
+    )
     parser.set_defaults(run=run)
 
 

@@ -24,8 +24,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "demo",
         help="see the node find moving objects in a drive",
-        description="Simulate a drive, or take a rosbag2; play it over DDS to the node running as"
-        " its own process; record what it answers; print a table and draw a picture and an"
+        description="Simulate a drive, or take a rosbag2; play it over DDS to the node in"
+        " its own process; record its output; print a table and draw a picture and an"
         " animation.",
     )
     parser.add_argument("bag", nargs="?", type=Path, help="rosbag2 (default: a simulated drive)")
@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--seconds",
         type=_seconds,
         metavar="S",
-        help=f"length (default: {_SIMULATED_S:g} for a simulated drive, else the whole bag)",
+        help=f"length (default: {_SIMULATED_S:g} for a simulated drive; otherwise the whole bag)",
     )
     parser.add_argument("--sensor", default="hdl64e", help="LiDAR to simulate (default: hdl64e)")
     parser.set_defaults(run=run)

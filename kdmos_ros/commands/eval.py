@@ -74,7 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--labels",
         type=Path,
         metavar="DIR",
-        help="of a bag: folder of NNNNNN.label files, one a scan (default: the bag's own ground"
+        help="for a bag: folder of NNNNNN.label files, one per scan (default: the bag's own ground"
         " truth)",
     )
     add_model_options(parser)
@@ -89,14 +89,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=delays,
         default=(0,),
         metavar="N|A-B",
-        help="label each scan when N later ones (0-7) have come, if the model can use them; A-B:"
-        " the curve of IoU against delay (default: 0)",
+        help="label each scan once N later ones (0-7) have arrived, if the model can use them;"
+        " A-B: IoU for each of these delays (default: 0)",
     )
     for table in TABLES:
         parser.add_argument(
             f"--by-{table}", action="store_true", help=f"print figures by {_WHAT[table]} too"
         )
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw pictures of them there")
+    parser.add_argument(
+        "--plot", type=Path, metavar="DIR", help="draw pictures of the figures there"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument(
         "--predictions",
@@ -107,7 +109,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--zip",
         action="store_true",
-        help=f"pack them, ready to hand in, as DIR/{ARCHIVE}, and check it as the benchmark does",
+        help=f"pack them for submission as DIR/{ARCHIVE}, and check it like the benchmark",
     )
     parser.set_defaults(run=run)
 

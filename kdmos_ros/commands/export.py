@@ -20,15 +20,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the sub-command."""
     parser = subparsers.add_parser(
         "export",
-        help="make a SemanticKITTI sequence of a bag",
+        help="convert a bag to a SemanticKITTI sequence",
         description="Writes velodyne/, labels/, poses.txt, calib.txt and times.txt. Labels are the"
-        " bag's ground truth or, without, those that `kdmos label` or the node gave. Scans without"
+        " bag's ground truth or, if it has none, those of `kdmos label` or the node. Scans without"
         " a pose are left out and counted.",
     )
     parser.add_argument("bag", type=Path, help="bag directory, .mcap or .db3 file")
     parser.add_argument("sequence", type=Path, help="folder to write")
     parser.add_argument(
-        "--labels", type=Path, metavar="DIR", help="folder of NNNNNN.label files, one a cloud"
+        "--labels", type=Path, metavar="DIR", help="folder of NNNNNN.label files, one per cloud"
     )
     add_bag_options(parser)
     parser.set_defaults(run=run)

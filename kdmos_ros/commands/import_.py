@@ -18,14 +18,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the sub-command."""
     parser = subparsers.add_parser(
         "import",
-        help="make a bag of a SemanticKITTI sequence",
+        help="convert a SemanticKITTI sequence to a bag",
         description="Writes scans, poses, labels (as /ground_truth), calibration and times of a"
         " SemanticKITTI sequence folder as a rosbag2 (MCAP).",
     )
     parser.add_argument("sequence", type=Path, help="folder with velodyne/, poses.txt, calib.txt")
     parser.add_argument("bag", type=Path, help="bag to write")
     parser.add_argument(
-        "--rate", type=_positive, metavar="HZ", help="scan rate, where times.txt is missing"
+        "--rate", type=_positive, metavar="HZ", help="scan rate, if times.txt is missing"
     )
     parser.add_argument(
         "--start",

@@ -48,14 +48,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     kinds.add_argument(
         "--drop-moving",
         action="store_true",
-        help="write the bag with clouds that lack their moving points (default OUT: BAG_static)."
+        help="write the bag without moving points (default OUT: BAG_static)."
         " Clouds that cannot be labelled are left out",
     )
     kinds.add_argument(
         "--semantickitti", type=Path, metavar="DIR", help="write NNNNNN.label files instead"
     )
     kinds.add_argument(
-        "--map", type=Path, metavar="FILE", help="write a .pcd or .ply map of what stands instead"
+        "--map",
+        type=Path,
+        metavar="FILE",
+        help="write a .pcd or .ply map of the static world instead",
     )
     parser.add_argument(
         "--topic",
@@ -63,7 +66,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="topic of the labelled clouds (default: /mos_node/labeled)",
     )
     parser.add_argument(
-        "--voxel", type=_metres, default=0.2, metavar="M", help="of the map (default: 0.2 m)"
+        "--voxel",
+        type=_metres,
+        default=0.2,
+        metavar="M",
+        help="voxel size of the map (default: 0.2 m)",
     )
     parser.add_argument(
         "--resume", action="store_true", help="continue where an earlier run was stopped"
@@ -73,14 +80,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=delay,
         default=0,
         metavar="N",
-        help="label each scan from N later ones (0-7) too, if the model can use them (default: 0)",
+        help="also use N later scans (0-7) for each scan, if the model can (default: 0)",
     )
     many = parser.add_argument_group("several bags")
     many.add_argument(
         "--out-dir",
         type=Path,
         metavar="DIR",
-        help="write to DIR/BAG; DIR and FILE of the options above are then names in there",
+        help="write to DIR/BAG; DIR and FILE of the options above are then names inside it",
     )
     many.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="bags at a time (default: 1)"
@@ -91,7 +98,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     many.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="of the scheduler (default: as the cluster is configured)",
+        help="address of the scheduler (default: as the cluster is configured)",
     )
     add_model_options(parser)
     add_bag_options(parser)

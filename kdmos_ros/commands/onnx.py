@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "spec", type=Path, help="model.json, or a model folder that has one, of the same student"
     )
     parser.add_argument("output", type=Path, help="model folder to write")
-    parser.add_argument("--name", help="name of the model (default: as in the specification)")
+    parser.add_argument("--name", help="name of the model (default: the one in the specification)")
     parser.set_defaults(run=run)
 
 

@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the sub-command."""
     parser = subparsers.add_parser(
         "play",
-        help="play a bag over DDS, where there is no `ros2 bag play`",
+        help="play a bag over DDS, if there is no `ros2 bag play`",
         description="Publish the messages of a rosbag2 (sqlite3 or MCAP) in real time. Types that"
         " are not installed here are left out, with a warning.",
     )

@@ -15,15 +15,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "providers",
         help="show where models run; check a GPU",
         description="Lists what the installed ONNX Runtime can run models on. With --check: runs"
-        " one, shows which nodes of its graphs were left to the CPU, and compares its labels with"
-        " the CPU's; status 1 if something is wrong. --operators lists the graphs' operators"
-        " beside the tables of CUDA and TensorRT; it needs no GPU.",
+        " one, shows which nodes of its graphs fell back to the CPU, and compares its labels with"
+        " the CPU's; status 1 if something is wrong. --operators compares the graphs' operators"
+        " with the tables of CUDA and TensorRT; it needs no GPU.",
     )
     add_model_options(parser)
-    parser.add_argument("--check", action="store_true", help="run the model there")
-    parser.add_argument("--operators", action="store_true", help="list its operators")
+    parser.add_argument("--check", action="store_true", help="run the model on the provider")
+    parser.add_argument("--operators", action="store_true", help="list the operators of the model")
     parser.add_argument(
-        "--points", type=positive, default=120000, metavar="N", help="of the scans to check with"
+        "--points", type=positive, default=120000, metavar="N", help="points per scan for --check"
     )
     parser.set_defaults(run=run)
 

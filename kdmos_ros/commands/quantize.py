@@ -16,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "quantize",
         help="add INT8 and half-precision graphs to a model",
         description="Writes bev.int8.onnx (for CPUs) or encoder.fp16.onnx and bev.fp16.onnx (for"
-        " GPUs) into a model folder, beside the graphs in single precision, and notes them in"
+        " GPUs) into a model folder, next to the graphs in single precision, and records them in"
         " model.json.",
     )
     parser.add_argument("model", help="model folder")
@@ -28,7 +28,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--fp16", action="store_true", help="half precision")
     parser.add_argument(
-        "--scans", type=positive, default=32, metavar="N", help="for the ranges (default: 32)"
+        "--scans",
+        type=positive,
+        default=32,
+        metavar="N",
+        help="scans to measure the ranges on (default: 32)",
     )
     parser.add_argument(
         "--method",
@@ -41,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         default=[],
         metavar="NAME",
-        help="leave convolutions whose names begin so in single precision; repeatable",
+        help="keep convolutions whose names start with this in single precision; repeatable",
     )
     parser.set_defaults(run=run)
 

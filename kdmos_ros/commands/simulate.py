@@ -43,12 +43,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--sweep-distortion",
         action="store_true",
-        help="points are taken one after the other while all moves, and are not deskewed;"
-        " a bag has the field `time`",
+        help="take points one after the other while everything moves, and do not deskew them;"
+        " a bag gets the field `time`",
     )
-    parser.add_argument(
-        "--exact-odometry", action="store_true", help="odometry without the errors of a real one"
-    )
+    parser.add_argument("--exact-odometry", action="store_true", help="odometry without errors")
     parser.add_argument(
         "--semantickitti", action="store_true", help="write a SemanticKITTI sequence folder"
     )

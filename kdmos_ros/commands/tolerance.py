@@ -23,8 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the sub-command."""
     parser = subparsers.add_parser(
         "tolerance",
-        help="measure how the IoU falls as poses get worse",
-        description="Score a model on a labelled bag again and again, with noise, drift and a"
+        help="measure how the IoU drops as poses get worse",
+        description="Score a model on a labelled bag repeatedly, with noise, drift and a"
         " stamp offset added to its odometry, and print a Markdown table.",
     )
     parser.add_argument("bag", type=Path, help="bag directory, .mcap or .db3 file")
@@ -32,13 +32,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--labels",
         type=Path,
         metavar="DIR",
-        help="folder of NNNNNN.label files, one a scan (default: the bag's own ground truth)",
+        help="folder of NNNNNN.label files, one per scan (default: the bag's own ground truth)",
     )
     add_model_options(parser)
     add_bag_options(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="first N scans only")
     parser.add_argument(
-        "--seed", type=count, default=0, metavar="N", help="of the random errors (default: 0)"
+        "--seed", type=count, default=0, metavar="N", help="seed of the random errors (default: 0)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")

@@ -14,14 +14,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "train",
         help="make a model from a recipe",
-        description="Simulate the drives of a recipe, fit its teacher and have it judge them, fit "
-        "the student, choose the threshold on held-out simulated drives and export the model. Run "
-        "it again to continue a run that was stopped. torchrun -m kdmos_ros.cli train ... runs "
-        "it on several GPUs or machines with a common work folder.",
+        description="Simulate the drives of a recipe, train its teacher and let it label them, "
+        "train the student, choose the threshold on held-out simulated drives and export it. "
+        "Run it again to continue a run that was stopped. torchrun -m kdmos_ros.cli train ... runs "
+        "it on several GPUs, or on machines that share a work folder.",
     )
     parser.add_argument("recipe", type=Path, help="YAML file, see config/train/")
     parser.add_argument(
-        "--work", type=Path, required=True, metavar="DIR", help="for drives, checkpoint and log"
+        "--work",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for drives, checkpoints and logs",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="model to write (the stages all and export)"
@@ -31,14 +35,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         default=[],
         metavar="PATH",
-        help="learn from this instead of what the recipe names: a data set, sequence folder, bag or"
+        help="train on this instead of the data in the recipe: a data set, sequence folder, bag or"
         " folder of drive files; may be given more than once",
     )
     parser.add_argument(
         "--stage",
         default="all",
         choices=("all", "simulate", "teacher", "logits", "student", "export"),
-        help="only this stage; the ones before must have run (default: all)",
+        help="run only this stage; earlier stages must have run (default: all)",
     )
     parser.add_argument(
         "--set",

@@ -36,8 +36,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "view",
         help="look at a drive without RViz",
         description="Draw a bag from above as an animation or a picture, or show it in the Rerun"
-        " viewer. Takes the labelled clouds that the bag holds; otherwise it is labelled on the"
-        " way.",
+        " viewer. Uses the labelled clouds in the bag; if there are none, it labels the bag"
+        " first.",
     )
     parser.add_argument("bag", type=Path, help="bag directory, .mcap or .db3 file")
     parser.add_argument(
@@ -47,9 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="animation (.gif, .webp; default: animation.gif), picture (.png, .jpg) or, with"
         " --viewer rerun, recording (.rrd) to write",
     )
-    parser.add_argument(
-        "--viewer", choices=("rerun",), help="open this viewer, where there is a screen"
-    )
+    parser.add_argument("--viewer", choices=("rerun",), help="open this viewer (needs a screen)")
     parser.add_argument(
         "--topic",
         help="topic of the labelled clouds, if there are several; '' (and --cloud, --pose-source"

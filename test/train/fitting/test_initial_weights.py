@@ -48,9 +48,8 @@ def test_what_ships_can_be_the_mean_of_several(toy_run, tmp_path):
             shipped[name], value + 0.01 if value.is_floating_point() else value
         )
     assert load_spec(tmp_path / "model").sha256["bev.onnx"] != load_spec(model).sha256["bev.onnx"]
-    assert (
-        "mean of the weights trained here and `../other.pt`" in (tmp_path / "model/CARD.md").read_text()
-    )
+    card = (tmp_path / "model/CARD.md").read_text()
+    assert "mean of the weights trained here and `../other.pt`" in card
 
 
 def test_what_a_mean_lacks_in_features_it_is_given(toy_run, tmp_path):

@@ -171,7 +171,7 @@ def test_figures_of_other_weights_stay_out_of_the_card(teacher, metrics, made, t
     save_teacher(TrainedTeacher(teacher.network, WINDOW, made), tmp_path)
     write_metrics(tmp_path, {**metrics, "teacher": "teacher of yesterday"})
     assert cli.main(["card", str(tmp_path)]) == 2
-    assert "left out, since they are of other weights: figures.json" in capsys.readouterr().err
+    assert "left out, measured with other weights: figures.json" in capsys.readouterr().err
     assert "Validation" not in (tmp_path / "CARD.md").read_text()
     (tmp_path / "figures.json").write_text("{}")
     assert cli.main(["card", str(tmp_path)]) == 2
