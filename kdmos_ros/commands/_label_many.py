@@ -77,7 +77,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
         names = [f"{path.parent.name}_{name}" for path, name in zip(paths, names, strict=True)]
     for name, number in Counter(names).items():
         if number > 1:
-            raise KdmosError(f"{number} bags are named {name}: label them one by one")
+            raise KdmosError(f"{number} bags have the name {name}: label them one by one")
     return names
 
 

@@ -97,5 +97,5 @@ def _check(args: argparse.Namespace) -> bool:
         f" {labels.other_moving:.3%} between moving and not"
     )
     good = good and labels.good
-    print("good" if good else "NOT as it should be")
+    print("good" if good else "NOT as expected")
     return good

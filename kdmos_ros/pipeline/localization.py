@@ -110,8 +110,8 @@ class Localizer:
         if base == cloud.frame:
             self._log.warning(
                 "cloud_in_base",
-                f"the clouds are in the base frame, {base}: history and ground are seen from the "
-                "LiDAR, so give its cloud in its own frame, or the parameter base_to_lidar",
+                f"the clouds are in the base frame, {base}, but the model needs them as seen "
+                "from the LiDAR: publish them in its frame, or set the parameter base_to_lidar",
             )
         if base in ("", cloud.frame):
             return None

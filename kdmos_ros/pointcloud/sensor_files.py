@@ -36,7 +36,7 @@ def sensor_file(name: str) -> Path:
     if name in names:
         return share_dir() / FOLDER / f"{name}.yaml"
     raise KdmosError(
-        f"no sensor '{name}'; there are {', '.join(names)} (or give the path of a .yaml file)"
+        f"no sensor '{name}'; choose one of {', '.join(names)} (or give the path of a .yaml file)"
     )
 
 

@@ -90,7 +90,7 @@ def test_the_command_says_what_it_found(tiny_model, few_points, capsys, monkeypa
     assert "scatter: CPUExecutionProvider 2; 0 copies" in told and told.endswith("good\n")
     monkeypatch.setattr(provider_check, "compare", lambda *_: Comparison(0.5, 0.3, 0.2, 1e-3))
     assert cli.main(words) == 1
-    assert capsys.readouterr().out.endswith("NOT as it should be\n")
+    assert capsys.readouterr().out.endswith("NOT as expected\n")
     assert cli.main([*words, "--provider-options", "cuda_graphs=on"]) == 2
     told = capsys.readouterr().err
     assert told == (

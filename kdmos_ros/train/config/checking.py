@@ -48,7 +48,7 @@ def refuse_given(settings: Mapping[str, Any], given: Mapping[str, Any], where: s
         ValueError: one of the names given is set.
     """
     for name in given.keys() & settings.keys():
-        raise ValueError(f"{where}.{name} cannot be set: other sections decide it")
+        raise ValueError(f"{where}.{name} cannot be set: it follows from other sections")
 
 
 def _complaint(kind: type[Any], error: Mapping[str, Any], where: str, more: Sequence[str]) -> str:

@@ -126,7 +126,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.distil is not None and self.distil.external is None and self.teacher is None:
-            raise ValueError("distil needs a teacher section, or logits made elsewhere (external)")
+            raise ValueError("distil needs a teacher section, or external logits (external)")
 
     def start_config(self) -> StudentConfig:
         """Shape of the student at fit.start_from."""

@@ -148,7 +148,7 @@ class DriveStream(IterableDataset[Any]):
                     empty = False
                     yield visit, index
             if empty:
-                raise KdmosError("there is no scan to train from")
+                raise KdmosError("there are no scans to train on")
 
     def _one_pass(self, rng: np.random.Generator) -> list[TrainingDrive]:
         """The drives in random order, each as often as its weight says."""

@@ -65,7 +65,7 @@ def load_checkpoint(path: Path, parts: dict[str, Any], team: Team) -> tuple[int,
     random = state.get("random")
     if random is not None and len(random) != team.size:
         raise KdmosError(
-            f"{path}: was written by {len(random)} processes and cannot continue with {team.size}"
+            f"{path}: from {len(random)} processes, so it cannot continue with {team.size}"
         )
     return step, float(state.get("seconds", 0.0)), random and random[team.rank]
 

@@ -71,7 +71,7 @@ def test_a_recipe_that_cannot_be_names_its_file(tmp_path, text):
         ("fit: {step: 3}", "fit.step is unknown; the nearest entry is steps"),
         ("studnet: {}", "studnet is unknown; the nearest entry is student"),
         ("student: {widht: 0.5}", "student.widht is unknown; the nearest entry is width"),
-        ("student: {n_phi: 9}", "student.n_phi cannot be set: other sections decide it"),
+        ("student: {n_phi: 9}", "student.n_phi cannot be set: it follows from other sections"),
         ("student: {width: wide}", "student.width must be a number above 0, got 'wide'"),
         ("data: {sources: [a, {path: b, split: [x]}]}",
          "data.sources[1].split is unknown; the nearest entry is splits"),
