@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import PoseError, ReasonedError
+from kdmos_ros.features.sensor_height import GroundHeight
+from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.poses.extrinsics import ExtrinsicError, Extrinsics, FixedExtrinsics
 from kdmos_ros.poses.pose_source import PoseSource, StampedCloud, in_fixed_frame
 from kdmos_ros.throttled_log import ThrottledLog
@@ -61,6 +63,9 @@ class Localizer:
         self._extrinsics = extrinsics
         self._options = options
         self._log = log
+        self._ground = GroundHeight()
+        # Whether a height was named so far; None: nothing was said.
+        self._height_said: bool | None = None
 
     def locate(self, cloud: StampedCloud) -> Location:
         """Where the LiDAR was; blocks while the pose may still come.
@@ -119,9 +124,20 @@ class Localizer:
             # Not worth a wait: it is known from the next scan on.
             return self._extrinsics.look_up(base, cloud.frame, cloud.stamp_ns, 0.0)
         except ExtrinsicError as error:
+            return self._mount_from_ground(cloud, str(error))
+
+    def _mount_from_ground(self, cloud: StampedCloud, why: str) -> Matrix | None:
+        """T_base_lidar (4, 4) of a level LiDAR above the ground it sees; None: it sees none."""
+        height = self._ground.observe(cloud.points)
+        if height is None:
+            taken = "at the height that the model was made for"
+        else:
+            taken = f"{height:.2f} m above the ground, as its points show"
+        if self._height_said != (height is not None):
+            self._height_said = height is not None
             self._log.warning(
-                "height_unknown",
+                "height_from_ground" if height is not None else "height_unknown",
                 "the odometry is that of the LiDAR, whose height above the ground is unknown: "
-                f"{error}; taken as level, at the height that the model was made for",
+                f"{why}; taken as level, {taken}",
             )
-            return None
+        return None if height is None else make_transform(np.eye(3), [0.0, 0.0, height])

@@ -39,3 +39,21 @@ def test_given_mount_is_the_height_of_a_lidar_with_poses_of_its_own():
     np.testing.assert_allclose(located.pose, pose(1))
     np.testing.assert_array_equal(located.base_T_lidar, MOUNT)
     assert located.tracked_T_lidar is None
+
+
+def test_height_is_learned_from_the_ground_and_said_once():
+    rng = np.random.default_rng(0)
+    ground = np.column_stack([rng.uniform(-12, 12, (4000, 2)), rng.normal(-0.9, 0.02, 4000)])
+    logger = Logger()
+    poses = RecordedPoses(ODOMETRY, "lidar", "odom")
+    localizer = Localizer(poses, UnknownExtrinsics(), OPTIONS, ThrottledLog(logger, 0))
+    for i in range(3):
+        cloud = StampedCloud(stamp(i), "lidar", ground.astype(np.float32))
+        located = localizer.locate(cloud)
+        np.testing.assert_array_equal(located.base_T_lidar[:3, :3], np.eye(3))
+        assert located.base_T_lidar[2, 3] == pytest.approx(0.9, abs=0.05)
+        assert located.tracked_T_lidar is None
+    (line,) = [
+        str(line) for line in logger.lines if "height above the ground is unknown" in str(line)
+    ]
+    assert "m above the ground, as its points show" in line

@@ -1,0 +1,65 @@
+"""How high a level LiDAR stands above the ground, from what it sees of the ground near it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+# Where the ground is near enough to be flat, and far enough not to be the robot.
+_NEAREST_M, _FARTHEST_M = 1.5, 12.0
+_CELL_M, _SECTORS = 1.5, 72
+_LOWEST_M, _HIGHEST_M = 0.15, 4.0
+_BIN_M = 0.1
+# Of the cells with a return, so many must agree on the height, and at least this many.
+_AGREEING, _CELLS = 0.3, 20
+_SCANS = 10
+
+
+class GroundHeight:
+    """Median of `sensor_height` over the first scans that tell it; fixed from then on."""
+
+    def __init__(self) -> None:
+        self._seen: list[float] = []
+
+    def observe(self, points: npt.NDArray[np.float32]) -> float | None:
+        """Height in metres, or None if no scan has told it so far.
+
+        Args:
+            points: (N, 3) in the sensor frame, metres.
+        """
+        if len(self._seen) < _SCANS:
+            height = sensor_height(points)
+            if height is not None:
+                self._seen.append(height)
+        return float(np.median(self._seen)) if self._seen else None
+
+
+def sensor_height(points: npt.NDArray[np.float32]) -> float | None:
+    """Height of a level LiDAR above the ground in metres; None: one scan does not tell.
+
+    The lowest return in each cell around the sensor is ground, or stands on it: most agree.
+
+    Args:
+        points: (N, 3) in the sensor frame, metres; rows without a return are not finite or 0.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        rho = np.hypot(points[:, 0], points[:, 1])
+        usable = (rho >= _NEAREST_M) & (rho < _FARTHEST_M)
+        usable &= (points[:, 2] <= -_LOWEST_M) & (points[:, 2] >= -_HIGHEST_M)
+    x, y, z = points[usable].T
+    if not len(z):
+        return None
+    sector = ((np.arctan2(y, x) + math.pi) * (_SECTORS / (2 * math.pi))).astype(np.intp) % _SECTORS
+    cell = sector + _SECTORS * (rho[usable] / _CELL_M).astype(np.intp)
+    lowest = np.full(int(cell.max()) + 1, np.inf, np.float32)
+    np.minimum.at(lowest, cell, z)
+    lowest = lowest[np.isfinite(lowest)]
+    counts = np.bincount((-lowest / _BIN_M).astype(np.intp))
+    around = np.convolve(counts, np.ones(3, np.intp), "same")
+    best = (int(around.argmax()) + 0.5) * _BIN_M
+    ground = lowest[np.abs(-lowest - best) < 1.5 * _BIN_M]
+    if len(ground) < max(_CELLS, _AGREEING * len(lowest)):
+        return None
+    return float(-np.median(ground))
