@@ -29,6 +29,7 @@ MAX_LOOKAHEAD = 7
 """How many later scans a scan may be compared with."""
 
 CLOUD_OPTIONS: dict[str, Any] = {
+    "cloud_frame": "",
     "intensity_field": "",
     "intensity_scale": 0.0,
     "max_points": 2_000_000,

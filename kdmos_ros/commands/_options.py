@@ -38,8 +38,14 @@ def bag_name(path: Path) -> str:
 
 
 def add_bag_options(parser: argparse.ArgumentParser) -> None:
-    """--cloud, --odom and --base-to-lidar."""
+    """--cloud, --frame, --odom and --base-to-lidar."""
     parser.add_argument("--cloud", metavar="TOPIC", help="PointCloud2 topic, if there are several")
+    parser.add_argument(
+        "--frame",
+        metavar="FRAME",
+        default="",
+        help="take the clouds in this frame only, if several LiDARs share the topic",
+    )
     parser.add_argument(
         "--odom", metavar="TOPIC", help="topic of the poses, if not the only Odometry"
     )
@@ -131,6 +137,7 @@ def bag_options(args: argparse.Namespace) -> BagOptions:
         args.base_to_lidar,
         getattr(args, "pose_source", "odometry") == "odometry",
         getattr(args, "lidar", None),
+        getattr(args, "frame", ""),
         getattr(args, "deskew", None),
     )
 

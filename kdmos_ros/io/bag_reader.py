@@ -95,7 +95,9 @@ class BagReader(Closing):
             if needs_odometry:
                 self.odom_topic = self._choose_odometry(odom_topic)
             self.n_scans = sum(t.count for t in self._bag.topics if t.name == self.cloud_topic)
-            self.sensor_frame = self._sensor_frame()
+            self.sensor_frame = (
+                frame_of(self.cloud_options.get("cloud_frame", "")) or self._sensor_frame()
+            )
             found = BagPoses(self._bag, self.odom_topic)
             self.notes = found.notes()
             self.odom_frame, self.base_frame = found.fixed_frame, found.base_frame

@@ -20,6 +20,7 @@ class BagOptions:
         cloud, odom: topics; None: the only one of its type.
         base_T_sensor: (4, 4) mount of the LiDAR, instead of that in /tf_static; or None.
         needs_odometry: whether a bag without odometry is an error.
+        frame: take the clouds in this frame only; empty: in that of the first cloud.
         lidar: kind of LiDAR, or a file, see `sensor_files`; None: as found.
         deskew: one of `defaults.DESKEW_CHOICES`; None: as `lidar` says, or the default.
     """
@@ -29,6 +30,7 @@ class BagOptions:
     base_T_sensor: npt.NDArray[np.float64] | None = None
     needs_odometry: bool = True
     lidar: str | None = None
+    frame: str = ""
     deskew: str | None = None
 
 
@@ -41,6 +43,8 @@ def open_bag(path: Path, options: BagOptions) -> BagReader:
     cloud_options = sensor_options(options.lidar) if options.lidar else {}
     if options.deskew:
         cloud_options["deskew"] = options.deskew
+    if options.frame:
+        cloud_options["cloud_frame"] = options.frame
     return BagReader(
         path,
         options.cloud,

@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.pipeline.deskewing import CloudDeskewing
+from kdmos_ros.pipeline.frame_watch import FrameWatch
 from kdmos_ros.pipeline.localization import DroppedScan, Localizer, Location
 from kdmos_ros.pipeline.pending_cloud import PendingCloud
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pointcloud.cloud_reader import read_cloud
 from kdmos_ros.pointcloud.codec import DecodedCloud
+from kdmos_ros.pointcloud.layout import Layout
 from kdmos_ros.poses.buffer import RESTART_NS
 from kdmos_ros.poses.extrinsics import Extrinsics
 from kdmos_ros.poses.pose_source import PoseSource, StampedCloud
@@ -63,6 +65,8 @@ class CloudPipeline:
         self._generation: int | None = None
         # The last one that was known.
         self._base_T_lidar: npt.NDArray[np.float64] | None = None
+        self._frames = FrameWatch()
+        self._told_row_step = False
         self._reset_wanted = threading.Event()
         self._epoch = 0
         # Held while a scan is in work: the segmenter changes between scans only.
@@ -111,11 +115,13 @@ class CloudPipeline:
         if self._reset_wanted.is_set():
             self._localizer.reset()
             self._forget("on request")
+        self._frames.check(frame, stamp_ns, self._options["cloud_frame"])
         self._check_order(stamp_ns)
 
         start = time.perf_counter()
         cloud = read_cloud(message, stamp_ns, self._options)
         timings["decode"] = (time.perf_counter() - start) * 1e3
+        self._check_row_step(cloud.layout)
         if not self._has_returns(cloud.cloud):
             nothing: Future[Segmentation] = Future()
             nothing.set_result(Segmentation.unlabelled(len(cloud.cloud.points), stamp_ns))
@@ -155,6 +161,18 @@ class CloudPipeline:
             raise DroppedScan(
                 "out_of_order", f"cloud is {-step_s * 1e3:.1f} ms older than the last"
             )
+
+    def _check_row_step(self, layout: Layout) -> None:
+        if layout.odd_row_step is None:
+            return
+        if not self._told_row_step:
+            self._log.warning(
+                "odd_row_step",
+                f"row_step is {layout.odd_row_step}, not the {layout.row_step} bytes of a row: "
+                "read as rows without a gap, which is what the length of the data says",
+            )
+        self._told_row_step = True
+        self._statistics.event("odd_row_step")
 
     def _has_returns(self, cloud: DecodedCloud) -> bool:
         """Whether there is anything to label; says so if something looks wrong."""

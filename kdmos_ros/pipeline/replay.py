@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from kdmos_ros.defaults import CLOUD_OPTIONS, PARAMETERS
 from kdmos_ros.errors import ReasonedError
+from kdmos_ros.io.bag_poses import frame_of
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
 from kdmos_ros.pipeline.statistics import Statistics
@@ -98,7 +99,7 @@ def _pushed(
     """The clouds of a bag as they are pushed, without their labels."""
     log = ThrottledLog(logging.getLogger(__name__))
     poses = poses or RecordedPoses(bag.odometry, bag.base_frame, bag.odom_frame)
-    options = {**_OPTIONS, **bag.cloud_options}
+    options = {**_OPTIONS, **bag.cloud_options, "cloud_frame": bag.sensor_frame}
     pipeline = CloudPipeline(gate, poses, bag.extrinsics, options, Statistics(), log)
     pipeline.reset()
     for index, (stamp_ns, message, recorded_ns) in enumerate(bag.recorded_clouds()):
@@ -115,7 +116,7 @@ def _pushed(
         )
         begin = time.perf_counter()
         try:
-            cloud = pipeline.process(message, stamp_ns, bag.sensor_frame)
+            cloud = pipeline.process(message, stamp_ns, frame_of(message.header.frame_id))
         except ReasonedError as error:
             log.warning(error.reason, f"scan {index} dropped: {error}")
             yield replace(scan, dropped=error.reason), None

@@ -52,7 +52,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """A checked PointCloud2 layout: every declared byte of every point is there."""
+    """A checked PointCloud2 layout: every declared byte of every point is there.
+
+    Attributes:
+        odd_row_step: what the message says instead of `row_step`, if it says something else.
+    """
 
     fields: tuple[Field, ...]
     height: int
@@ -62,6 +66,7 @@ class Layout:
     big_endian: bool
     data: npt.NDArray[np.uint8]
     is_dense: bool = True
+    odd_row_step: int | None = None
 
     @property
     def size(self) -> int:
@@ -115,6 +120,11 @@ def read_layout(msg: PointCloud2, max_points: int = DEFAULT_MAX_POINTS) -> Layou
     )
     _check_fields(fields, point_step)
     data = np.frombuffer(msg.data, np.uint8) if len(msg.data) else np.empty(0, np.uint8)
+    odd_row_step = None
+    row = width * point_step
+    # Some drivers write 0, or the size of the whole cloud; the data leave one reading only.
+    if row_step != row and row_step in (0, height * row) and len(data) == height * row:
+        odd_row_step, row_step = row_step, row
     _check_steps(height, width, point_step, row_step, len(data))
     return Layout(
         fields,
@@ -125,6 +135,7 @@ def read_layout(msg: PointCloud2, max_points: int = DEFAULT_MAX_POINTS) -> Layou
         bool(msg.is_bigendian),
         data,
         bool(msg.is_dense),
+        odd_row_step,
     )
 
 

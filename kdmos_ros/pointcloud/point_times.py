@@ -23,6 +23,9 @@ TIME_FIELDS = ("t", "time", "timestamp", "time_stamp", "offset_time")
 
 # No LiDAR stamps a cloud farther from its points.
 MAX_OFFSET_S = MAX_SPAN_S
+# So many points tell how the times of all are spread; fewer than a few tell nothing.
+_SAMPLE = 1000
+_FEW = 20
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,9 @@ class PointTimes:
     """Times of a cloud's points, in their order.
 
     Attributes:
-        seconds: (N,) float32 after the cloud's stamp; not finite where the driver gave none,
-            without meaning for points without a return.
+        seconds: (N,) float32 after the cloud's stamp; not finite where the driver gave none or
+            a few points have a time far from that of all others, without meaning for points
+            without a return.
         first, last: of the points with a return.
     """
 
@@ -76,6 +80,8 @@ def read_point_times(
     field = _find(layout, form.field)
     values = layout.column(field).astype(np.float64).reshape(-1)
     first, last, count = extent(points, values)
+    if strays(points, values, first, last):
+        first, last, count = extent(points, values)
     if not count:
         return PointTimes(np.zeros(len(points), np.float32), 0.0, 0.0)
     check_resolution(field, first, last, count)
@@ -152,3 +158,34 @@ def extent(points, values):  # type: ignore[no-untyped-def]
             last = max(last, values[i])
             count += 1
     return first, last, count
+
+
+def strays(
+    points: npt.NDArray[np.float32], values: npt.NDArray[np.float64], first: float, last: float
+) -> bool:
+    """Set the times of a few points that lie far from all others to NaN; whether there were any.
+
+    Far is farther outside of the middle 96 % than these span; a few are at most one in a hundred.
+
+    Args:
+        points: (N, 3); values: (N,), changed in place.
+        first, last: of `extent`.
+    """
+    sample = slice(None, None, max(1, len(values) // _SAMPLE))
+    with np.errstate(over="ignore", invalid="ignore"):
+        squared = np.einsum("ij,ij->i", points[sample], points[sample])
+    some = values[sample][(squared > 0) & (squared < np.inf) & np.isfinite(values[sample])]
+    if len(some) < _FEW:
+        return False
+    some.sort()
+    low, high = some[len(some) // 50], some[-1 - len(some) // 50]
+    span = high - low
+    if span <= 0 or (first >= low - span and last <= high + span):
+        return False
+    outside = (values < low - span) | (values > high + span)
+    with np.errstate(over="ignore", invalid="ignore"):
+        outside &= np.einsum("ij,ij->i", points, points) > 0
+    if np.count_nonzero(outside) > max(1, len(values) // 100):
+        return False
+    values[outside] = np.nan
+    return True

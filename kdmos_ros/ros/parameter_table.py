@@ -223,6 +223,11 @@ SPECS = (
         "auto: absolute or stamp.",
         choices=defaults.TIME_BASES, live=True,
     ),
+    Spec(
+        "cloud_frame",
+        "Clouds in another frame are dropped. Empty: the frame of the first cloud.",
+        live=True,
+    ),
     Spec("max_points", "Clouds with more points than this are refused.",
          1, 100_000_000, live=True),
     Spec(

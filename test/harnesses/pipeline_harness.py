@@ -62,11 +62,11 @@ class Bench:
         for stamp in stamps_s:
             self.poses.add(round(stamp * SECOND), make_transform(np.eye(3), [stamp + offset, 0, 0]))
 
-    def process(self, stamp_s, message=None):
+    def process(self, stamp_s, message=None, frame="lidar"):
         message = message or make_cloud("plain_xyz")[0]
-        return self.pipeline.process(message, round(stamp_s * SECOND), "lidar").labelled()
+        return self.pipeline.process(message, round(stamp_s * SECOND), frame).labelled()
 
-    def reason(self, stamp_s, message=None):
+    def reason(self, stamp_s, message=None, frame="lidar"):
         with pytest.raises((DroppedScan, CloudError, ExtrinsicError)) as caught:
-            self.process(stamp_s, message)
+            self.process(stamp_s, message, frame)
         return caught.value.reason

@@ -6,6 +6,7 @@ from cloud_harness import make_cloud
 from pipeline_harness import MOUNT, SECOND, Bench
 
 from kdmos_ros.geometry.transforms import make_transform
+from kdmos_ros.pipeline.localization import DroppedScan
 from kdmos_ros.poses.extrinsics import UnknownExtrinsics
 
 
@@ -151,3 +152,37 @@ def test_saturated_intensity_is_reported_with_the_remedy():
     bench.process(1.0, message)
     assert "intensity_scale" in bench.logger.lines[0]
     assert bench.statistics.snapshot().events == {"intensity_saturated": 1}
+
+
+def test_clouds_of_another_frame_leave_the_history_alone():
+    bench = Bench()
+    bench.odometry(*np.arange(1, 1.5, 0.1))
+    for k in range(4):
+        bench.process(1 + 0.1 * k)
+        assert bench.reason(1.05 + 0.1 * k, frame="rear") == "other_frame"
+    assert bench.segmenter.calls == ["push"] * 4
+    # Its driver was started anew, under another name.
+    bench.odometry(*np.arange(1.5, 7.3, 0.1))
+    bench.process(7, frame="rear")
+    assert bench.reason(7.1) == "other_frame"
+
+
+def test_the_frame_that_was_asked_for():
+    bench = Bench(cloud_frame="/rear")
+    bench.odometry(1.0, 1.1)
+    with pytest.raises(DroppedScan, match=r"'lidar', not 'rear'.*cloud_frame.*--frame"):
+        bench.process(1.0)
+    bench.process(1.1, frame="rear")
+    assert bench.segmenter.calls == ["push"]
+
+
+def test_an_odd_row_step_is_said_once_and_counted():
+    bench = Bench()
+    bench.odometry(1.0, 1.2)
+    for stamp_s in (1.0, 1.1, 1.2):
+        message = make_cloud("plain_xyz")[0]
+        message.row_step = 0
+        bench.process(stamp_s, message)
+    (line,) = bench.logger.lines
+    assert "row_step is 0" in line
+    assert bench.statistics.snapshot().events["odd_row_step"] == 3

@@ -238,3 +238,17 @@ def test_a_given_mount_does_not_move_poses_of_the_lidar_itself(tmp_path):
     for i, scan in enumerate(pushed(segmenter)):
         np.testing.assert_array_equal(scan.base_T_sensor, MOUNT)
         np.testing.assert_allclose(scan.pose, pose(i))
+
+
+@pytest.mark.parametrize("frame", ["lidar", "rear"])
+def test_two_lidars_on_a_topic_are_told_apart(tmp_path, frame):
+    clouds = [(stamp(i), cloud(i)) for i in range(8)]
+    for _, message in clouds[1::2]:
+        message.header.frame_id = "rear"
+    path = recorded(tmp_path, clouds, [(stamp(i), odometry(i)) for i in range(8)])
+    options = {"cloud_frame": frame} if frame == "rear" else {}
+    with BagReader(path, base_T_sensor=MOUNT, cloud_options=options) as bag:
+        assert bag.sensor_frame == frame
+        scans = list(replay(bag, OnlineSegmenter(Recorder())))
+    drops = ["", "other_frame"] if frame == "lidar" else ["other_frame", ""]
+    assert [s.dropped for s in scans] == drops * 4

@@ -1,5 +1,6 @@
 """Clouds that contradict themselves are refused with a reason, before anything is allocated."""
 
+import numpy as np
 import pytest
 from cloud_harness import LAYOUTS, make_cloud
 from hypothesis import given, settings
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from kdmos_ros.errors import CloudError
 from kdmos_ros.pointcloud.codec import decode
-from kdmos_ros.pointcloud.layout import Field
+from kdmos_ros.pointcloud.layout import Field, read_layout
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 endianness = pytest.mark.parametrize("big_endian", [False, True], ids=["little", "big"])
@@ -55,7 +56,21 @@ def test_field_with_too_many_elements():
     assert reason_of(message) == "bad_point_step"
 
 
-@pytest.mark.parametrize("row_step", [0, 799, 801, 10**9])
+@pytest.mark.parametrize(("height", "row_step"), [(1, 0), (4, 0), (4, 800)])
+def test_row_step_of_nothing_or_of_the_whole_cloud(height, row_step):
+    message, _ = make_cloud(width=50)
+    expected = decode(message).points
+    message.height, message.width = height, 50 // height
+    message.data = message.data[: 16 * message.height * message.width]
+    message.row_step = row_step and len(message.data)
+    layout = read_layout(message)
+    assert (layout.row_step, layout.odd_row_step) == (16 * message.width, message.row_step)
+    np.testing.assert_array_equal(decode(message).points, expected[: layout.size])
+    message.data = bytes(message.data) + bytes(16)  # another reading is possible
+    assert reason_of(message) in ("bad_row_step", "short_data")
+
+
+@pytest.mark.parametrize("row_step", [799, 801, 10**9])
 def test_row_step_that_does_not_fit(row_step):
     message, _ = make_cloud(width=50)
     message.row_step = row_step

@@ -210,3 +210,36 @@ def test_float32_cannot_hold_times_since_1970(since):
     why, text = reason("velodyne", {"time": np.full(N, since)})
     assert why == "bad_point_time"
     assert "float32 cannot hold" in text and "'time'" in text
+
+
+# -- a few times that cannot be ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stray", [0.0, -5.0, 1e9, 3e18, STAMP_S + 100])
+@pytest.mark.parametrize("index", [0, 17, MANY - 1])
+@pytest.mark.parametrize("start", [STAMP_S, 7.0])
+def test_a_single_absurd_time_costs_its_point_only(stray, index, start):
+    values = start + LONG_SWEEP
+    values[index] = stray
+    times = read_many("hesai", {"timestamp": values}, base="start")
+    kept = np.arange(MANY) != index
+    assert np.isnan(times.seconds[index])
+    origin = LONG_SWEEP[kept][0]
+    np.testing.assert_allclose(times.seconds[kept], LONG_SWEEP[kept] - origin, atol=2e-6)
+    assert (times.first, times.last) == pytest.approx((0, LONG_SWEEP[kept][-1] - origin), abs=2e-6)
+
+
+@pytest.mark.parametrize("stray", [0xFFFFFFFF, 2_000_000_000])
+def test_a_single_absurd_time_does_not_hide_the_unit(stray):
+    values = np.round(LONG_SWEEP * 1e6)
+    values[33] = stray
+    times = read_many("ouster_organised", {"t": values})
+    kept = np.arange(MANY) != 33
+    np.testing.assert_allclose(times.seconds[kept], LONG_SWEEP[kept], atol=2e-6)
+
+
+def test_many_absurd_times_are_an_error():
+    values = np.round(LONG_SWEEP * 1e9)
+    values[::20] = 0xFFFFFFFF
+    with pytest.raises(CloudError, match="too long for a sweep"):
+        read_many("ouster_organised", {"t": values})
