@@ -98,7 +98,7 @@ SPECS = (
     ),
     Spec(
         "provider",
-        "Where the networks run. auto: CUDA where it works, else OpenVINO if installed, else the "
+        "Where the networks run. auto: CUDA if it works, then OpenVINO if installed, then the "
         "CPU.",
         choices=defaults.PROVIDER_CHOICES, live=True,
     ),
