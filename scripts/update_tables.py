@@ -124,11 +124,20 @@ def _row(model: str, clip: str, about: dict[str, Any]) -> list[str]:
 
 
 def results() -> str:
-    """Real clips by point and by object."""
+    """The default model on real clips, by point and by object."""
+    return _results(MODELS[:1])
+
+
+def all_results() -> str:
+    """All models that a node runs at once, likewise."""
+    return _results(MODELS)
+
+
+def _results(models: tuple[str, ...]) -> str:
     rows = [
         _row(model, clip, about)
         for clip in CLIPS
-        for model in MODELS
+        for model in models
         if (about := figures(model, clip)) is not None
     ]
     head = ["clip", "model", "IoU", "precision", "recall"]
@@ -137,7 +146,7 @@ def results() -> str:
     return f"{table(head, rows)}\n\n{where}."
 
 
-BLOCKS = {f.__name__: f for f in (parameters, commands, sensors, results)}
+BLOCKS = {f.__name__: f for f in (parameters, commands, sensors, results, all_results)}
 
 
 def updated(text: str) -> str:
