@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 from kdmos_ros.closing import Closing
 from kdmos_ros.io import zstd
 from kdmos_ros.io.bag_storage import BagError, first_line, open_storage, unreadable, warn_of_cut
-from kdmos_ros.pointcloud.codec import PROBABILITY_FIELD
+from kdmos_ros.pointcloud import livox
+from kdmos_ros.pointcloud.codec import PROBABILITY_FIELD, PackedCloud
 
 __all__ = ["BagError", "BagFile", "RawMessage", "Topic", "decode_cdr", "typestore"]
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
+CLOUDS = (POINT_CLOUD, *livox.CUSTOM_MESSAGES)
 ODOMETRY = "nav_msgs/msg/Odometry"
 TF = "tf2_msgs/msg/TFMessage"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
@@ -47,25 +49,59 @@ class Topic:
 @lru_cache(maxsize=1)
 def typestore() -> Any:
     """Message definitions of the common packages, tf2_msgs among them (rosbags typestore)."""
-    from rosbags.typesys import Stores, get_typestore
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
     # The messages used here are the same from Humble on; a newer store adds nothing.
-    return get_typestore(Stores.ROS2_JAZZY)
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for package in livox.PACKAGES:  # sqlite3 before Iron carries no definitions
+        store.register({
+            **get_types_from_msg(livox.POINT_DEFINITION, f"{package}/msg/CustomPoint"),
+            **get_types_from_msg(livox.MESSAGE_DEFINITION, f"{package}/msg/CustomMsg"),
+        })  # fmt: skip
+    return store
 
 
 def decode_cdr(message: RawMessage) -> Any:
     """The message as an object with the attributes of its ROS type.
 
+    Clouds come as PointCloud2, Livox's CustomMsg too.
+
     Raises:
         BagError: the bytes are not a message of that type.
     """
     try:
+        if message.msgtype in livox.CUSTOM_MESSAGES:
+            return _livox_cloud(message.data)
         return typestore().deserialize_cdr(message.data, message.msgtype)
     except Exception as error:  # the library raises whatever the broken bytes lead to
         raise BagError(
             f"message on {message.topic} at {message.stamp_ns} ns is no valid {message.msgtype}"
             f" ({first_line(error)})"
         ) from error
+
+
+def _livox_cloud(data: bytes | memoryview) -> Any:
+    stamp_ns, frame, cloud = livox.read_custom_message(data)
+    types = typestore().types
+    stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
+    return packed_message(types["std_msgs/msg/Header"](stamp, frame), cloud)
+
+
+def packed_message(header: Any, cloud: PackedCloud) -> Any:
+    """A sensor_msgs/PointCloud2 of a header and the rest of it."""
+    types = typestore().types
+    field = types["sensor_msgs/msg/PointField"]
+    return types[POINT_CLOUD](
+        header,
+        cloud.height,
+        cloud.width,
+        [field(f.name, f.offset, f.datatype, f.count) for f in cloud.fields],
+        cloud.is_bigendian,
+        cloud.point_step,
+        cloud.row_step,
+        cloud.data,
+        cloud.is_dense,
+    )
 
 
 class BagFile(Closing):
@@ -92,7 +128,7 @@ class BagFile(Closing):
             self.topics = tuple(
                 Topic(name, msgtype, count) for (name, msgtype), count in counts.items()
             )
-            clouds = sum(t.count for t in self.topics if t.msgtype == POINT_CLOUD)
+            clouds = sum(t.count for t in self.topics if t.msgtype in CLOUDS)
             warn_of_cut(storage, clouds, sum(t.count for t in self.topics))
             self._files = stack.pop_all()
 
@@ -132,14 +168,15 @@ class BagFile(Closing):
         """The topic to use: the wanted one, or the only one of its type that has messages.
 
         Args:
-            msgtype: message type that the topic must have.
+            msgtype: message type that the topic must have; POINT_CLOUD: any of CLOUDS.
             wanted: name given by the user, or None to find it.
             option: how the user names a topic, e.g. "--cloud"; used in the error.
 
         Raises:
             BagError: there is none, or more than one; the message lists the candidates.
         """
-        candidates = [t for t in self.topics if t.msgtype == msgtype]
+        wanted_types = CLOUDS if msgtype == POINT_CLOUD else (msgtype,)
+        candidates = [t for t in self.topics if t.msgtype in wanted_types]
         if wanted is not None:
             name = "/" + wanted.strip("/")
             if not any(t.name == name for t in self.topics):
@@ -161,12 +198,19 @@ class BagFile(Closing):
             raise BagError(
                 f"{self.path}: several {msgtype} topics, choose one with {option}: {names}"
             )
+        self._check_definition(filled[0].name)
         return filled[0].name
 
     def cloud_fields(self, topic: str) -> frozenset[str]:
         """Names of the fields of a PointCloud2 topic's first message."""
         first = next(self.messages([topic]), None)
         return frozenset(f.name for f in decode_cdr(first).fields) if first else frozenset()
+
+    def _check_definition(self, topic: str) -> None:
+        for c in self._connections:
+            known = c.msgtype not in livox.CUSTOM_MESSAGES or livox.has_known_points(c.msgdef.data)
+            if c.topic == topic and not known:
+                raise BagError(f"{self.path}: {topic} has points of an unknown kind of {c.msgtype}")
 
     def _is_sensor_data(self, topic: str) -> bool:
         # Ground truth of a simulated drive has labels only, an answer of the node has them too.

@@ -6,14 +6,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.io.bag_file import POINT_CLOUD, BagError, BagFile, RawMessage, typestore
+from kdmos_ros.io.bag_file import POINT_CLOUD, BagError, BagFile, RawMessage, packed_message
 from kdmos_ros.io.bag_writer import BagWriter
 from kdmos_ros.labels import MOVING
 from kdmos_ros.pipeline.replay import ReplayedScan
-from kdmos_ros.pointcloud.codec import PackedCloud, append_label, subset
+from kdmos_ros.pointcloud.codec import append_label, subset
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +73,9 @@ class BagSink:
             packed = subset(layout, scan.labels != MOVING)
         else:
             packed = append_label(layout, scan.labels, scan.moving_probability)
-        self._writer.write(self._topic, scan.recorded_ns, _message(scan.message.header, packed))
+        self._writer.write(
+            self._topic, scan.recorded_ns, packed_message(scan.message.header, packed)
+        )
 
     def save(self, complete: bool) -> None:
         """See Sink."""
@@ -91,8 +92,12 @@ class BagSink:
         """Declare the bag's topics; returns those that cannot be copied, and says so once."""
         left_out: set[str] = set()
         for connection in bag.connections:
+            replaced = self._replaces and connection.topic == self._topic
             try:
-                self._writer.copy_topic(connection)
+                if replaced and connection.msgtype != POINT_CLOUD:
+                    self._writer.add_topic(self._topic, POINT_CLOUD)
+                else:
+                    self._writer.copy_topic(connection)
             except BagError:
                 left_out.add(connection.topic)
         if left_out:
@@ -123,19 +128,3 @@ class BagSink:
         ):
             self._writer.write_raw(self._next.topic, self._next.stamp_ns, self._next.data)
             self._next = next(self._messages, None)
-
-
-def _message(header: Any, cloud: PackedCloud) -> Any:
-    types = typestore().types
-    field = types["sensor_msgs/msg/PointField"]
-    return types[POINT_CLOUD](
-        header,
-        cloud.height,
-        cloud.width,
-        [field(f.name, f.offset, f.datatype, f.count) for f in cloud.fields],
-        cloud.is_bigendian,
-        cloud.point_step,
-        cloud.row_step,
-        cloud.data,
-        cloud.is_dense,
-    )
