@@ -64,7 +64,7 @@ def test_stopped_by_a_signal_and_taken_up(tiny_model, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
-    assert err.startswith("kdmos: interrupted after ") and "--resume continues" in err
+    assert "kdmos: interrupted after " in err and "--resume continues" in err
     done = len(content(tmp_path / "part")["/mos_node/labeled"])
     assert 0 < done < 150
     assert (tmp_path / "part.partial.json").exists()
