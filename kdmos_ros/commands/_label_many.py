@@ -105,7 +105,7 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
         own = Path(args.lidar).expanduser()
         arguments += ["--lidar", str(own.resolve()) if own.exists() else args.lidar]
     if args.pose_source != "odometry":
-        arguments += ["--pose-source", args.pose_source]
+        arguments += ["--pose-source", args.pose_source, "--fixed-frame", args.fixed_frame]
     if args.deskew:
         arguments.append(f"--deskew={args.deskew}")
     if args.base_to_lidar is not None:

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from kdmos_ros.commands._options import count
+from kdmos_ros.defaults import PARAMETERS, POSE_SOURCES
 from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
@@ -19,9 +20,15 @@ def add_pose_source_option(parser: argparse.ArgumentParser) -> None:
     """--pose-source."""
     parser.add_argument(
         "--pose-source",
-        choices=("odometry", "kiss_icp"),
+        choices=POSE_SOURCES,
         default="odometry",
-        help="odometry of the bag, or KISS-ICP on its clouds (default: odometry)",
+        help="odometry or TF of the bag, or KISS-ICP on its clouds (default: odometry)",
+    )
+    parser.add_argument(
+        "--fixed-frame",
+        default=PARAMETERS["fixed_frame"],
+        metavar="FRAME",
+        help="frame with continuous odometry, for --pose-source tf (default: %(default)s)",
     )
 
 
@@ -31,9 +38,19 @@ def pose_source(args: argparse.Namespace, bag: BagReader) -> PoseSource | None:
     Raises:
         KdmosError: kiss-icp is not installed.
     """
+    return None if args.pose_source == "odometry" else _other_poses(args, bag)
+
+
+def _other_poses(args: argparse.Namespace, bag: BagReader) -> PoseSource:
+    """From TF or KISS-ICP."""
+    from kdmos_ros.io.recorded_tf import RecordedTf
     from kdmos_ros.poses.recorded_poses import kiss_poses
 
-    return None if args.pose_source == "odometry" else kiss_poses(bag.base_frame, args.threads)
+    if args.pose_source == "kiss_icp":
+        return kiss_poses(bag.base_frame, args.threads)
+    # With a given mount, TF need not know the LiDAR's frame.
+    knows_lidar = args.base_to_lidar is None
+    return RecordedTf(bag.read_transforms(), bag.base_frame, args.fixed_frame, knows_lidar)
 
 
 def add_error_options(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +104,7 @@ def bag_poses(args: argparse.Namespace, bag: BagReader) -> PoseSource:
     Raises:
         KdmosError: kiss-icp is not installed, or there is no odometry to add errors to.
     """
-    from kdmos_ros.poses.recorded_poses import RecordedPoses, kiss_poses
+    from kdmos_ros.poses.recorded_poses import RecordedPoses
 
     error = _error(args)
     if args.pose_source == "odometry":
@@ -95,7 +112,7 @@ def bag_poses(args: argparse.Namespace, bag: BagReader) -> PoseSource:
         return RecordedPoses(odometry, bag.base_frame, bag.odom_frame)
     if error.any:
         raise KdmosError(f"there is no odometry to add errors to with {args.pose_source}")
-    return kiss_poses(bag.base_frame, args.threads)
+    return _other_poses(args, bag)
 
 
 def refuse_pose_options(args: argparse.Namespace) -> None:

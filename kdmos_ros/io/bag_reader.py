@@ -21,7 +21,8 @@ from kdmos_ros.io.bag_file import (
     decode_cdr,
 )
 from kdmos_ros.io.bag_messages import stamp_ns_of
-from kdmos_ros.io.bag_poses import BASE_FRAME, POSE_TYPES, TF_STATIC, BagPoses, chain, frame_of
+from kdmos_ros.io.bag_poses import BASE_FRAME, POSE_TYPES, BagPoses, frame_of
+from kdmos_ros.io.bag_transforms import BagTransforms
 from kdmos_ros.io.recorded_extrinsics import RecordedExtrinsics
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import ExtrinsicError, Extrinsics, FixedExtrinsics
@@ -95,9 +96,8 @@ class BagReader(Closing):
             if needs_odometry:
                 self.odom_topic = self._choose_odometry(odom_topic)
             self.n_scans = sum(t.count for t in self._bag.topics if t.name == self.cloud_topic)
-            self.sensor_frame = (
-                frame_of(self.cloud_options.get("cloud_frame", "")) or self._sensor_frame()
-            )
+            self._first_ns, first_frame = self._first_cloud()
+            self.sensor_frame = frame_of(self.cloud_options.get("cloud_frame", "")) or first_frame
             found = BagPoses(self._bag, self.odom_topic)
             self.notes = found.notes()
             self.odom_frame, self.base_frame = found.fixed_frame, found.base_frame
@@ -105,7 +105,7 @@ class BagReader(Closing):
             self.poses = PoseBuffer(max_seconds=math.inf)
             for stamp_ns, pose in found.odometry:
                 self.poses.add(stamp_ns, pose)
-            self.extrinsics: Extrinsics = RecordedExtrinsics(found.static)
+            self.extrinsics: Extrinsics = RecordedExtrinsics(found.static, self.read_transforms)
             if base_T_sensor is None:
                 base_T_sensor = self._find_mount()
             else:
@@ -138,12 +138,16 @@ class BagReader(Closing):
     def mount(self) -> npt.NDArray[np.float64] | None:
         """The LiDAR's mount (4, 4) on the robot; None where only its own poses are known."""
         try:
-            mount = self.extrinsics.look_up(self.base_frame, self.sensor_frame, 0, 0.0)
+            mount = self.extrinsics.look_up(self.base_frame, self.sensor_frame, self._first_ns, 0.0)
             if mount is None and self.sensor_frame != BASE_FRAME:
-                mount = self.extrinsics.look_up(BASE_FRAME, self.sensor_frame, 0, 0.0)
+                mount = self.extrinsics.look_up(BASE_FRAME, self.sensor_frame, self._first_ns, 0.0)
         except ExtrinsicError:
             return None
         return mount
+
+    def read_transforms(self) -> BagTransforms:
+        """The bag's frames, moving ones included."""
+        return BagTransforms(self._bag, self.static_transforms)
 
     def _choose_odometry(self, wanted: str | None) -> str:
         name = "/" + (wanted or "").strip("/")
@@ -152,9 +156,10 @@ class BagReader(Closing):
             msgtype = ODOMETRY
         return self._bag.choose_topic(msgtype, wanted, "--odom")
 
-    def _sensor_frame(self) -> str:
-        first = next(self._bag.messages([self.cloud_topic]))
-        return frame_of(decode_cdr(first).header.frame_id)
+    def _first_cloud(self) -> tuple[int, str]:
+        """Stamp (ns) and frame of the first cloud."""
+        header = decode_cdr(next(self._bag.messages([self.cloud_topic]))).header
+        return stamp_ns_of(header), frame_of(header.frame_id)
 
     def _find_mount(self) -> npt.NDArray[np.float64]:
         base, lidar = self.base_frame, self.sensor_frame
@@ -165,13 +170,11 @@ class BagReader(Closing):
                 f"{self.path}: {self.odom_topic} names no child frame, so the sensor's mount is"
                 " unknown; give it with --base-to-lidar"
             )
-        mount = chain(self.static_transforms, base, lidar)
-        if mount is None:
-            raise BagError(
-                f"{self.path}: no static transform from {base!r} to"
-                f" {lidar!r} in {TF_STATIC}; give it with --base-to-lidar"
-            )
-        return mount
+        try:
+            mount = self.extrinsics.look_up(base, lidar, self._first_ns, 0.0)
+        except ExtrinsicError as error:
+            raise BagError(f"{self.path}: {error}") from None
+        return np.eye(4) if mount is None else mount
 
 
 def in_stamp_order(messages: Iterator[RawMessage]) -> Iterator[RecordedCloud]:

@@ -9,10 +9,12 @@ import time
 import numpy as np
 import pytest
 from cli_harness import failure
-from drive_harness import write_drive
+from drive_harness import drive_topics, pose, stamp, write_bag, write_drive
 from label_harness import content
 
 from kdmos_ros import cli
+from kdmos_ros.io.bag_file import TF
+from kdmos_ros.io.bag_messages import transform_message
 from kdmos_ros.labelling import many
 from kdmos_ros.labelling.interrupt import Interrupt
 from kdmos_ros.labelling.many import Job, Result, run_job, run_processes
@@ -32,7 +34,7 @@ def test_one_bag(capsys, tiny_model, tmp_path):
 
 
 def test_what_could_not_be_labelled_is_listed(capsys, tiny_model, tmp_path):
-    from drive_harness import MOUNT, cloud, odometry, stamp, write_bag
+    from drive_harness import MOUNT, cloud, odometry
 
     from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD
 
@@ -279,3 +281,14 @@ def test_real_clip_goes_on_with_equal_labels(real_data, tiny_model):
             for scan in replay(bag, OnlineSegmenter(segmenter), start=start):
                 if not scan.skipped:
                     np.testing.assert_array_equal(scan.labels, whole[scan.index])
+
+
+def test_poses_from_tf(tiny_model, tmp_path, capsys):
+    topics = drive_topics(4)
+    del topics["/odom"]
+    links = [transform_message(stamp(i), "map", "base_link", pose(i)) for i in range(4)]
+    topics["/tf"] = (TF, [(stamp(i), link) for i, link in enumerate(links)])
+    bag = write_bag(tmp_path / "bag", topics)
+    options = ["--model", str(tiny_model), "--pose-source", "tf", "--fixed-frame", "map"]
+    assert cli.main(["label", str(bag), str(tmp_path / "out"), *options]) == 0
+    assert "4 of 4 scans labelled" in capsys.readouterr().out

@@ -1,0 +1,100 @@
+"""The frames of a bag: /tf and /tf_static, looked up at any stamp as tf2 does."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from kdmos_ros.errors import PoseError
+from kdmos_ros.geometry import transforms
+from kdmos_ros.io.bag_file import TF, BagFile, decode_cdr
+from kdmos_ros.io.bag_messages import stamp_ns_of
+from kdmos_ros.io.bag_poses import frame_of
+from kdmos_ros.poses.buffer import PoseBuffer
+
+Matrix = npt.NDArray[np.float64]
+
+TF_TOPIC = "/tf"
+
+
+class BagTransforms:
+    """All transforms of a bag; broken ones (zero quaternion, NaN) are left out, as by tf2.
+
+    Args:
+        static: {(parent, child): T_parent_child (4, 4)}, of /tf_static.
+
+    Attributes:
+        ignored: number of broken ones.
+    """
+
+    def __init__(self, bag: BagFile, static: dict[tuple[str, str], Matrix]) -> None:
+        self.ignored = 0
+        self._parent = {child: parent for parent, child in static}
+        self._static = {child: pose for (_, child), pose in static.items()}
+        self._moving: dict[str, PoseBuffer] = {}
+        for raw in bag.messages([TF_TOPIC]):
+            if raw.msgtype == TF:
+                for message in decode_cdr(raw).transforms:
+                    self._add(message)
+
+    @property
+    def has_moving(self) -> bool:
+        """Whether there is any transform on /tf."""
+        return bool(self._moving)
+
+    def look_up(self, target: str, source: str, stamp_ns: int) -> Matrix:
+        """T_target_source (4, 4) at a stamp.
+
+        Raises:
+            PoseError: `unknown_frame`, `not_connected`, or that of a link, see PoseBuffer.at.
+        """
+        known = {*self._parent, *self._parent.values()}
+        if missing := [frame for frame in (target, source) if frame not in known]:
+            raise PoseError(
+                "unknown_frame",
+                f"no transform {target} -> {source}: the bag's /tf and /tf_static do not know the "
+                f"frame {missing[0]!r}",
+            )
+        up, down = self._ancestors(source), self._ancestors(target)
+        meeting = next((frame for frame in up if frame in down), None)
+        if meeting is None:
+            raise PoseError(
+                "not_connected",
+                f"no transform {target} -> {source}: the bag's /tf and /tf_static do not connect "
+                "these frames",
+            )
+        from_target = self._pose_in(meeting, target, stamp_ns)
+        return transforms.invert(from_target) @ self._pose_in(meeting, source, stamp_ns)
+
+    def _add(self, message: object) -> None:
+        header, moved = message.header, message.transform  # type: ignore[attr-defined]
+        t, q = moved.translation, moved.rotation
+        parent = frame_of(header.frame_id)
+        child = frame_of(message.child_frame_id)  # type: ignore[attr-defined]
+        try:
+            pose = transforms.from_pose((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+        except ValueError:
+            self.ignored += 1
+            return
+        name = f"transform {parent} -> {child}"
+        links = self._moving.setdefault(child, PoseBuffer(math.inf, math.inf, name=name))
+        links.add(stamp_ns_of(header), pose)
+        self._parent[child] = parent
+
+    def _ancestors(self, frame: str) -> list[str]:
+        """A frame, its parent and so on."""
+        frames = [frame]
+        while (parent := self._parent.get(frames[-1])) and parent not in frames:
+            frames.append(parent)
+        return frames
+
+    def _pose_in(self, ancestor: str, frame: str, stamp_ns: int) -> Matrix:
+        pose = np.eye(4)
+        while frame != ancestor:
+            moving = self._moving.get(frame)
+            link = self._static[frame] if moving is None else moving.at(stamp_ns)
+            pose = link @ pose
+            frame = self._parent[frame]
+        return pose
