@@ -170,11 +170,15 @@ class BagReader(Closing):
                 f"{self.path}: {self.odom_topic} names no child frame, so the sensor's mount is"
                 " unknown; give it with --base-to-lidar"
             )
-        try:
-            mount = self.extrinsics.look_up(base, lidar, self._first_ns, 0.0)
-        except ExtrinsicError as error:
-            raise BagError(f"{self.path}: {error}") from None
-        return np.eye(4) if mount is None else mount
+        # A joint's transforms may begin after the first cloud.
+        middle = [stamp_ns for stamp_ns, _ in self.odometry[len(self.odometry) // 2 :][:1]]
+        for stamp_ns in (self._first_ns, *middle):
+            try:
+                mount = self.extrinsics.look_up(base, lidar, stamp_ns, 0.0)
+                return np.eye(4) if mount is None else mount
+            except ExtrinsicError as error:
+                why = error
+        raise BagError(f"{self.path}: {why}")
 
 
 def in_stamp_order(messages: Iterator[RawMessage]) -> Iterator[RecordedCloud]:

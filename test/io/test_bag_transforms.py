@@ -70,3 +70,14 @@ def test_mount_on_a_moving_joint(tmp_path):
     for i, scan in enumerate(scans):
         np.testing.assert_allclose(scan.scan.pose, pose(i) @ raised[i])
         np.testing.assert_allclose(scan.scan.base_T_sensor, raised[i])
+
+
+def test_joint_whose_transforms_begin_after_the_first_cloud(tmp_path):
+    topics = drive_topics()
+    del topics["/tf_static"]
+    links = [transform_message(stamp(i), "base_link", "lidar", MOUNT) for i in (1, 2)]
+    topics["/tf"] = (TF, [(stamp(i), link) for i, link in enumerate(links, 1)])
+    with BagReader(write_bag(tmp_path / "bag", topics)) as bag:
+        np.testing.assert_allclose(bag.base_T_sensor, MOUNT)
+        dropped = [scan.dropped for scan in replay(bag, OnlineSegmenter(Recorder()))]
+    assert dropped == ["no_extrinsic", "", ""]
