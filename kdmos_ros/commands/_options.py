@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kdmos_ros.segmentation.segmenter import Segmenter
 
 
-_STORAGE_SUFFIXES = (".mcap", ".db3")
+_STORAGE_SUFFIXES = (".mcap", ".db3", ".bag")
 
 
 def bag_name(path: Path) -> str:

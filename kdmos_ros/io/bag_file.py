@@ -9,23 +9,39 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdmos_ros.closing import Closing
 from kdmos_ros.io import zstd
 from kdmos_ros.io.bag_storage import BagError, first_line, open_storage, unreadable, warn_of_cut
+from kdmos_ros.io.message_types import (
+    CLOUDS,
+    DIAGNOSTICS,
+    ODOMETRY,
+    POINT_CLOUD,
+    TF,
+    livox_cloud,
+    packed_message,
+    typestore,
+)
 from kdmos_ros.pointcloud import livox
-from kdmos_ros.pointcloud.codec import PROBABILITY_FIELD, PackedCloud
+from kdmos_ros.pointcloud.codec import PROBABILITY_FIELD
 
-__all__ = ["BagError", "BagFile", "RawMessage", "Topic", "decode_cdr", "typestore"]
-
-POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
-CLOUDS = (POINT_CLOUD, *livox.CUSTOM_MESSAGES)
-ODOMETRY = "nav_msgs/msg/Odometry"
-TF = "tf2_msgs/msg/TFMessage"
-DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
+__all__ = [
+    "CLOUDS",
+    "DIAGNOSTICS",
+    "ODOMETRY",
+    "POINT_CLOUD",
+    "TF",
+    "BagError",
+    "BagFile",
+    "RawMessage",
+    "Topic",
+    "decode_cdr",
+    "packed_message",
+    "typestore",
+]
 
 
 class RawMessage(NamedTuple):
@@ -46,21 +62,6 @@ class Topic:
     count: int
 
 
-@lru_cache(maxsize=1)
-def typestore() -> Any:
-    """Message definitions of the common packages, tf2_msgs among them (rosbags typestore)."""
-    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
-    # The messages used here are the same from Humble on; a newer store adds nothing.
-    store = get_typestore(Stores.ROS2_JAZZY)
-    for package in livox.PACKAGES:  # sqlite3 before Iron carries no definitions
-        store.register({
-            **get_types_from_msg(livox.POINT_DEFINITION, f"{package}/msg/CustomPoint"),
-            **get_types_from_msg(livox.MESSAGE_DEFINITION, f"{package}/msg/CustomMsg"),
-        })  # fmt: skip
-    return store
-
-
 def decode_cdr(message: RawMessage) -> Any:
     """The message as an object with the attributes of its ROS type.
 
@@ -71,37 +72,13 @@ def decode_cdr(message: RawMessage) -> Any:
     """
     try:
         if message.msgtype in livox.CUSTOM_MESSAGES:
-            return _livox_cloud(message.data)
+            return livox_cloud(message.data)
         return typestore().deserialize_cdr(message.data, message.msgtype)
     except Exception as error:  # the library raises whatever the broken bytes lead to
         raise BagError(
             f"message on {message.topic} at {message.stamp_ns} ns is no valid {message.msgtype}"
             f" ({first_line(error)})"
         ) from error
-
-
-def _livox_cloud(data: bytes | memoryview) -> Any:
-    stamp_ns, frame, cloud = livox.read_custom_message(data)
-    types = typestore().types
-    stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
-    return packed_message(types["std_msgs/msg/Header"](stamp, frame), cloud)
-
-
-def packed_message(header: Any, cloud: PackedCloud) -> Any:
-    """A sensor_msgs/PointCloud2 of a header and the rest of it."""
-    types = typestore().types
-    field = types["sensor_msgs/msg/PointField"]
-    return types[POINT_CLOUD](
-        header,
-        cloud.height,
-        cloud.width,
-        [field(f.name, f.offset, f.datatype, f.count) for f in cloud.fields],
-        cloud.is_bigendian,
-        cloud.point_step,
-        cloud.row_step,
-        cloud.data,
-        cloud.is_dense,
-    )
 
 
 class BagFile(Closing):

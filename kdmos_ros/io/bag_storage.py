@@ -15,6 +15,8 @@ from kdmos_ros.io import zstd
 from kdmos_ros.io.cut_mcap import CutMcap
 from kdmos_ros.io.cut_sqlite import CutSqlite
 from kdmos_ros.io.mcap_records import profile_of
+from kdmos_ros.io.message_types import typestore
+from kdmos_ros.io.ros1_bag import Ros1Bag
 
 _SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 _log = logging.getLogger(__name__)
@@ -40,7 +42,8 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
     """Open a bag.
 
     Args:
-        path: bag directory, its metadata.yaml, a .mcap or .db3 file, or one of these in zstd.
+        path: bag directory, its metadata.yaml, a .mcap or .db3 file, one of these in zstd, or the
+            .bag of ROS 1.
         stack: closes the files.
 
     Raises:
@@ -94,13 +97,8 @@ def _bag_path(path: Path) -> Path:
         return path
     if path.name == "metadata.yaml":
         return path.parent
-    if path.suffix == ".bag":
-        raise BagError(
-            f"{path} is a ROS 1 bag; convert it first: rosbags-convert --src {path.name}"
-            f" --dst {path.stem}"
-        )
-    if not storage_suffix(path):
-        raise BagError(f"not a rosbag2: {path} (expected a bag directory, .mcap or .db3 file)")
+    if not storage_suffix(path) and path.suffix != ".bag":
+        raise BagError(f"not a rosbag2: {path} (no bag directory, .mcap, .db3 or .bag file)")
     return path
 
 
@@ -160,6 +158,8 @@ def _open_file(file: Path, stack: ExitStack) -> tuple[Any, bool]:
         unpacked = folder / file.stem
         whole = zstd.decompress_file(file, unpacked)
         file = unpacked
+    if file.suffix == ".bag":
+        return stack.enter_context(Ros1Bag(file, typestore())), True
     if file.suffix == ".mcap" and (other := profile_of(file)) not in (None, "ros2"):
         raise _of_another_kind(file, other)
     try:
@@ -198,8 +198,7 @@ def _mended(file: Path, _size: int, _mtime_ns: int) -> CutMcap:
 def _of_another_kind(file: Path, profile: str | None) -> BagError:
     if profile == "ros1":
         return BagError(
-            f"{file} is an MCAP file of ROS 1; convert the .bag that it was made from instead:"
-            f" rosbags-convert --src {file.stem}.bag --dst {file.stem}"
+            f"{file} is an MCAP file of ROS 1, which is not read; the .bag that it was made from is"
         )
     kind = f"of profile {profile!r}" if profile else "without a profile, as Foxglove writes them"
     return BagError(
