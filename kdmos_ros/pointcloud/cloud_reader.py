@@ -54,7 +54,8 @@ def read_cloud(message: Any, stamp_ns: int, options: Mapping[str, Any]) -> ReadC
         times = read_point_times(layout, cloud.points, stamp_ns, form)
     except CloudError as error:
         if mode == AUTO:
-            return ReadCloud(layout, cloud, None, error)
+            # Its traceback would hold this cloud until the garbage collector comes.
+            return ReadCloud(layout, cloud, None, error.with_traceback(None))
         raise
     return ReadCloud(layout, cloud, times)
 

@@ -110,7 +110,7 @@ def test_two_processes_share_the_work(drives, tmp_path, what):
     finish(start(what, drives, alone))
     name = next(iter(content(alone)[what]))
     assert not torch.equal(content(alone)[what][name], state[what][name])
-    with pytest.raises(KdmosError, match="was written by 2 processes"):
+    with pytest.raises(KdmosError, match="from 2 processes, so it cannot continue with 1"):
         load_checkpoint(tmp_path / "work" / CHECKPOINT, {}, Team())
 
 
