@@ -30,8 +30,8 @@ test: .venv/ready-$(ROS)-test ## Lint, check types and run all tests
 	$(RUN) python -m pytest $(PYTEST_ARGS) || exit 1; \
 	if [ $$lint != 0 ]; then echo 'kdmos_ros: error: lint failed, see above' >&2; exit 1; fi
 
-test-fast: .venv/ready-$(ROS)-test ## Run the tests that take little time only
-	@$(RUN) python -m pytest -m "not slow" $(PYTEST_ARGS)
+test-fast: .venv/ready-$(ROS)-test ## Run the quick tests only, and none of the node over DDS
+	@$(RUN) python -m pytest -m "not slow" --ignore test/ros $(PYTEST_ARGS)
 
 lint: .venv/ready-$(ROS)-test ## Lint, check types, spelling and released files only
 	@$(RUN) { failed=0; \

@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Not pytest's option `pythonpath`, which Humble's pytest 6 does not have.
 sys.path.insert(0, str(ROOT / "test" / "harnesses"))
+# test/ros compares with what test/pipeline drives, also where it is collected alone.
+sys.path.insert(1, str(ROOT / "test" / "pipeline"))
 
 from cli_harness import drive  # noqa: E402, F401  # a fixture
 from eval_harness import ForwardSegmenter, write_data_set  # noqa: E402
