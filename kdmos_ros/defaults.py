@@ -49,6 +49,7 @@ PARAMETERS: dict[str, Any] = {
     "provider_options": "",
     "precision": AUTO,
     "lookahead": 0,
+    "footprint": AUTO,
     "num_threads": 0,
     "pose_source": POSE_SOURCES[0],
     "fixed_frame": "odom",

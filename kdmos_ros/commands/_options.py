@@ -85,7 +85,7 @@ def spell_out(words: Sequence[str]) -> list[str]:
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--model, --provider, --provider-options, --precision and --threads."""
+    """--model, --provider, --provider-options, --precision, --threads and --footprint."""
     parser.add_argument("--model", help="model folder, or name of a shipped model")
     parser.add_argument(
         "--provider", choices=PROVIDER_CHOICES, default=AUTO, help="where to run it (default: auto)"
@@ -104,6 +104,14 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default=PARAMETERS["num_threads"],
         metavar="N",
         help="CPU threads; 0: all usable cores",
+    )
+    parser.add_argument(
+        "--footprint",
+        default=PARAMETERS["footprint"],
+        metavar="X_MIN,X_MAX,Y_MIN,Y_MAX",
+        help="outline of the vehicle in the base frame, metres, none of which moves; auto"
+        " (default): learned from what travels with the LiDAR; none (with '=' before a negative"
+        " number)",
     )
 
 
@@ -183,6 +191,7 @@ def _segmenter(args: argparse.Namespace, num_threads: int | None = None) -> Segm
         num_threads=args.threads if num_threads is None else num_threads,
         precision=args.precision,
         provider_options=args.provider_options,
+        footprint=args.footprint,
     )
 
 

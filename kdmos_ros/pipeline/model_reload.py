@@ -9,7 +9,9 @@ from typing import Any
 from kdmos_ros.errors import KdmosError
 
 # A change of one of these needs another segmenter.
-NAMES = ("model", "provider", "provider_options", "precision", "num_threads", "lookahead")
+NAMES = (
+    "model", "provider", "provider_options", "precision", "num_threads", "lookahead", "footprint",
+)  # fmt: skip
 # A provider that compiles may take minutes; shutting down does not wait for it.
 _PATIENCE_S = 3.0
 

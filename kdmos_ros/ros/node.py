@@ -34,7 +34,7 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
     """The segmenter that the parameters ask for, warmed up.
 
     Raises:
-        KdmosError: no such model, or it cannot be used.
+        KdmosError: no such model, it cannot be used, or the footprint cannot be read.
     """
     from kdmos_ros.segmentation.online_segmenter import check_lookahead
     from kdmos_ros.segmentation.segmenter import Segmenter, default_model
@@ -45,6 +45,7 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
         num_threads=parameters["num_threads"],
         precision=parameters["precision"],
         provider_options=parameters["provider_options"],
+        footprint=parameters["footprint"],
     )
     if parameters["lookahead"]:
         check_lookahead(segmenter.spec)

@@ -13,6 +13,7 @@ from rcl_interfaces.msg import (
 )
 
 from kdmos_ros import defaults
+from kdmos_ros.features.own_body import parse_footprint
 from kdmos_ros.geometry.mount import parse_transform
 from kdmos_ros.pointcloud.deskew_mode import deskew_mode
 
@@ -119,6 +120,13 @@ SPECS = (
         "How many later clouds each cloud waits for, if the model can use them. It is published "
         "that many clouds late, with its own stamp. 0: at once.",
         0, defaults.MAX_LOOKAHEAD, live=True,
+    ),
+    Spec(
+        "footprint",
+        "Outline of the vehicle in base_frame, metres: 'x_min, x_max, y_min, y_max'. Points inside "
+        "are never called moving. auto: learned from what travels with the LiDAR, within 2.5 m of "
+        "it; none: there is no such part.",
+        live=True, check=parse_footprint,
     ),
     Spec(
         "num_threads", "Threads on the CPU; 0: all cores that the process may use.",

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.defaults import AUTO
 from kdmos_ros.features.extractor import FeatureExtractor, FeatureFrame
 from kdmos_ros.features.history import PastScan
+from kdmos_ros.features.own_body import OwnBody
 from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.inference.engine import Engine
 from kdmos_ros.inference.model import ModelSpec, find_model
-from kdmos_ros.labels import MOVING, UNLABELLED
+from kdmos_ros.labels import MOVING, STATIC, UNLABELLED
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmentation.hysteresis import evidence_of_motion
 from kdmos_ros.segmentation.read_out import NO_EVIDENCE, gather
@@ -33,7 +35,8 @@ class Segmentation:
     Attributes:
         labels: (N,) uint8 of kdmos_ros.labels; UNLABELLED outside the grid and without a return.
         moving_probability: (N,) float32 in 0..1; 0 where unlabelled. A point is MOVING from the
-            model's threshold on; also below it, if it is connected with one that is above.
+            model's threshold on; also below it, if it is connected with one that is above. The own
+            vehicle's returns (see `own_body`) never are, and have 0.
         stamp_ns: the scan's stamp.
         timings_ms: milliseconds by stage, see STAGES.
     """
@@ -52,11 +55,15 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class Question:
-    """What the networks are asked about one scan: its features, and what they took so far."""
+    """What the networks are asked about one scan: its features, and what they took so far.
+
+    `own_body` are the rows that the own vehicle returned, (K,) int64.
+    """
 
     frame: FeatureFrame
     stamp_ns: int
     timings_ms: dict[str, float]
+    own_body: npt.NDArray[np.int64]
 
 
 def default_model() -> Path:
@@ -74,9 +81,11 @@ class Segmenter:
         provider, num_threads, precision, provider_options: see Engine.
         mount: (4, 4) T_base_sensor of scans that do not know theirs; None: level, at the height
             that the model was made for.
+        footprint: outline of the own vehicle, see `own_body.OwnBody`.
 
     Raises:
         ModelError: the model cannot be used.
+        KdmosError: the footprint cannot be read.
     """
 
     def __init__(
@@ -88,10 +97,12 @@ class Segmenter:
         mount: npt.NDArray[np.float64] | None = None,
         precision: str = "auto",
         provider_options: str = "",
+        footprint: str = AUTO,
     ) -> None:
         self._engine = Engine(find_model(model), provider, num_threads, precision, provider_options)
         if mount is None:
             mount = make_transform(np.eye(3), [0, 0, self.spec.sensor_height_m])
+        self._own_body = OwnBody(footprint, mount)
         self._extractor = FeatureExtractor(
             self.spec.grid, self.spec.features, mount, thread_count(num_threads)
         )
@@ -129,6 +140,7 @@ class Segmenter:
     def reset(self) -> None:
         """Forget all past scans; the next one starts afresh."""
         self._extractor.reset()
+        self._own_body.reset()
 
     def warm_up(self) -> None:
         """Compile and allocate everything now, so that the first scan is not late."""
@@ -165,7 +177,10 @@ class Segmenter:
         """The first half of `push`, which must see the scans in their order: the features."""
         timings: dict[str, float] = {}
         frame = self._extractor.push(scan, timings, later, view)
-        return Question(frame, scan.stamp_ns, timings)
+        start = time.perf_counter()
+        own_body = self._own_body.rows(scan)
+        timings["features"] += (time.perf_counter() - start) * 1e3
+        return Question(frame, scan.stamp_ns, timings, own_body)
 
     def answer(self, question: Question) -> Segmentation:
         """The second half of `push`: the networks. May be another segmenter of the same model."""
@@ -193,6 +208,9 @@ class Segmenter:
                 probability,
             )
             timings["gather"] = (time.perf_counter() - start) * 1e3
+        own = question.own_body
+        probability[own] = 0
+        labels[own[labels[own] == MOVING]] = STATIC
         if len(frame.index) and self.spec.connected_threshold is not None:
             start = time.perf_counter()
             self._label_connected(frame, labels, probability[frame.index])

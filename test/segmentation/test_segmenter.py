@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kdmos_ros.inference.engine import scatter_max
-from kdmos_ros.inference.model import ModelSpec
+from kdmos_ros.inference.model import ModelSpec, load_spec, save_spec
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmentation.hysteresis import evidence_of_motion
@@ -210,3 +210,22 @@ def test_points_of_a_voxel_differ_by_what_they_ask():
     expected = [np.exp(more) / (2 + np.exp(more)) for more in (2.5, -1)]
     np.testing.assert_allclose(probability, expected, rtol=1e-5)
     assert labels.tolist() == [MOVING, STATIC]
+
+
+def test_the_own_vehicle_never_moves(tiny_model, rng, tmp_path):
+    """Whatever the network says, also by connection with what moves."""
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    spec = load_spec(folder)
+    save_spec(replace(spec, moving_threshold=1e-6, connected_threshold=1e-6), folder)
+    points = street(rng)
+    results = []
+    for footprint in ("none", "-3, 3, -3, 3"):
+        segmenter = Segmenter(folder, provider="cpu", footprint=footprint)
+        segmenter.push(scan(points, 1.0))
+        results.append(segmenter.push(scan(points, 1.2)))
+    without, told = results
+    inside = (np.abs(points[:, :2]) < 3).all(axis=1) & (np.hypot(*points[:, :2].T) > 2.01)
+    moved = inside & (without.labels == MOVING)
+    assert moved.sum() > 5
+    assert (told.labels[moved] == STATIC).all() and not told.moving_probability[inside].any()
+    assert (told.labels[~moved] == without.labels[~moved]).all()
