@@ -10,8 +10,8 @@ from kdmos_ros.pipeline.model_reload import Reloader
 class Bench:
     def __init__(self):
         self.parameters = {"model": "a", "provider": "cpu", "precision": "auto",
-                           "provider_options": "",
-                           "num_threads": 0, "lookahead": 0, "footprint": "auto", "other": 1}  # fmt: skip
+                           "provider_options": "", "footprint": "auto",
+                           "num_threads": 0, "lookahead": 0, "other": 1}  # fmt: skip
         self.loaded, self.used, self.log = [], [], Logger()
         self.gate, self.problem = threading.Event(), None
         self.gate.set()
@@ -44,7 +44,8 @@ def test_nothing_changes_unless_asked():
 @pytest.mark.parametrize(("name", "value"), [("model", "b"), ("provider", "cuda"),
                                              ("precision", "int8"),
                                              ("provider_options", "device=1"),
-                                             ("num_threads", 3), ("lookahead", 2), ("footprint", "none")])  # fmt: skip
+                                             ("num_threads", 3), ("lookahead", 2),
+                                             ("footprint", "none")])  # fmt: skip
 def test_change_is_loaded_and_used_once(name, value):
     bench = Bench()
     bench.parameters[name] = value
