@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 from launch.actions import (
@@ -13,6 +14,7 @@ from launch.actions import (
     TimerAction,
 )
 from launch.event_handlers import OnProcessExit, OnProcessStart
+from launch.logging import get_logger
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.ros_adapters import get_ros_node
@@ -20,6 +22,7 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 
 from kdmos_ros.pointcloud.sensor_files import sensor_file, sensor_names
+from kdmos_ros.ros import launch_arguments as check
 from launch import LaunchDescription
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -75,42 +78,47 @@ ARGUMENTS = {
 }
 
 
+PARAMETERS = (
+    *("autostart", "base_frame", "base_to_lidar", "deskew", "fixed_frame", "lookahead", "model"),
+    *("pose_source", "provider"),
+)
+
+
 def start(context):
-    """Turn the arguments' values into actions."""
+    """Turn the arguments' values into actions.
+
+    Raises:
+        KdmosError: a value cannot be used.
+    """
     value = {name: context.launch_configurations[name] for name in ARGUMENTS}
-    sim_time = is_true(value["use_sim_time"] or str(bool(value["bag"])))
+    own = "/".join(["", *filter(None, [value["namespace"].strip("/")]), "mos_node"])
+    log = get_logger("mos.launch.py")
+    if Path(__file__).name in (Path(word).name for word in sys.argv):  # else they may be others'
+        for line in check.unknown(context.argv, ARGUMENTS):
+            log.warning(line)
+    bag = check.bag(value["bag"]) if value["bag"] else ""
+    sim_time = check.truth("use_sim_time", value["use_sim_time"] or str(bool(bag)))
+    rviz = check.truth("rviz", value["rviz"])
+    log_level = check.log_level(value["log_level"])
     # What is left empty stays as the parameter file has it.
+    given = {name: check.parameter(name, value[name]) for name in PARAMETERS if value[name]}
     given = {
-        name: ParameterValue(value[name], value_type=str)
-        for name in (
-            "model",
-            "provider",
-            "base_to_lidar",
-            "pose_source",
-            "fixed_frame",
-            "base_frame",
-        )
-        if value[name]
+        name: ParameterValue(v, value_type=str) if isinstance(v, str) else v
+        for name, v in given.items()
     }
+    params_file, warning = check.parameter_file(value["params_file"], own)
+    if warning:
+        log.warning(warning)
+    files = [str(params_file)]
+    if value["sensor"]:
+        files.append(str(sensor_file(value["sensor"])))
     actions = [
         SetEnvironmentVariable(name, str(SHARE / "config" / "fastdds_profile.xml"))
         for name in PROFILE_VARIABLES
         if name not in os.environ
     ]
-    if value["autostart"]:
-        given["autostart"] = is_true(value["autostart"])
-    if value["lookahead"]:
-        if not value["lookahead"].isdecimal():
-            raise RuntimeError(f"lookahead must be 0 to 7, got '{value['lookahead']}'")
-        given["lookahead"] = int(value["lookahead"])
-    if value["deskew"]:
-        given["deskew"] = ParameterValue(value["deskew"], value_type=str)
-    files = [value["params_file"]]
-    if value["sensor"]:
-        files.append(str(sensor_file(value["sensor"])))
     # First: where RViz is not installed, launch fails here, before a node runs that nobody stops.
-    if is_true(value["rviz"]):
-        own = "/".join(["", *filter(None, [value["namespace"].strip("/")]), "mos_node"])
+    if rviz:
         outputs = ("labeled", "moving", "static", "objects")
         frame = value["rviz_frame"] or value["fixed_frame"]
         actions.append(
@@ -136,13 +144,13 @@ def start(context):
         namespace=value["namespace"],
         parameters=[*files, {"use_sim_time": sim_time, **given}],
         remappings=[("points", value["cloud"]), ("odom", value["odom"])],
-        ros_arguments=["--log-level", value["log_level"]],
+        ros_arguments=["--log-level", log_level],
         output="screen",
         emulate_tty=True,
     )
     actions.append(node)
-    if value["bag"]:
-        actions += play_when_active(node, value["bag"])
+    if bag:
+        actions += play_when_active(node, bag)
     return actions
 
 
@@ -202,11 +210,6 @@ def play_command():
     # pip and colcon put the command beside the share folder that this file is installed in.
     own = SHARE.parents[1] / "bin" / "kdmos"
     return [str(own) if own.is_file() else "kdmos", "play"]
-
-
-def is_true(text):
-    """Read a launch argument as yes or no."""
-    return text.strip().lower() in ("true", "1", "yes")
 
 
 def generate_launch_description():

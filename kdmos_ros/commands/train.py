@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "Run it again to continue a run that was stopped. torchrun -m kdmos_ros.cli train ... runs "
         "it on several GPUs, or on machines that share a work folder.",
     )
-    parser.add_argument("recipe", type=Path, help="YAML file, see config/train/")
+    parser.add_argument("recipe", help="name of a shipped recipe, or a YAML file as config/train/")
     parser.add_argument(
         "--work",
         type=Path,
@@ -66,8 +66,11 @@ def run(args: argparse.Namespace) -> int:
     # Read by OpenMP when torch is imported: waiting threads that spin make every step many times
     # slower as soon as anything else runs on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Before PyTorch, which takes long to import: a wrong recipe is said at once.
     from kdmos_ros.train.config import overrides
-    from kdmos_ros.train.config.recipe import load_recipe
+    from kdmos_ros.train.config.recipe import find_recipe, load_recipe
+
+    recipe = load_recipe(find_recipe(args.recipe), overrides.parse(args.set))
     from kdmos_ros.train.parallel.distributed import join_team
     from kdmos_ros.train.stages import train
 
@@ -80,7 +83,6 @@ def run(args: argparse.Namespace) -> int:
     command = (
         f"kdmos train {args.recipe}{data}{changes} --work {args.work.name}{student}{out}{stage}"
     )
-    recipe = load_recipe(args.recipe, overrides.parse(args.set))
     if paths:
         recipe = dataclasses.replace(recipe, data=recipe.data.only(paths))
     with join_team() as team:

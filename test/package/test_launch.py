@@ -153,23 +153,51 @@ def test_the_bag_waits_for_the_state_of_the_node(state):
     assert wait(LaunchContext()) is None
 
 
-def test_training_says_what_is_wrong_and_ends(tmp_path):
-    script = (
-        "import sys\n"
-        "from launch import LaunchDescription, LaunchService\n"
-        "from launch.actions import IncludeLaunchDescription\n"
-        "from launch.launch_description_sources import PythonLaunchDescriptionSource\n"
-        "source = PythonLaunchDescriptionSource(sys.argv[1])\n"
-        "values = [('recipe', sys.argv[2]), ('work', sys.argv[3]), ('out', sys.argv[3])]\n"
-        "service = LaunchService()\n"
-        "service.include_launch_description(LaunchDescription([\n"
-        "    IncludeLaunchDescription(source, launch_arguments=values)]))\n"
-        "sys.exit(service.run())\n"
-    )
+RUN_LAUNCH_FILE = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+source = PythonLaunchDescriptionSource(sys.argv[1])
+values = [tuple(word.split(':=', 1)) for word in sys.argv[2:]]
+service = LaunchService(argv=sys.argv[2:])
+service.include_launch_description(LaunchDescription([
+    IncludeLaunchDescription(source, launch_arguments=values)]))
+sys.exit(service.run())
+"""
+
+
+def launch(name, *arguments):
+    """Exit status and output of a launch file, run as `ros2 launch` does."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    _, output = run(
-        "-c", script, str(ROOT / "launch" / "train.launch.py"), str(tmp_path / "none.yaml"),
-        str(tmp_path / "work"), PATH=path,
-    )  # fmt: skip
+    return run("-c", RUN_LAUNCH_FILE, str(ROOT / "launch" / name), *arguments, PATH=path)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["deskew:=yess", "rviz:=maybe", "use_sim_time:=2", "params_file:=/no/such.yaml",
+     "bag:=/no/such", "log_level:=loud", "provider:=gpu", "sensor:=velodin", "model:=no_such"],
+)  # fmt: skip
+def test_an_argument_that_cannot_be_meant_ends_launch_with_one_line(argument):
+    code, output = launch("mos.launch.py", argument)
+    assert code == 1, output
+    (line,) = [line for line in output.splitlines() if "[ERROR]" in line]
+    name, value = argument.split(":=")
+    assert value in line and name in line, line
+    assert "Traceback" not in output and "process started" not in output
+
+
+def test_arguments_that_there_are_not_are_named():
+    code, output = launch("mos.launch.py", "clouds:=/lidar", "log_level:=loud")
+    assert code == 1
+    assert "no launch argument 'clouds': it is ignored; did you mean 'cloud'?" in output
+
+
+@pytest.mark.slow
+def test_training_says_what_is_wrong_and_ends_with_an_error(tmp_path):
+    values = f"work:={tmp_path / 'work'}", f"out:={tmp_path / 'out'}"
+    code, output = launch("train.launch.py", f"recipe:={tmp_path / 'none.yaml'}", *values)
+    assert code == 1, output
     assert "none.yaml" in output
     assert "kdmos: error:" in output
+    assert "kdmos train failed, exit status 2" in output

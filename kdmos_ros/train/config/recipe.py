@@ -16,6 +16,7 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.features.grid import PolarGrid
 from kdmos_ros.features.spec import FeatureSpec, without_unused
 from kdmos_ros.labels import CLASS_NAMES
+from kdmos_ros.resources import share_dir
 from kdmos_ros.train.config.augment_recipe import AugmentRecipe
 from kdmos_ros.train.config.checking import (
     STRICT,
@@ -157,6 +158,23 @@ class Recipe:
         if content["fit"]["start_features"] is not None:
             without_unused({"features": content["fit"]["start_features"]})
         return content
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file of a recipe, given its path or the name of a shipped one.
+
+    Raises:
+        KdmosError: there is no such recipe; the message lists those that are shipped.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    folder = share_dir() / "config" / "train"
+    shipped = folder / f"{path}.yaml"
+    if shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+    raise KdmosError(f"no recipe '{name}': not a file, nor one of {names}")
 
 
 def load_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from kdmos_ros.io.drive_file import LabelledDrive, save_drive
 from kdmos_ros.io.samples import LabelledScan
+from kdmos_ros.progress import long_task
 from kdmos_ros.sim import SweepTiming, make_drive
 from kdmos_ros.sim.sensors import find_sensor
 from kdmos_ros.train.config.data_recipe import DataRecipe
@@ -49,7 +49,7 @@ def simulate_drives(data: DataRecipe, folder: Path, n: int, first_seed: int) -> 
     tasks = [(data, path, first_seed + i) for i, path in enumerate(paths) if not path.exists()]
     if not tasks:
         return paths
-    with tqdm(total=len(tasks), desc="simulate") as bar:
+    with long_task(len(tasks), "simulate") as bar:
         in_processes(_simulate, tasks, os.cpu_count() or 1, "drives", lambda _: bar.update())
     return paths
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from kdmos_ros.features.grid import PolarGrid
 from kdmos_ros.io.drive_file import LabelledDrive
+from kdmos_ros.progress import long_task
 from kdmos_ros.train.config.recipe import Recipe, TeacherRecipe
 from kdmos_ros.train.data.stream import DriveStream
 from kdmos_ros.train.data.teacher_logits import N_CLASSES, LogitsFolder, import_logits
@@ -100,9 +101,12 @@ def make_logits(
     teacher.network.to(team.device)
     # Shared out before asking what is there: the others are writing already.
     todo = [drive for drive in drives[team.rank :: team.size] if not logits.has(drive.name)]
-    for drive in tqdm(todo, desc="logits", disable=not team.leads):
-        content = drive.load()
-        logits.write(content, drive.name, judge(teacher, content))
+    with long_task(len(todo), "logits") if team.leads else nullcontext() as bar:
+        for drive in todo:
+            content = drive.load()
+            logits.write(content, drive.name, judge(teacher, content))
+            if bar is not None:
+                bar.update()
     team.wait()
     return logits
 

@@ -10,7 +10,7 @@ from kdmos_ros.resources import share_dir
 
 pytest.importorskip("torch", reason="training needs torch")
 
-from kdmos_ros.train.config.recipe import load_recipe
+from kdmos_ros.train.config.recipe import find_recipe, load_recipe
 from kdmos_ros.train.export.model_package import student_config
 from kdmos_ros.train.fitting.trained_teacher import find_teacher
 
@@ -131,3 +131,13 @@ def test_the_recipe_to_tune_a_shipped_model_has_its_shape():
     model = load_spec(find_model(recipe.fit.start_from))
     assert (recipe.grid, recipe.features) == (model.grid, model.features)
     assert recipe.student_config() == student_config(model)
+
+
+def test_a_recipe_is_found_by_name_or_path(tmp_path, monkeypatch):
+    assert find_recipe("kdmos_s") == RECIPES / "kdmos_s.yaml"
+    own = tmp_path / "kdmos_s"
+    own.write_text("name: own")
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("kdmos_s") == Path("kdmos_s"), "a file wins, as a model folder does"
+    with pytest.raises(KdmosError, match=r"no recipe 'kdmos_x': not a file, nor one of .*kdmos_s"):
+        find_recipe("kdmos_x")
