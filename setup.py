@@ -28,6 +28,13 @@ EXTRAS = {
     "kiss": ["kiss-icp>=1.2"],
     # Bags, demo, pictures, `--lidar`.
     "tools": ["rosbags>=0.11.7", "matplotlib", "pillow", "tqdm", "PyYAML"],
+    # Clouds in .pcd and .ply files.
+    "clouds": ["pypcd4>=1.3", "plyfile"],
+    # Raw packets of Velodyne. Those of Ouster need `pip install --no-deps ouster-sdk`: what it
+    # requires is a release of rosbags from before 0.11.
+    "velodyne": ["velodyne-decoder>=3.1"],
+    # Argoverse 2.
+    "argoverse": ["pyarrow"],
     # `kdmos view --viewer rerun`
     "view": ["rerun-sdk>=0.23"],
     # `kdmos label --cluster`

@@ -30,12 +30,16 @@ _EXTRAS = {
     "matplotlib": "tools",
     "onnx": "train",
     "onnxscript": "train",
+    "plyfile": "clouds",
+    "pypcd4": "clouds",
+    "pyarrow": "argoverse",
     "ray": "ray",
     "rclpy": "ros",
     "rerun": "view",
     "rosbags": "tools",
     "torch": "train",
     "tqdm": "tools",
+    "velodyne_decoder": "velodyne",
     "yaml": "tools",
 }
 

@@ -172,7 +172,7 @@ EOF
 what=${1:-}
 case $what in
 demo) extras=tools ;;
-test) extras=tools,train,test,dev ;;
+test) extras=tools,clouds,velodyne,argoverse,train,test,dev ;;
 *) die "usage: setup_venv.sh demo|test" ;;
 esac
 

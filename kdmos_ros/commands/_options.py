@@ -155,6 +155,8 @@ def open_bag(path: Path, args: argparse.Namespace) -> BagReader:
     from kdmos_ros.io import open_bag as io
 
     bag = io.open_bag(path, bag_options(args))
+    if bag.about:
+        print(f"kdmos: {bag.path}: {bag.about}", file=sys.stderr)
     for note in bag.notes:
         print(f"kdmos: warning: {bag.path}: {note}", file=sys.stderr)
     return bag

@@ -66,7 +66,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "bag",
         metavar="DATA",
         type=Path,
-        help="bag directory, .mcap or .db3 file; folder in SemanticKITTI layout (a data set with"
+        help="bag directory, .mcap or .db3 file; folder of clouds with poses; folder in"
+        " SemanticKITTI layout (a data set with"
         " sequences/, HeLiMOS, or one sequence); sim:SEED or sim:FIRST-LAST for simulated drives;"
         " drive_*.npz file, or folder of them, that training has kept",
     )

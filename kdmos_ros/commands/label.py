@@ -41,7 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         nargs="+",
         metavar="BAG",
-        help="bag directory, .mcap or .db3 file, and the output (default: BAG_labeled beside it);"
+        help="bag directory, .mcap or .db3 file, or folder of clouds with poses, and the output"
+        " (default: BAG_labeled beside it);"
         " or several bags, with --out-dir",
     )
     kinds = parser.add_mutually_exclusive_group()

@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " viewer. Uses the labelled clouds in the bag; if there are none, it labels the bag"
         " first.",
     )
-    parser.add_argument("bag", type=Path, help="bag directory, .mcap or .db3 file")
+    parser.add_argument("bag", type=Path, help="bag, or folder of clouds with poses")
     parser.add_argument(
         "--out",
         type=Path,

@@ -1,7 +1,8 @@
 """A rosbag2 as topics and serialised messages; every failure becomes one clear line.
 
 Reads directories and single .mcap or .db3 files, plain or zstd-compressed, through the `rosbags`
-library, so no ROS is needed. Of a bag that was cut off it reads what is there.
+library, so no ROS is needed. Of a bag that was cut off it reads what is there. A folder of clouds
+with poses is read as if it were a bag.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdmos_ros.closing import Closing
+from kdmos_ros.errors import KdmosError
 from kdmos_ros.io import zstd
 from kdmos_ros.io.bag_storage import BagError, first_line, open_storage, unreadable, warn_of_cut
 from kdmos_ros.io.message_types import (
@@ -85,7 +87,10 @@ class BagFile(Closing):
     """A bag opened for reading; use it in a `with` statement.
 
     Args:
-        path: bag directory, .mcap or .db3 file.
+        path: bag directory, .mcap or .db3 file, or what else `bag_storage` opens.
+
+    Attributes:
+        about: what was found where there is no bag but files of clouds, one line; else empty.
 
     Raises:
         BagError: nothing there, not a bag, or nothing of it can be read.
@@ -96,6 +101,7 @@ class BagFile(Closing):
         with ExitStack() as stack:
             storage = open_storage(self.path, stack)
             self._readers = storage.readers
+            self.about, self._no_poses = storage.about, storage.no_poses
             # The library forgets them when it is closed.
             self._connections = tuple(c for reader in self._readers for c in reader.connections)
             counts: dict[tuple[str, str], int] = {}
@@ -132,6 +138,8 @@ class BagFile(Closing):
                     data = zstd.decompress(data)
             except StopIteration:
                 return
+            except (KdmosError, ModuleNotFoundError):
+                raise
             except Exception as error:  # zstd, sqlite, struct, ...: all mean a damaged file
                 raise unreadable(self.path, error) from error
             yield RawMessage(connection.topic, connection.msgtype, stamp_ns, data)
@@ -163,6 +171,8 @@ class BagFile(Closing):
                 raise BagError(f"{self.path}: topic {name} is {found}, not {msgtype}")
             candidates = [t for t in candidates if t.name == name]
         elif not candidates:
+            if msgtype == ODOMETRY and self._no_poses:
+                raise BagError(f"{self.path}: {self._no_poses}")
             raise BagError(f"{self.path}: no {msgtype} topic; the bag has {self._list()}")
         filled = [t for t in candidates if t.count > 0]
         if not filled:

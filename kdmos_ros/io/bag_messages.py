@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.geometry import transforms
-from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, TF, typestore
+from kdmos_ros.io.message_types import ODOMETRY, POINT_CLOUD, TF, typestore
 
 SECOND_NS = 1_000_000_000
 # sensor_msgs/PointField datatypes.

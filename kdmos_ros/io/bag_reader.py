@@ -66,6 +66,7 @@ class BagReader(Closing):
         sensor_frame, base_frame, odom_frame: frame ids.
         base_T_sensor: (4, 4) float64 from the LiDAR to what the poses are of.
         poses: odom_T_base of the whole drive, to look up at any stamp.
+        about: what was found where there is no bag but files of clouds, one line; else empty.
         notes: what the user should know of its poses, a line each.
         extrinsics: the LiDAR's mount, by the option or from /tf_static.
         odometry: the same as (stamp in ns, pose), in the order of recording.
@@ -88,7 +89,7 @@ class BagReader(Closing):
         cloud_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._bag = BagFile(path)
-        self.path = self._bag.path
+        self.path, self.about = self._bag.path, self._bag.about
         self.cloud_options = dict(cloud_options or {})
         try:
             self.cloud_topic = self._bag.choose_topic(POINT_CLOUD, cloud_topic, "--cloud")

@@ -12,8 +12,11 @@ from typing import Any, NamedTuple
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io import zstd
+from kdmos_ros.io.cloud_file import suffix_of
+from kdmos_ros.io.cloud_folder import clouds_in, read_cloud_folder
 from kdmos_ros.io.cut_mcap import CutMcap
 from kdmos_ros.io.cut_sqlite import CutSqlite
+from kdmos_ros.io.folder_bag import FolderBag
 from kdmos_ros.io.mcap_records import profile_of
 from kdmos_ros.io.message_types import typestore
 from kdmos_ros.io.ros1_bag import Ros1Bag
@@ -32,18 +35,22 @@ class Storage(NamedTuple):
     Attributes:
         readers: each with `connections` and `messages(connections)`, as rosbags' Reader.
         cut: files that have lost their end; `remedy` is a command that makes them whole.
+        about: what was found where there is no bag but files of clouds, one line.
+        no_poses: why there is no odometry, if there is none; empty: nothing is known.
     """
 
     readers: list[Any]
     cut: list[Path]
+    about: str = ""
+    no_poses: str = ""
 
 
 def open_storage(path: Path, stack: ExitStack) -> Storage:
     """Open a bag.
 
     Args:
-        path: bag directory, its metadata.yaml, a .mcap or .db3 file, one of these in zstd, or the
-            .bag of ROS 1.
+        path: bag directory, its metadata.yaml, a .mcap or .db3 file, one of these in zstd, the
+            .bag of ROS 1, or a folder of .pcd, .ply or .bin clouds, see `cloud_folder`.
         stack: closes the files.
 
     Raises:
@@ -60,6 +67,10 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
             if "erialization format" in str(error):
                 raise unreadable(path, error) from error
             why = error
+    files = [] if any(storage_suffix(p) for p in path.iterdir()) else clouds_in(path)
+    if files and why is None:
+        folder = read_cloud_folder(path, files)
+        return Storage([FolderBag(folder)], [], folder.about, folder.no_poses)
     return _open_files(path, _splits(path, why), stack, why)
 
 
@@ -97,6 +108,8 @@ def _bag_path(path: Path) -> Path:
         return path
     if path.name == "metadata.yaml":
         return path.parent
+    if suffix_of(path):
+        raise BagError(f"{path} is one cloud; name its folder: {path.parent}")
     if not storage_suffix(path) and path.suffix != ".bag":
         raise BagError(f"not a rosbag2: {path} (no bag directory, .mcap, .db3 or .bag file)")
     return path

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from kdmos_ros.errors import KdmosError, ReasonedError
 from kdmos_ros.io import folder_sources
 from kdmos_ros.io.samples import LabelledScan, Source
+from kdmos_ros.io.trajectory_file import TUM, trajectory_form
 from kdmos_ros.labels import from_semantickitti, instances_of
 from kdmos_ros.scan import Scan
 from kdmos_ros.semantickitti_ids import kinds_of
@@ -190,7 +191,9 @@ def folder_kind(path: Path) -> str | None:
         return "semantickitti"
     if any((f / "val.txt").is_file() for f in (path, path / "Deskewed_LiDAR")):
         return "helimos"
-    return "sequence" if (path / "velodyne").is_dir() else None
+    velodyne = path / "velodyne"
+    known = velodyne.is_dir() and not any(velodyne.glob("*.p*"))
+    return "sequence" if known and trajectory_form(path / "poses.txt") != TUM else None
 
 
 def _seeds(text: str) -> range:
