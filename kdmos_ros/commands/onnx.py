@@ -17,7 +17,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Writes encoder.onnx, bev.onnx and model.json.",
     )
     parser.add_argument(
-        "weights", type=Path, help="state dict or training checkpoint of a student (.pt)"
+        "weights",
+        type=Path,
+        help="state dict or training checkpoint of a student (.pt), or a model folder, whose graphs"
+        " are written anew",
     )
     parser.add_argument(
         "spec", type=Path, help="model.json, or a model folder that has one, of the same student"
@@ -31,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Export and say what was written; returns the exit status."""
     from kdmos_ros.inference.model import GRAPHS, SPEC_FILE, ModelSpec
     from kdmos_ros.train.export.model_package import student_config, write_model
+    from kdmos_ros.train.export.onnx_weights import student_from_graphs
     from kdmos_ros.train.networks.weights import load_student
 
     path: Path = args.spec / SPEC_FILE if args.spec.is_dir() else args.spec
@@ -41,7 +45,10 @@ def run(args: argparse.Namespace) -> int:
     spec = ModelSpec.from_json(text, str(path))
     if args.name:
         spec = dataclasses.replace(spec, name=args.name)
-    student = load_student(args.weights, student_config(spec))
+    if args.weights.is_dir():
+        student = student_from_graphs(args.weights)
+    else:
+        student = load_student(args.weights, student_config(spec))
     write_model(student, spec, args.output)
     for name in GRAPHS:
         file = args.output / name

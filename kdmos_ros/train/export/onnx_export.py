@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from kdmos_ros.errors import ModelError
+from kdmos_ros.train.export.lean_layers import make_lean
 from kdmos_ros.train.networks.blocks import ConvUnit, GridConv
 from kdmos_ros.train.networks.encoder import PointEncoder
 from kdmos_ros.train.networks.student import Student
@@ -133,6 +134,7 @@ class GridGraph(nn.Module):
                 assert isinstance(conv, GridConv) and isinstance(norm, nn.BatchNorm2d)
                 conv.conv = fuse_conv_bn_eval(conv.conv, norm)
                 unit[1] = nn.Identity()
+        make_lean(self.bev)
 
     def forward(
         self, appearance: Tensor, motion: Tensor, cells: Tensor

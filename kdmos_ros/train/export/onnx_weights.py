@@ -27,6 +27,8 @@ from kdmos_ros.train.networks.student import Student
 # Adam's, writes something else over them within some tens of steps; those of long training are not.
 _ROW_NORM = 2.0
 
+_SPLIT = ".skip.weight"
+
 _Norm = nn.modules.batchnorm._BatchNorm
 
 
@@ -154,16 +156,27 @@ def _weights(path: Path) -> Iterator[tuple[str, Tensor]]:
     for node in graph.node:
         if node.op_type == "Identity" and node.input[0] in values:  # one of several that are equal
             values[node.output[0]] = values[node.input[0]]
+    _join_split(values)
     yield from values.items()
     # Added after a product, the bias of a gate's spatial attention is no longer the convolution's
-    # own there, and has lost its name.
+    # own there, and in graphs of former versions it has lost its name.
     readers = {name: node for node in graph.node for name in node.input}
     for node in graph.node:
-        if node.op_type == "Conv" and node.input[1].endswith("spatial.weight"):
+        bias = node.input[1].removesuffix("weight") + "bias" if node.op_type == "Conv" else ""
+        if bias.endswith("spatial.bias") and bias not in values:
             added = readers[readers[node.output[0]].output[0]]
             for name in added.input:
                 if name in values:
-                    yield node.input[1].removesuffix("weight") + "bias", values[name]
+                    yield bias, values[name]
+
+
+def _join_split(values: dict[str, Tensor]) -> None:
+    """Give a convolution that the export has split (see `lean_layers`) the name that it had."""
+    for name in [name for name in values if name.endswith(_SPLIT)]:
+        layer = name.removesuffix(_SPLIT)
+        parts = [values.pop(f"{layer}.{part}.weight") for part in ("skip", "up")]
+        values[f"{layer}.conv.weight"] = torch.cat(parts, dim=1)
+        values[f"{layer}.conv.bias"] = values.pop(f"{layer}.up.bias")
 
 
 def _tensor(values: Any) -> Tensor:

@@ -1,7 +1,8 @@
 """A model's grid network in other precisions: INT8 by static quantisation, and half precision.
 
-INT8: convolutions only, weights a channel at a time, activations with ranges measured on drives;
-everything between them stays in single precision, which keeps the accuracy and lets runtimes fuse.
+INT8: convolutions and what hands their maps on (_QUANTIZED), weights a channel at a time,
+activations with ranges measured on drives; everything else stays in single precision, which keeps
+the accuracy and lets runtimes fuse.
 The point encoder stays in single precision: its cost is memory traffic, not arithmetic.
 """
 
@@ -29,6 +30,7 @@ from onnxruntime.quantization import (
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.inference.model import GRAPHS, ModelSpec, graph_file, load_spec, save_spec
 from kdmos_ros.train.export.calibration_scans import Inputs
+from kdmos_ros.train.export.joined_convolutions import join_split_convolutions
 
 METHODS = {
     "minmax": CalibrationMethod.MinMax,
@@ -36,6 +38,7 @@ METHODS = {
     "percentile": CalibrationMethod.Percentile,
 }
 BEV = GRAPHS[1]
+_QUANTIZED = ["Conv", "MaxPool", "Resize", "Concat"]
 _PERCENTILE = 99.999  # of the absolute values of a tensor
 
 
@@ -63,7 +66,9 @@ def quantize(
     """
     spec = load_spec(folder)
     source = folder / BEV
-    convolutions = [n.name for n in onnx.load(source).graph.node if n.op_type == "Conv"]
+    model = onnx.load(source)
+    join_split_convolutions(model)
+    convolutions = [n.name for n in model.graph.node if n.op_type == "Conv"]
     kept = [name for name in convolutions if name.startswith(tuple(keep))]
     for prefix in keep:
         if not any(name.startswith(prefix) for name in convolutions):
@@ -73,11 +78,11 @@ def quantize(
     try:
         with _quiet():
             quantize_static(
-                str(source),
+                model,
                 str(part),
                 _Reader(inputs),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv"],
+                op_types_to_quantize=_QUANTIZED,
                 nodes_to_exclude=kept,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,

@@ -33,16 +33,21 @@ class Up(nn.Module):
 
     def __init__(self, kind: str, inputs: int, skip: int, outputs: int, config: StudentConfig):
         super().__init__()
+        self.skip = skip
         self.up = make_upsample(kind, inputs)
         self.conv = DoubleConv(inputs + skip, outputs, config)
         self.drop = DropBlock(config.dropblock)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return self.drop(self.conv(torch.cat((skip, self.doubled(x, skip)), dim=1)))
+
+    def doubled(self, x: Tensor, skip: Tensor) -> Tensor:
+        """The map (B, C, h, w) at the size of the skip connection."""
         x = self.up(x)
         rows, columns = (int(a) - int(b) for a, b in zip(skip.shape[2:], x.shape[2:], strict=True))
         if rows or columns:  # a level of odd size lost its last row or column going down
             x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-        return self.drop(self.conv(torch.cat((skip, x), dim=1)))
+        return x
 
 
 class BevNet(nn.Module):
