@@ -1,4 +1,4 @@
-"""What `kdmos bench` does instead of timing stages (--sweep, --soak, --published)."""
+"""What `kdmos bench` does instead of timing stages (--sweep, --soak, --published, --against)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kdmos_ros.commands._options import bag_options, model_folder, open_bag, shown_command
+from kdmos_ros.commands._options import (
+    bag_options,
+    model_folder,
+    open_bag,
+    shown_command,
+    without_options,
+)
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.thread_pool import thread_count
 
@@ -89,6 +95,22 @@ def run_published(args: argparse.Namespace) -> int:
         raise KdmosError("--published times one fixed network, with --threads and --json")
     with _json_file(args) as write:
         result = time_network(args.threads[0] if args.threads else 0)
+        print(result.to_text(), flush=True)
+        write(result)
+    return 0
+
+
+def run_against(args: argparse.Namespace) -> int:
+    """`--against`; returns the exit status."""
+    from kdmos_ros.bench.against import compare
+
+    if args.report or args.plot:
+        raise KdmosError("--against prints its figures, or writes them with --json")
+    words = without_options(args.words, {"--against": 1, "--rounds": 1, "--json": 1, "--bag": 1})
+    with _json_file(args) as write, tempfile.TemporaryDirectory(prefix="kdmos_bench_") as scratch:
+        path = args.bag or simulate(Path(scratch) / "drive")
+        open_bag(path, args).close()  # what is wrong with it is said at once
+        result = compare(args.against, [*words[1:], "--bag", str(path.resolve())], args.rounds)
         print(result.to_text(), flush=True)
         write(result)
     return 0

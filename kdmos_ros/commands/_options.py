@@ -123,16 +123,25 @@ def shown_command(words: Sequence[str], without: Mapping[str, int]) -> str:
         without: options to leave out, and how many values each has.
     """
     shown = ["kdmos"]
+    for word in without_options(words, without):
+        option, equals, value = word.rpartition("=")
+        short = "/".join(Path(value).parts[-2:]) if value.startswith("/") else value
+        shown.append(f"{option}{equals}{short}")
+    return shlex.join(shown)
+
+
+def without_options(words: Sequence[str], without: Mapping[str, int]) -> list[str]:
+    """A command line without some options, given with how many values each has."""
+    kept = []
     rest = iter(words)
     for word in rest:
-        option, equals, value = word.rpartition("=")
-        if word in without or option in without:
-            for _ in range(0 if equals else without[word]):
+        option, equals, _ = word.partition("=")
+        if option not in without:
+            kept.append(word)
+        elif not equals:
+            for _ in range(without[option]):
                 next(rest, None)
-        else:
-            short = "/".join(Path(value).parts[-2:]) if value.startswith("/") else value
-            shown.append(f"{option}{equals}{short}")
-    return shlex.join(shown)
+    return kept
 
 
 def bag_options(args: argparse.Namespace) -> BagOptions:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kdmos_ros.commands._bench_modes import (
     isolate_ros,
+    run_against,
     run_published,
     run_soak,
     run_sweep,
@@ -93,6 +94,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="instead: time a re-implementation of the published KDMOS network, in PyTorch",
     )
     parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="instead: time this code and that of another checkout in turn, and print the ratios of"
+        " their medians; each uses its own models",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=positive,
+        default=3,
+        metavar="N",
+        help="with --against: how often each is timed (default: 3)",
+    )
+    parser.add_argument(
         "--plot",
         type=Path,
         metavar="FILE",
@@ -126,6 +141,8 @@ def run(args: argparse.Namespace) -> int:
         return run_soak(args)
     if args.published:
         return run_published(args)
+    if args.against:
+        return run_against(args)
     from contextlib import ExitStack
 
     from kdmos_ros.bench import machine
