@@ -19,7 +19,10 @@ PROVIDER_CHOICES = (AUTO, *PROVIDERS)
 PRECISIONS = ("fp32", "fp16", "int8")
 """Precisions that a model may have graphs in, the one that all have first."""
 PRECISION_CHOICES = (AUTO, *PRECISIONS)
-POSE_SOURCES = ("odometry", "tf", "kiss_icp")
+POSE_SOURCES = (AUTO, "odometry", "tf", "kiss_icp")
+FIXED_FRAMES = ("odom", "odom_lidar", "odom_combined", "camera_init", "world", "map")
+"""What odometry packages call the frame that the robot moves in, continuous ones first; those after
+the first are looked for where the user names none."""
 RELIABILITIES = ("best_effort", "reliable")
 TIME_UNITS = (AUTO, "s", "ms", "us", "ns")
 TIME_BASES = (AUTO, "absolute", "stamp", "start", "middle", "end")
@@ -52,7 +55,7 @@ PARAMETERS: dict[str, Any] = {
     "footprint": AUTO,
     "num_threads": 0,
     "pose_source": POSE_SOURCES[0],
-    "fixed_frame": "odom",
+    "fixed_frame": FIXED_FRAMES[0],
     "base_frame": "base_link",
     "base_to_lidar": "",
     "cloud_reliability": "best_effort",
@@ -71,3 +74,8 @@ PARAMETERS: dict[str, Any] = {
     "diagnostics_period": 1.0,
 }
 """Every parameter of the node; `ros/parameter_table.py` says what they mean."""
+
+
+def frames_to_try(fixed_frame: str) -> tuple[str, ...]:
+    """Where the pose source is found out: FIXED_FRAMES, or the one that the user has named."""
+    return FIXED_FRAMES if fixed_frame == FIXED_FRAMES[0] else (fixed_frame,)

@@ -31,11 +31,11 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 
 ARGUMENTS = {
     "cloud": ("/points", "PointCloud2 topic of the LiDAR"),
-    "odom": ("/odom", "Odometry topic of the robot, for the pose source odometry"),
+    "odom": ("/odom", "topic of the robot's odometry, for the pose sources odometry and auto"),
     "pose_source": (
         "",
-        "odometry (a topic), tf (fixed_frame to the cloud's frame) or kiss_icp (from the clouds; "
-        "needs pip install kiss-icp); empty: as in params_file",
+        "auto, odometry (a topic), tf (fixed_frame to the cloud's frame) or kiss_icp (from the "
+        "clouds; needs pip install kiss-icp); empty: as in params_file",
     ),
     "fixed_frame": ("", "frame with continuous odometry, for tf; empty: as in params_file"),
     "base_frame": (

@@ -104,8 +104,9 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
     if args.lidar:
         own = Path(args.lidar).expanduser()
         arguments += ["--lidar", str(own.resolve()) if own.exists() else args.lidar]
-    if args.pose_source != "odometry":
-        arguments += ["--pose-source", args.pose_source, "--fixed-frame", args.fixed_frame]
+    arguments += ["--pose-source", args.pose_source, "--fixed-frame", args.fixed_frame]
+    if args.frame:
+        arguments += ["--frame", args.frame]
     if args.deskew:
         arguments.append(f"--deskew={args.deskew}")
     if args.base_to_lidar is not None:

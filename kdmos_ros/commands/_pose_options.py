@@ -17,40 +17,38 @@ if TYPE_CHECKING:
 
 
 def add_pose_source_option(parser: argparse.ArgumentParser) -> None:
-    """--pose-source."""
+    """--pose-source and --fixed-frame."""
     parser.add_argument(
         "--pose-source",
         choices=POSE_SOURCES,
-        default="odometry",
-        help="odometry or TF of the bag, or KISS-ICP on its clouds (default: odometry)",
+        default=PARAMETERS["pose_source"],
+        help="odometry or TF of the bag, KISS-ICP on its clouds, or auto: the first of these that"
+        " the bag allows (default: %(default)s)",
     )
     parser.add_argument(
         "--fixed-frame",
         default=PARAMETERS["fixed_frame"],
         metavar="FRAME",
-        help="frame with continuous odometry, for --pose-source tf (default: %(default)s)",
+        help="frame with continuous odometry, for poses from TF (default: %(default)s)",
     )
 
 
 def pose_source(args: argparse.Namespace, bag: BagReader) -> PoseSource | None:
-    """The source of poses that the option asks for; None: the bag's odometry.
+    """The source of poses that the bag was opened for; None: its odometry.
 
     Raises:
         KdmosError: kiss-icp is not installed.
     """
-    return None if args.pose_source == "odometry" else _other_poses(args, bag)
-
-
-def _other_poses(args: argparse.Namespace, bag: BagReader) -> PoseSource:
-    """From TF or KISS-ICP."""
     from kdmos_ros.io.recorded_tf import RecordedTf
     from kdmos_ros.poses.recorded_poses import kiss_poses
 
-    if args.pose_source == "kiss_icp":
+    if bag.pose_source == "kiss_icp":
         return kiss_poses(bag.base_frame, args.threads)
-    # With a given mount, TF need not know the LiDAR's frame.
-    knows_lidar = args.base_to_lidar is None
-    return RecordedTf(bag.read_transforms(), bag.base_frame, args.fixed_frame, knows_lidar)
+    if bag.pose_source == "tf":
+        # With a given mount, TF need not know the LiDAR's frame.
+        knows_lidar = args.base_to_lidar is None
+        return RecordedTf(bag.read_transforms(), bag.base_frame, bag.fixed_frame, knows_lidar)
+    return None
 
 
 def add_error_options(parser: argparse.ArgumentParser) -> None:
@@ -107,12 +105,13 @@ def bag_poses(args: argparse.Namespace, bag: BagReader) -> PoseSource:
     from kdmos_ros.poses.recorded_poses import RecordedPoses
 
     error = _error(args)
-    if args.pose_source == "odometry":
+    other = pose_source(args, bag)
+    if other is None:
         odometry = error.apply(bag.odometry, bag.base_T_sensor)
         return RecordedPoses(odometry, bag.base_frame, bag.odom_frame)
     if error.any:
-        raise KdmosError(f"there is no odometry to add errors to with {args.pose_source}")
-    return _other_poses(args, bag)
+        raise KdmosError(f"there is no odometry to add errors to with {bag.pose_source}")
+    return other
 
 
 def refuse_pose_options(args: argparse.Namespace) -> None:
@@ -121,7 +120,7 @@ def refuse_pose_options(args: argparse.Namespace) -> None:
     Raises:
         KdmosError: one of the options was given.
     """
-    if args.pose_source != "odometry" or _error(args).any:
+    if args.pose_source != PARAMETERS["pose_source"] or _error(args).any:
         raise KdmosError("--pose-source and errors of the poses apply to bags only")
 
 

@@ -101,19 +101,19 @@ def _frames(
     args: argparse.Namespace, stack: ExitStack
 ) -> tuple[BagReader, Iterable[LabelledFrame]]:
     """The bag and its labelled frames, with a progress bar."""
-    from kdmos_ros.io.bag_reader import BagReader
     from kdmos_ros.io.labelled_bag import labelled_topic
     from kdmos_ros.progress import progress
     from kdmos_ros.visualization.drive_frames import labelled_frames, recorded_frames
 
-    anew = args.topic == "" or args.cloud or args.pose_source != "odometry"
+    anew = args.topic == "" or args.cloud or args.pose_source in ("tf", "kiss_icp")
     topic = None if anew else labelled_topic(args.bag, args.topic)
     if args.topic and topic is None:
         raise KdmosError(f"{args.bag}: no labelled clouds on {args.topic}")
     if topic is not None:
-        bag = stack.enter_context(BagReader(args.bag, topic, args.odom, args.base_to_lidar))
+        args.cloud = topic
+        bag = stack.enter_context(open_bag(args.bag, args))
         step = 1 if args.viewer else _step(bag)
-        frames = recorded_frames(bag, topic, step)
+        frames = recorded_frames(bag, topic, step, pose_source(args, bag))
     else:
         bag = stack.enter_context(open_bag(args.bag, args))
         step = 1 if args.viewer else _step(bag)

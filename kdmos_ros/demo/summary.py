@@ -10,8 +10,8 @@ from typing import Any
 from kdmos_ros.evaluation.bag_evaluation import LabelSource
 from kdmos_ros.evaluation.metrics import ConfusionAccumulator, percentiles
 from kdmos_ros.io.bag_file import BagFile, RawMessage, decode_cdr
-from kdmos_ros.io.bag_messages import stamp_ns_of
 from kdmos_ros.pointcloud.codec import decode, read_labels
+from kdmos_ros.poses.pose_messages import stamp_ns_of
 
 _FIGURE = "n/a"
 

@@ -25,11 +25,6 @@ def time_message(stamp_ns: int) -> Any:
     return typestore().types["builtin_interfaces/msg/Time"](seconds, nanoseconds)
 
 
-def stamp_ns_of(header: Any) -> int:
-    """Nanoseconds of a message header's stamp."""
-    return int(header.stamp.sec) * SECOND_NS + int(header.stamp.nanosec)
-
-
 def header(stamp_ns: int, frame: str) -> Any:
     """std_msgs/Header."""
     return typestore().types["std_msgs/msg/Header"](time_message(stamp_ns), frame)

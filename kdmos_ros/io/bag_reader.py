@@ -12,21 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.closing import Closing
+from kdmos_ros.defaults import FIXED_FRAMES
 from kdmos_ros.io.bag_file import (
-    ODOMETRY,
     POINT_CLOUD,
     BagError,
     BagFile,
     RawMessage,
     decode_cdr,
 )
-from kdmos_ros.io.bag_messages import stamp_ns_of
-from kdmos_ros.io.bag_poses import BASE_FRAME, POSE_TYPES, BagPoses, frame_of
+from kdmos_ros.io.bag_poses import BASE_FRAME, BagPoses, Ignored, read_static
 from kdmos_ros.io.bag_transforms import BagTransforms
+from kdmos_ros.io.pose_choice import choose_poses
 from kdmos_ros.io.recorded_extrinsics import RecordedExtrinsics
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import ExtrinsicError, Extrinsics, FixedExtrinsics
-from kdmos_ros.poses.pose_source import in_fixed_frame
+from kdmos_ros.poses.pose_messages import frame_of, stamp_ns_of
+from kdmos_ros.poses.pose_source import in_fixed_frame, is_registered
 
 GROUND_TRUTH = "/ground_truth"
 # Messages may be recorded a little out of order; a step back of more than this is a restart.
@@ -57,17 +58,18 @@ class BagReader(Closing):
         cloud_topic, odom_topic: names, or None to take the only topic of the type. The second may
             be of any of POSE_TYPES.
         base_T_sensor: (4, 4) mount of the sensor; None: from /tf_static.
-        needs_odometry: false reads none; the base is then `base_link`.
+        pose_source: one of `defaults.POSE_SOURCES`. Without odometry, the base is `base_link`.
+        fixed_frame: frame of the poses, for the source tf.
         cloud_options: how its clouds are to be read, see `defaults.CLOUD_OPTIONS`; what is not set
             has its default.
 
     Attributes:
-        cloud_topic, odom_topic: topics in use.
+        cloud_topic, odom_topic: topics in use; the second is empty without odometry.
+        pose_source, fixed_frame: where poses come from; see PoseChoice.
         sensor_frame, base_frame, odom_frame: frame ids.
         base_T_sensor: (4, 4) float64 from the LiDAR to what the poses are of.
         poses: odom_T_base of the whole drive, to look up at any stamp.
         about: what was found where there is no bag but files of clouds, one line; else empty.
-        notes: what the user should know of its poses, a line each.
         extrinsics: the LiDAR's mount, by the option or from /tf_static.
         odometry: the same as (stamp in ns, pose), in the order of recording.
         static_transforms: {(parent, child): T_parent_child} of /tf_static.
@@ -85,28 +87,42 @@ class BagReader(Closing):
         cloud_topic: str | None = None,
         odom_topic: str | None = None,
         base_T_sensor: npt.NDArray[np.float64] | None = None,
-        needs_odometry: bool = True,
+        pose_source: str = "odometry",
+        fixed_frame: str = FIXED_FRAMES[0],
         cloud_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._bag = BagFile(path)
         self.path, self.about = self._bag.path, self._bag.about
         self.cloud_options = dict(cloud_options or {})
+        self._ignored = Ignored()
+        self._transforms: BagTransforms | None = None
         try:
             self.cloud_topic = self._bag.choose_topic(POINT_CLOUD, cloud_topic, "--cloud")
-            self.odom_topic = ""
-            if needs_odometry:
-                self.odom_topic = self._choose_odometry(odom_topic)
             self.n_scans = sum(t.count for t in self._bag.topics if t.name == self.cloud_topic)
             self._first_ns, first_frame = self._first_cloud()
             self.sensor_frame = frame_of(self.cloud_options.get("cloud_frame", "")) or first_frame
-            found = BagPoses(self._bag, self.odom_topic)
-            self.notes = found.notes()
+            self.static_transforms = read_static(self._bag, self._ignored)
+            chosen = choose_poses(
+                self._bag,
+                pose_source,
+                odom_topic,
+                fixed_frame,
+                (self.cloud_topic, self.sensor_frame),
+                self.read_transforms,
+            )
+            self.pose_source, self.odom_topic, self.fixed_frame, self._note = chosen
+            found = BagPoses(self._bag, self.odom_topic, self._ignored)
             self.odom_frame, self.base_frame = found.fixed_frame, found.base_frame
-            self.odometry, self.static_transforms = found.odometry, found.static
+            if self.pose_source == "tf":
+                self.odom_frame = self.fixed_frame
+                self.read_transforms()
+            self.odometry = found.odometry
             self.poses = PoseBuffer(max_seconds=math.inf)
             for stamp_ns, pose in found.odometry:
                 self.poses.add(stamp_ns, pose)
-            self.extrinsics: Extrinsics = RecordedExtrinsics(found.static, self.read_transforms)
+            self.extrinsics: Extrinsics = RecordedExtrinsics(
+                self.static_transforms, self.read_transforms
+            )
             if base_T_sensor is None:
                 base_T_sensor = self._find_mount()
             else:
@@ -147,15 +163,15 @@ class BagReader(Closing):
         return mount
 
     def read_transforms(self) -> BagTransforms:
-        """The bag's frames, moving ones included."""
-        return BagTransforms(self._bag, self.static_transforms)
+        """The bag's frames, moving ones included; read once."""
+        if self._transforms is None:
+            self._transforms = BagTransforms(self._bag, self.static_transforms, self._ignored)
+        return self._transforms
 
-    def _choose_odometry(self, wanted: str | None) -> str:
-        name = "/" + (wanted or "").strip("/")
-        msgtype = next((t.msgtype for t in self._bag.topics if t.name == name), ODOMETRY)
-        if msgtype not in POSE_TYPES:
-            msgtype = ODOMETRY
-        return self._bag.choose_topic(msgtype, wanted, "--odom")
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of its poses, a line each."""
+        return [*filter(None, [self._note]), *self._ignored.notes()]
 
     def _first_cloud(self) -> tuple[int, str]:
         """Stamp (ns) and frame of the first cloud."""
@@ -164,7 +180,7 @@ class BagReader(Closing):
 
     def _find_mount(self) -> npt.NDArray[np.float64]:
         base, lidar = self.base_frame, self.sensor_frame
-        if lidar == self.odom_frame:
+        if is_registered(lidar, self.odom_frame):
             raise BagError(f"{self.path}: {in_fixed_frame(lidar)} (--cloud)")
         if not base:
             raise BagError(
@@ -179,6 +195,8 @@ class BagReader(Closing):
                 return np.eye(4) if mount is None else mount
             except ExtrinsicError as error:
                 why = error
+        if self.pose_source != "odometry":
+            return np.eye(4)  # the poses are the LiDAR's, whose height the ground tells
         raise BagError(f"{self.path}: {why}")
 
 

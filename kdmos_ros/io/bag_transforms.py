@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +12,9 @@ import numpy.typing as npt
 from kdmos_ros.errors import PoseError
 from kdmos_ros.geometry import transforms
 from kdmos_ros.io.bag_file import TF, BagFile, decode_cdr
-from kdmos_ros.io.bag_messages import stamp_ns_of
-from kdmos_ros.io.bag_poses import frame_of
+from kdmos_ros.io.bag_poses import Ignored
 from kdmos_ros.poses.buffer import PoseBuffer
+from kdmos_ros.poses.pose_messages import frame_of, place_of, stamp_ns_of
 
 Matrix = npt.NDArray[np.float64]
 
@@ -24,13 +26,13 @@ class BagTransforms:
 
     Args:
         static: {(parent, child): T_parent_child (4, 4)}, of /tf_static.
-
-    Attributes:
-        ignored: number of broken ones.
+        ignored: takes note of broken ones.
     """
 
-    def __init__(self, bag: BagFile, static: dict[tuple[str, str], Matrix]) -> None:
-        self.ignored = 0
+    def __init__(
+        self, bag: BagFile, static: dict[tuple[str, str], Matrix], ignored: Ignored
+    ) -> None:
+        self._ignored = ignored
         self._parent = {child: parent for parent, child in static}
         self._static = {child: pose for (_, child), pose in static.items()}
         self._moving: dict[str, PoseBuffer] = {}
@@ -43,6 +45,12 @@ class BagTransforms:
     def has_moving(self) -> bool:
         """Whether there is any transform on /tf."""
         return bool(self._moving)
+
+    def fixed_frame(self, frame: str, names: Sequence[str]) -> str:
+        """The first of these names of a frame that the given one moves in; empty: none."""
+        above = self._ancestors(frame)
+        lowest = min((i for i, f in enumerate(above) if f in self._moving), default=len(above))
+        return next((name for name in names if name in above[lowest + 1 :]), "")
 
     def look_up(self, target: str, source: str, stamp_ns: int) -> Matrix:
         """T_target_source (4, 4) at a stamp.
@@ -68,19 +76,17 @@ class BagTransforms:
         from_target = self._pose_in(meeting, target, stamp_ns)
         return transforms.invert(from_target) @ self._pose_in(meeting, source, stamp_ns)
 
-    def _add(self, message: object) -> None:
-        header, moved = message.header, message.transform  # type: ignore[attr-defined]
-        t, q = moved.translation, moved.rotation
-        parent = frame_of(header.frame_id)
-        child = frame_of(message.child_frame_id)  # type: ignore[attr-defined]
+    def _add(self, message: Any) -> None:
+        parent, child = frame_of(message.header.frame_id), frame_of(message.child_frame_id)
+        at_ns = stamp_ns_of(message.header)
         try:
-            pose = transforms.from_pose((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
-        except ValueError:
-            self.ignored += 1
+            pose = place_of(message)
+        except ValueError as error:
+            self._ignored.add(f"{TF_TOPIC} ({parent} -> {child})", at_ns, str(error))
             return
         name = f"transform {parent} -> {child}"
         links = self._moving.setdefault(child, PoseBuffer(math.inf, math.inf, name=name))
-        links.add(stamp_ns_of(header), pose)
+        links.add(at_ns, pose)
         self._parent[child] = parent
 
     def _ancestors(self, frame: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.defaults import FIXED_FRAMES
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.pointcloud.sensor_files import sensor_options
 
@@ -19,7 +20,7 @@ class BagOptions:
     Attributes:
         cloud, odom: topics; None: the only one of its type.
         base_T_sensor: (4, 4) mount of the LiDAR, instead of that in /tf_static; or None.
-        needs_odometry: whether a bag without odometry is an error.
+        pose_source, fixed_frame: where poses come from, see BagReader.
         frame: take the clouds in this frame only; empty: in that of the first cloud.
         lidar: kind of LiDAR, or a file, see `sensor_files`; None: as found.
         deskew: one of `defaults.DESKEW_CHOICES`; None: as `lidar` says, or the default.
@@ -28,7 +29,8 @@ class BagOptions:
     cloud: str | None = None
     odom: str | None = None
     base_T_sensor: npt.NDArray[np.float64] | None = None
-    needs_odometry: bool = True
+    pose_source: str = "odometry"
+    fixed_frame: str = FIXED_FRAMES[0]
     lidar: str | None = None
     frame: str = ""
     deskew: str | None = None
@@ -50,6 +52,7 @@ def open_bag(path: Path, options: BagOptions) -> BagReader:
         options.cloud,
         options.odom,
         options.base_T_sensor,
-        options.needs_odometry,
+        options.pose_source,
+        options.fixed_frame,
         cloud_options,
     )

@@ -164,7 +164,7 @@ def _identity(bag: BagReader, made_by: str, target: Target) -> dict[str, object]
     return {
         "bag": f"{bag.path.name}, {bag.n_scans} clouds",
         "cloud topic": bag.cloud_topic,
-        "odometry topic": bag.odom_topic,
+        "odometry": bag.odom_topic or f"{bag.pose_source} {bag.fixed_frame}".strip(),
         "mount": bag.base_T_sensor.tolist(),
         "reading": dict(sorted(bag.cloud_options.items())),
         "model": made_by,

@@ -53,7 +53,7 @@ class CloudDeskewing:
     ) -> None:
         self.state = "no cloud yet"
         self._deskewer = Deskewer(poses)
-        self._kind = poses.kind
+        self._poses = poses
         self._options = options
         self._statistics = statistics
         self._log = log
@@ -95,7 +95,7 @@ class CloudDeskewing:
             moved = self._deskewer.deskew(points, times, stamp_ns, location.tracked_T_lidar)
         except PoseError as error:
             if self._mode != AUTO:
-                raise DroppedScan(f"{self._kind}_{error.reason}", str(error)) from None
+                raise DroppedScan(f"{self._poses.kind}_{error.reason}", str(error)) from None
             self._statistics.event("not_deskewed")
             self._log.warning("not_deskewed", f"a cloud is labelled without deskewing: {error}")
             return None

@@ -13,7 +13,7 @@ from kdmos_ros.errors import PoseError, ReasonedError
 from kdmos_ros.features.sensor_height import GroundHeight
 from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.poses.extrinsics import ExtrinsicError, Extrinsics, FixedExtrinsics
-from kdmos_ros.poses.pose_source import PoseSource, StampedCloud, in_fixed_frame
+from kdmos_ros.poses.pose_source import PoseSource, StampedCloud, in_fixed_frame, is_registered
 from kdmos_ros.throttled_log import ThrottledLog
 
 Matrix = npt.NDArray[np.float64]
@@ -82,14 +82,16 @@ class Localizer:
         except PoseError as error:
             reason = f"{poses.kind}_{error.reason}"
             raise DroppedScan(reason, f"no pose for the cloud: {error}") from None
-        mount = self._extrinsics.look_up(poses.base_frame, cloud.frame, cloud.stamp_ns, timeout_s)
+        base = self._options.get("base_frame", poses.base_frame)
         # A given mount says nothing of poses that are the LiDAR's own.
-        own = poses.base_frame == cloud.frame != self._options.get("base_frame", "")
-        tracked_T_lidar = None if poses.gives_sensor or own else mount
-        pose = found.pose if tracked_T_lidar is None else found.pose @ tracked_T_lidar
+        if poses.gives_sensor or poses.base_frame == cloud.frame != base:
+            mount = self._height_and_tilt(cloud, base)
+            return Location(found.pose, None, mount, found.generation, found.why)
+        mount = self._extrinsics.look_up(poses.base_frame, cloud.frame, cloud.stamp_ns, timeout_s)
         if mount is None:
-            mount = self._height_and_tilt(cloud)
-        return Location(pose, tracked_T_lidar, mount, found.generation, found.why)
+            mount = self._height_and_tilt(cloud, base)
+            return Location(found.pose, None, mount, found.generation, found.why)
+        return Location(found.pose @ mount, mount, mount, found.generation, found.why)
 
     def rewind(self, stamp_ns: int) -> None:
         """The clouds' time was set back to this stamp."""
@@ -101,7 +103,7 @@ class Localizer:
         self._poses.reset()
 
     def _refuse_registered(self, cloud: StampedCloud) -> None:
-        if not cloud.frame or cloud.frame != self._poses.fixed_frame:
+        if not is_registered(cloud.frame, self._poses.fixed_frame):
             return
         text = in_fixed_frame(cloud.frame)
         if not isinstance(self._extrinsics, FixedExtrinsics):
@@ -109,22 +111,24 @@ class Localizer:
         # Some drivers name the frame wrongly, and who gives the mount may know.
         self._log.warning("registered_cloud", text)
 
-    def _height_and_tilt(self, cloud: StampedCloud) -> Matrix | None:
-        """T_base_lidar (4, 4) where the poses are the LiDAR's own; None: unknown, or no base."""
-        base = self._options.get("base_frame", "")
-        if base == cloud.frame:
+    def _height_and_tilt(self, cloud: StampedCloud, base: str) -> Matrix | None:
+        """T_base_lidar (4, 4) where the poses are the LiDAR's; None: unknown, or no base."""
+        if not base:
+            return None
+        try:
+            # Worth one wait at most; what comes later is known from the next scan on.
+            waits = self._poses.gives_sensor and self._height_said is None
+            timeout_s = self._options["pose_timeout"] if waits else 0.0
+            mount = self._extrinsics.look_up(base, cloud.frame, cloud.stamp_ns, timeout_s)
+        except ExtrinsicError as error:
+            return self._mount_from_ground(cloud, str(error))
+        if mount is None:
             self._log.warning(
                 "cloud_in_base",
                 f"the clouds are in the base frame, {base}, but the model needs them as seen "
                 "from the LiDAR: publish them in its frame, or set the parameter base_to_lidar",
             )
-        if base in ("", cloud.frame):
-            return None
-        try:
-            # Not worth a wait: it is known from the next scan on.
-            return self._extrinsics.look_up(base, cloud.frame, cloud.stamp_ns, 0.0)
-        except ExtrinsicError as error:
-            return self._mount_from_ground(cloud, str(error))
+        return mount
 
     def _mount_from_ground(self, cloud: StampedCloud, why: str) -> Matrix | None:
         """T_base_lidar (4, 4) of a level LiDAR above the ground it sees; None: it sees none."""
@@ -137,7 +141,7 @@ class Localizer:
             self._height_said = height is not None
             self._log.warning(
                 "height_from_ground" if height is not None else "height_unknown",
-                "the odometry is that of the LiDAR, whose height above the ground is unknown: "
+                "the poses are those of the LiDAR, whose height above the ground is unknown: "
                 f"{why}; taken as level, {taken}",
             )
         return None if height is None else make_transform(np.eye(3), [0.0, 0.0, height])

@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from kdmos_ros.defaults import CLOUD_OPTIONS, PARAMETERS
 from kdmos_ros.errors import ReasonedError
-from kdmos_ros.io.bag_poses import frame_of
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
+from kdmos_ros.pipeline.localization import Localizer
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pointcloud.layout import Layout
+from kdmos_ros.poses.pose_messages import frame_of
 from kdmos_ros.poses.pose_source import PoseSource
 from kdmos_ros.poses.recorded_poses import RecordedPoses
 from kdmos_ros.scan import Scan
@@ -98,7 +99,7 @@ def _pushed(
 ) -> Iterator[tuple[ReplayedScan, Future[Segmentation] | None]]:
     """The clouds of a bag as they are pushed, without their labels."""
     log = ThrottledLog(logging.getLogger(__name__))
-    poses = poses or RecordedPoses(bag.odometry, bag.base_frame, bag.odom_frame)
+    poses = poses or _recorded(bag)
     options = {**_OPTIONS, **bag.cloud_options, "cloud_frame": bag.sensor_frame}
     pipeline = CloudPipeline(gate, poses, bag.extrinsics, options, Statistics(), log)
     pipeline.reset()
@@ -129,6 +130,16 @@ def _pushed(
             layout=cloud.layout,
         )
         yield scan, cloud.segmentation
+
+
+def bag_localizer(bag: BagReader, poses: PoseSource | None = None) -> Localizer:
+    """Tells where the LiDAR of a bag was, as `replay` finds it out."""
+    log = ThrottledLog(logging.getLogger(__name__))
+    return Localizer(poses or _recorded(bag), bag.extrinsics, _OPTIONS, log)
+
+
+def _recorded(bag: BagReader) -> PoseSource:
+    return RecordedPoses(bag.odometry, bag.base_frame, bag.odom_frame)
 
 
 class _Gate:

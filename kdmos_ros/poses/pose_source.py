@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.defaults import FIXED_FRAMES
 from kdmos_ros.poses.buffer import FoundPose, PoseBuffer
 
 Matrix = npt.NDArray[np.float64]
@@ -27,29 +29,38 @@ class StampedCloud(NamedTuple):
     seconds: npt.NDArray[np.float32] | None = None
 
 
+def is_registered(cloud_frame: str, fixed_frame: str) -> bool:
+    """Whether clouds in this frame no longer tell where the LiDAR was."""
+    return bool(cloud_frame) and cloud_frame in (fixed_frame, *FIXED_FRAMES)
+
+
 def in_fixed_frame(frame: str) -> str:
     """What to tell a user whose clouds are registered already."""
     return (
-        f"the clouds are in the fixed frame of the poses, {frame}: they are registered already, so "
-        "where the LiDAR was is lost; give the cloud topic in the LiDAR's own frame (FAST-LIO: "
-        "/cloud_registered_body, not /cloud_registered)"
+        f"the clouds are in a fixed frame, {frame}: they are registered already, so where the "
+        "LiDAR was is lost; give the cloud topic in the LiDAR's own frame (FAST-LIO: "
+        "/cloud_registered_body, not /cloud_registered), or the mount if only the name is wrong"
     )
 
 
 class PoseSource(Protocol):
-    """Gives poses in a fixed frame by stamp; those of two generations have no known relation.
+    """Gives poses in a fixed frame by stamp; those of two generations have no known relation."""
 
-    Attributes:
-        kind: beginning of the names of its reasons to drop a scan.
-        base_frame: frame on the ground below the robot, to which the LiDAR's mount is looked up.
-        fixed_frame: frame that the poses are in; empty: it has no name.
-        gives_sensor: whether its poses are those of the LiDAR, else those of `base_frame`.
-    """
+    @property
+    def kind(self) -> str:
+        """Beginning of the names of its reasons to drop a scan."""
 
-    kind: str
-    base_frame: str
-    fixed_frame: str
-    gives_sensor: bool
+    @property
+    def base_frame(self) -> str:
+        """Frame on the ground below the robot, to which the LiDAR's mount is looked up."""
+
+    @property
+    def fixed_frame(self) -> str:
+        """Frame that the poses are in; empty: it has no name."""
+
+    @property
+    def gives_sensor(self) -> bool:
+        """Whether its poses are those of the LiDAR, else those of `base_frame`."""
 
     def limit(self, max_seconds: float, max_gap_s: float, max_jump_m: float) -> None:
         """Change the limits of the poses, see PoseBuffer; at any time, for poses from then on.
@@ -83,8 +94,8 @@ class PoseSource(Protocol):
     def resume(self) -> None:
         """Undo `interrupt`."""
 
-    def figures(self) -> dict[str, int]:
-        """Counters for diagnostics."""
+    def figures(self) -> Mapping[str, object]:
+        """Values for diagnostics."""
 
     def close(self) -> None:
         """Stop listening."""

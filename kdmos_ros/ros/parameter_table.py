@@ -135,14 +135,15 @@ SPECS = (
     Spec(
         "pose_source",
         "Where poses come from. odometry: a topic; tf: fixed_frame to the cloud's frame; kiss_icp: "
-        "the clouds alone.",
+        "the clouds alone; auto: the first of these that has poses, chosen once: odometry if any "
+        "comes within 5 s of the first cloud.",
         choices=defaults.POSE_SOURCES,
     ),
-    Spec("fixed_frame", "Frame with continuous odometry, for the pose source tf."),
+    Spec("fixed_frame", "Frame with continuous odometry, for poses from TF."),
     Spec(
         "base_frame",
-        "Frame on the ground below the LiDAR. With the pose source odometry it is that topic's "
-        "child frame, unless that is the LiDAR itself.",
+        "Frame on the ground below the LiDAR. With odometry it is that topic's child frame, unless "
+        "that is the LiDAR itself.",
     ),
     Spec(
         "base_to_lidar",

@@ -6,21 +6,26 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nav_msgs.msg import Odometry
 from sensor_msgs.msg import PointCloud2
 
 from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
 from kdmos_ros.pipeline.delivery_watch import DeliveryWatch
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pipeline.worker import Job, Worker
-from kdmos_ros.ros.compat import SubscriptionEventCallbacks
+from kdmos_ros.poses.auto_poses import AutoPoses
+from kdmos_ros.poses.extrinsics import FixedExtrinsics
+from kdmos_ros.poses.pose_messages import frame_of, stamp_ns_of
 from kdmos_ros.ros.diagnostics import Identity
 from kdmos_ros.ros.latency_topics import LatencyTopics
-from kdmos_ros.ros.messages import frame_of, stamp_ns
-from kdmos_ros.ros.odometry_source import OdometrySource
+from kdmos_ros.ros.odometry_topic import OdometryTopic
 from kdmos_ros.ros.outputs import Outputs
-from kdmos_ros.ros.pose_source_factory import limit_poses, make_pose_source
+from kdmos_ros.ros.pose_source_factory import (
+    PoseSourceFactory,
+    limit_poses,
+    listened_odometry,
+)
 from kdmos_ros.ros.qos import profile
+from kdmos_ros.ros.subscribing import Input, subscribe
 from kdmos_ros.ros.tf_extrinsics import make_extrinsics
 from kdmos_ros.ros.tf_listener import listen_to_tf
 from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
@@ -67,7 +72,8 @@ class Session:
         self._rare_log = ThrottledLog(node.get_logger(), _WARNING_PERIOD_S)
         self.identity = identity_of(segmenter)
         self._tf = listen_to_tf(node, p)
-        self._poses = make_pose_source(self._tf, p, statistics, self._log)
+        self._odometry = listened_odometry(node, p, statistics, self._log)
+        self._poses = PoseSourceFactory(self._tf, p, self._odometry, self._log).make()
         self._extrinsics = make_extrinsics(self._tf, p["base_to_lidar"])
         self._outputs = Outputs(node, profile(p["output_reliability"], p["output_depth"]))
         self._latency = LatencyTopics(node)
@@ -75,7 +81,8 @@ class Session:
             self._ahead(segmenter), self._poses, self._extrinsics, p, statistics, self._log
         )
         self._worker: Worker | None = None
-        self._subscriptions: list[Any] = []
+        self._clouds: Any = None
+        self._odometry_topic: OdometryTopic | None = None
 
     def start(self) -> None:
         """Subscribe and label, with an empty history."""
@@ -90,22 +97,24 @@ class Session:
         )  # fmt: skip
         self._worker.start()
         poses = p["pose_source"]
-        if isinstance(self._poses, OdometrySource):
-            receive, reliability = self._poses.receive, p["odom_reliability"]
-            odom = self._subscribe(Odometry, "odom", receive, reliability, _ODOM_DEPTH)
-            self._subscriptions.append(odom)
-            poses = odom.topic_name
-        cloud = self._subscribe(
-            PointCloud2, "points", self._on_cloud, p["cloud_reliability"], p["cloud_depth"]
-        )
-        self._subscriptions.append(cloud)
-        self._node.get_logger().info(f"labelling {cloud.topic_name} with poses from {poses}")
+        if self._odometry is not None:
+            self._odometry_topic = OdometryTopic(
+                self._node, self._subscribe_odometry, self._odometry, self._rare_log
+            )
+            poses = self._odometry.topic + ("" if self._poses is self._odometry else ", if any")
+        points = Input("points", p["cloud_reliability"], p["cloud_depth"], "cloud_reliability")
+        self._clouds = subscribe(self._node, points, PointCloud2, self._on_cloud, self._rare_log)
+        topic = self._clouds.topic_name
+        self._node.get_logger().info(f"labelling {topic} with poses from {poses}")
 
     def stop(self) -> None:
         """Unsubscribe and stop labelling; twice is fine."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        if self._clouds is not None:
+            self._node.destroy_subscription(self._clouds)
+            self._clouds = None
+        if self._odometry_topic is not None:
+            self._odometry_topic.close()
+            self._odometry_topic = None
         if self._worker is not None:
             self._poses.interrupt()
             self._worker.stop()
@@ -137,6 +146,9 @@ class Session:
     def refresh(self) -> None:
         """Take over the live parameters that are not read again for each scan."""
         limit_poses(self._poses, self._parameters)
+        if self._odometry_topic is not None:
+            self._odometry_topic.follow()
+        self._leave_tf()
         if self._worker is not None:
             self._worker.resize(self._parameters["queue_size"])
 
@@ -145,7 +157,7 @@ class Session:
         if self._worker is None:
             return
         self._watch.expected_rate_hz = self._parameters["expected_rate"]
-        topic = self._subscriptions[-1].topic_name
+        topic = self._clouds.topic_name
         publishers = self._node.count_publishers(topic)
         complaint = self._watch.complaint(time.monotonic(), publishers, topic)
         if complaint:
@@ -158,6 +170,7 @@ class Session:
             "waiting": worker.waiting if worker else 0,
             "lookahead": self._lookahead,
             "looking_ahead": worker.looking_ahead if worker else 0,
+            "pose_source": self._parameters["pose_source"],
         }
         figures.update(self._pipeline.figures())
         figures.update(self._poses.figures())
@@ -174,29 +187,23 @@ class Session:
         self._latency.publish(timings_ms)
 
     def _on_cloud(self, message: PointCloud2) -> None:
-        stamp = stamp_ns(message.header.stamp)
+        stamp = stamp_ns_of(message.header)
         self._watch.arrived(stamp, time.monotonic())
         worker = self._worker
         if worker is not None:
             frame = frame_of(message.header.frame_id)
             worker.submit(Job(message, stamp, frame, time.perf_counter()))
 
-    def _subscribe(
-        self, kind: Any, topic: str, callback: Callable[[Any], None], reliability: str, depth: int
-    ) -> Any:
-        def incompatible(_event: Any) -> None:
-            self._rare_log.warning(
-                f"qos {topic}",
-                f"nothing is received from a publisher of {self._node.resolve_topic_name(topic)}: "
-                f"its QoS does not fit this node's ({reliability}); most likely it is best effort, "
-                f"so set the parameter {topic_parameter} to 'best_effort'",
-            )
+    def _subscribe_odometry(self, kind: Any, callback: Callable[[Any], None]) -> Any:
+        reliability = self._parameters["odom_reliability"]
+        odom = Input("odom", reliability, _ODOM_DEPTH, "odom_reliability")
+        return subscribe(self._node, odom, kind, callback, self._rare_log)
 
-        topic_parameter = "cloud_reliability" if topic == "points" else "odom_reliability"
-        return self._node.create_subscription(
-            kind,
-            topic,
-            callback,
-            profile(reliability, depth),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=incompatible),
-        )
+    def _leave_tf(self) -> None:
+        """TF is costly to listen to: no longer, once neither poses nor mount come from there."""
+        poses = self._poses
+        open_still = isinstance(poses, AutoPoses) and not poses.chosen
+        fixed = isinstance(self._extrinsics, FixedExtrinsics)
+        if self._tf is not None and fixed and not open_still and poses.kind != "tf":
+            self._tf.close()
+            self._tf = None

@@ -15,7 +15,7 @@ from kdmos_ros.poses.extrinsics import (
     FixedExtrinsics,
     UnknownExtrinsics,
 )
-from kdmos_ros.ros.messages import transform_matrix
+from kdmos_ros.poses.pose_messages import place_of
 from kdmos_ros.ros.tf_listener import TfListener
 
 Matrix = npt.NDArray[np.float64]
@@ -41,7 +41,7 @@ class TfExtrinsics:
                 "base_to_lidar",
             )
         try:
-            return transform_matrix(self._look_up(base, lidar, stamp_ns, timeout_s).transform)
+            return place_of(self._look_up(base, lidar, stamp_ns, timeout_s))
         except (self._error, ValueError) as error:
             text = " ".join(str(error).split())
             raise ExtrinsicError(

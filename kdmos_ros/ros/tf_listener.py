@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kdmos_ros.defaults import AUTO
 from kdmos_ros.geometry.mount import parse_transform
 from kdmos_ros.poses.buffer import NEAR_NS
 
@@ -40,6 +41,14 @@ class TfListener:
             tf2's TransformException: there is none.
         """
         return look_up_near(self.tf2, self.buffer, target, source, stamp_ns)
+
+    def moves(self, target: str, source: str) -> bool:
+        """Whether TF connects two frames that move against each other."""
+        try:
+            newest = self.buffer.get_latest_common_time(target, source)
+        except self.tf2.TransformException:
+            return False
+        return bool(newest.nanoseconds > 0)  # 0: static transforms only
 
     def close(self) -> None:
         """Stop listening."""
@@ -77,7 +86,7 @@ def _near(tf2: Any, buffer: Any, target: str, source: str, stamp_ns: int) -> lis
 def listen_to_tf(node: Any, parameters: Mapping[str, Any]) -> TfListener | None:
     """A listener if poses or the LiDAR's mount come from TF; None if not, or without tf2_ros."""
     fixed_mount = parse_transform(parameters["base_to_lidar"]) is not None
-    if parameters["pose_source"] != "tf" and fixed_mount:
+    if parameters["pose_source"] not in (AUTO, "tf") and fixed_mount:
         return None
     try:
         return TfListener(node)

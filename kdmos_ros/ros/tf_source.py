@@ -7,8 +7,8 @@ import time
 
 from kdmos_ros.errors import PoseError
 from kdmos_ros.poses.buffer import FoundPose, PoseBuffer
+from kdmos_ros.poses.pose_messages import place_of
 from kdmos_ros.poses.pose_source import BufferedPoses, Matrix, StampedCloud
-from kdmos_ros.ros.messages import transform_matrix
 from kdmos_ros.ros.tf_listener import TfListener
 from kdmos_ros.throttled_log import ThrottledLog
 
@@ -123,7 +123,7 @@ class TfSource(BufferedPoses):
             raise PoseError("no_stamp", f"the cloud's stamp is 0: no {what} can be asked for")
         try:
             found = self._listener.look_up(fixed, frame, stamp_ns)
-            return transform_matrix(found.transform)
+            return place_of(found)
         except tf2.ExtrapolationException as error:
             reason = "timeout" if self._may_come(stamp_ns) else "extrapolation"
             text = f"{what} is not known at the cloud's stamp: {error}"

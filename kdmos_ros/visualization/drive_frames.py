@@ -10,25 +10,32 @@ import numpy.typing as npt
 from kdmos_ros.errors import ReasonedError
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.io.labelled_bag import LabelledClouds
-from kdmos_ros.pipeline.replay import replay
+from kdmos_ros.pipeline.replay import bag_localizer, replay
 from kdmos_ros.pointcloud.codec import decode
-from kdmos_ros.poses.pose_source import PoseSource
+from kdmos_ros.poses.pose_messages import frame_of
+from kdmos_ros.poses.pose_source import PoseSource, StampedCloud
 from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
 from kdmos_ros.visualization.pictures import LabelledFrame
 
 
-def recorded_frames(bag: BagReader, topic: str, step: int = 1) -> Iterator[LabelledFrame]:
+def recorded_frames(
+    bag: BagReader, topic: str, step: int = 1, poses: PoseSource | None = None
+) -> Iterator[LabelledFrame]:
     """Every `step`-th labelled cloud of a topic; those without a pose are left out."""
+    localizer = bag_localizer(bag, poses)
     with LabelledClouds(bag.path, topic) as clouds:
         for number, (stamp_ns, message, labels) in enumerate(clouds):
-            if number % step:
-                continue
             try:
-                pose = bag.poses.at(stamp_ns) @ bag.base_T_sensor
                 points = decode(message).points
+                frame = frame_of(message.header.frame_id)
+                location = localizer.locate(StampedCloud(stamp_ns, frame, points))
             except ReasonedError:
                 continue
-            yield LabelledFrame(points, labels, pose, bag.base_T_sensor, stamp_ns)
+            if number % step == 0:
+                mount = (
+                    bag.base_T_sensor if location.base_T_lidar is None else location.base_T_lidar
+                )
+                yield LabelledFrame(points, labels, location.pose, mount, stamp_ns)
 
 
 def labelled_frames(
@@ -39,9 +46,8 @@ def labelled_frames(
         scan = replayed.scan
         if replayed.labels is None or scan is None or replayed.index % step:
             continue
-        yield LabelledFrame(
-            scan.points, replayed.labels, scan.pose, bag.base_T_sensor, replayed.stamp_ns
-        )
+        mount = bag.base_T_sensor if scan.base_T_sensor is None else scan.base_T_sensor
+        yield LabelledFrame(scan.points, replayed.labels, scan.pose, mount, replayed.stamp_ns)
 
 
 def ego_path(bag: BagReader) -> npt.NDArray[np.float64]:

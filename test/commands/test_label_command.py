@@ -257,9 +257,11 @@ def test_a_bag_without_odometry(capsys, real_data, tiny_model, tmp_path):
         for number, message in enumerate(bag.messages(topics)):
             if number < 8:
                 writer.write_raw(message.topic, message.stamp_ns, message.data)
-    model = ["--model", str(tiny_model), "--pose-source", "kiss_icp"]
-    assert "Odometry" in failure(capsys, "label", tmp_path / "bag", "--model", tiny_model)
+    model = ["--model", str(tiny_model)]
+    chosen = ["--pose-source", "odometry"]
+    assert "Odometry" in failure(capsys, "label", tmp_path / "bag", *model, *chosen)
     assert cli.main(["label", str(tmp_path / "bag"), str(tmp_path / "out"), *model]) == 0
+    assert "KISS-ICP makes poses from the clouds" in capsys.readouterr().err
     assert len(content(tmp_path / "out")["/mos_node/labeled"]) >= 6
     picture = tmp_path / "a.png"
     assert cli.main(["view", str(tmp_path / "out"), "--out", str(picture), *model]) == 0

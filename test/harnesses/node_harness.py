@@ -58,7 +58,8 @@ def node_bench() -> Iterator[Callable[..., tuple[MosNode, Client, FakeSegmenter]
         values = {
             "base_to_lidar": "0 0 1.73", "cloud_reliability": "reliable",
             "odom_reliability": "reliable", "queue_size": 100, "cloud_depth": 100,
-            "pose_timeout": 30.0, "diagnostics_period": 0.1, **parameters,
+            "pose_source": "odometry", "pose_timeout": 30.0, "diagnostics_period": 0.1,
+            **parameters,
         }  # fmt: skip
         node = MosNode(
             load or (lambda _: segmenter),

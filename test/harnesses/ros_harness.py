@@ -17,7 +17,8 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import PointCloud2
 
 from kdmos_ros.geometry.transforms import matrix_to_quaternion
-from kdmos_ros.ros.messages import SECOND_NS, cloud_message, stamp_ns
+from kdmos_ros.poses.pose_messages import stamp_ns
+from kdmos_ros.ros.messages import SECOND_NS, cloud_message
 from kdmos_ros.ros.qos import profile
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from kdmos_ros.geometry.transforms import interpolate, invert, matrix_to_quaternion
-from kdmos_ros.ros.messages import transform_matrix
+from kdmos_ros.poses.pose_messages import place_of
 
 SECOND_NS = 1_000_000_000
 CACHE_NS = 10_000_000_000
@@ -127,13 +127,13 @@ class TransformListener:
 
     def receive_static(self, message):
         for found in message.transforms:
-            pose = transform_matrix(found.transform)
+            pose = place_of(found)
             self.buffer.set_static(found.header.frame_id, found.child_frame_id, pose)
 
     def receive(self, message):
         for found in message.transforms:
             stamp = found.header.stamp.sec * SECOND_NS + found.header.stamp.nanosec
-            pose = transform_matrix(found.transform)
+            pose = place_of(found)
             self.buffer.set(found.header.frame_id, found.child_frame_id, stamp, pose)
 
     def unregister(self):

@@ -26,7 +26,7 @@ def tf_bag(path, shift_ns=0):
 
 @pytest.mark.parametrize("shift_ns", [0, 100, -100])
 def test_poses_of_the_lidar_without_odometry(tmp_path, shift_ns):
-    with BagReader(tf_bag(tmp_path / "bag", shift_ns), needs_odometry=False) as bag:
+    with BagReader(tf_bag(tmp_path / "bag", shift_ns), pose_source="tf") as bag:
         poses = RecordedTf(bag.read_transforms(), bag.base_frame, "odom")
     for i in range(3):
         poses.observe(StampedCloud(stamp(i), "lidar", np.ones((1, 3), np.float32)))
@@ -34,14 +34,14 @@ def test_poses_of_the_lidar_without_odometry(tmp_path, shift_ns):
 
 
 def test_given_mount_needs_the_base_only(tmp_path):
-    with BagReader(tf_bag(tmp_path / "bag"), needs_odometry=False) as bag:
+    with BagReader(tf_bag(tmp_path / "bag"), pose_source="tf") as bag:
         poses = RecordedTf(bag.read_transforms(), bag.base_frame, "odom", gives_sensor=False)
     poses.observe(StampedCloud(stamp(1), "unknown", np.ones((1, 3), np.float32)))
     np.testing.assert_allclose(poses.wait(stamp(1), 0.0).pose, pose(1))
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with BagReader(tf_bag(tmp_path / "bag"), needs_odometry=False) as bag:
+    with BagReader(tf_bag(tmp_path / "bag"), pose_source="tf") as bag:
         found = bag.read_transforms()
     for frames, time, reason in (
         (("map", "lidar"), stamp(1), "unknown_frame"),

@@ -18,11 +18,12 @@ from drive_harness import (
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry import transforms
 from kdmos_ros.io.bag_file import POINT_CLOUD, BagError, BagFile, typestore
-from kdmos_ros.io.bag_poses import POSE_TYPES, chain
+from kdmos_ros.io.bag_poses import chain
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.io.bag_writer import BagWriter
 from kdmos_ros.io.ground_truth import BagLabels, ground_truth_message
 from kdmos_ros.pointcloud.codec import decode
+from kdmos_ros.poses.pose_messages import POSE_TYPES
 
 
 @pytest.mark.parametrize("storage", ["MCAP", "SQLITE3"])

@@ -190,7 +190,7 @@ def test_no_poses(tmp_path):
     root = folder(tmp_path / "drive")
     with pytest.raises(BagError, match=r"no file of poses.*TUM.*KITTI.*--pose-source kiss_icp"):
         BagReader(root)
-    with BagReader(root, base_T_sensor=MOUNT, needs_odometry=False) as bag:
+    with BagReader(root, base_T_sensor=MOUNT, pose_source="kiss_icp") as bag:
         assert bag.n_scans == N
 
 

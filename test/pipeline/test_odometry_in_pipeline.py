@@ -4,19 +4,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-
 from cloud_harness import make_cloud
 from pipeline_harness import MOUNT, Logger, Recorder
 
 from kdmos_ros.defaults import CLOUD_OPTIONS
 from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
 from kdmos_ros.pipeline.localization import DroppedScan
+from kdmos_ros.pipeline.odometry_source import OdometrySource
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
-from kdmos_ros.ros.odometry_source import OdometrySource
+from kdmos_ros.poses.pose_messages import ODOMETRY
 from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.throttled_log import ThrottledLog
 
@@ -46,7 +44,7 @@ class Robot:
         self.logger, self.statistics, self.segmenter = Logger(), Statistics(), Recorder()
         log = ThrottledLog(self.logger, 0)
         self.buffer = PoseBuffer(30.0, 0.5, 1.0)
-        self.source = OdometrySource(self.buffer, self.statistics, log)
+        self.source = OdometrySource(self.buffer, "/odom", "base_link", self.statistics, log)
         self.pipeline = CloudPipeline(
             OnlineSegmenter(self.segmenter), self.source, FixedExtrinsics(MOUNT),
             {"pose_timeout": 0.0, **CLOUD_OPTIONS}, self.statistics, log,
@@ -54,7 +52,7 @@ class Robot:
 
     def hear(self, *steps, offset=0.0, **options):
         for step in steps:
-            self.source.receive(odometry(step, step + offset, **options))
+            self.source.receive(odometry(step, step + offset, **options), ODOMETRY)
 
     def see(self, step):
         self.pipeline.process(make_cloud("plain_xyz")[0], round(step * STEP), "lidar")

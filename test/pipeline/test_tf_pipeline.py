@@ -71,11 +71,13 @@ def test_drops_carry_the_names_of_tf(bench):
         assert caught.value.reason == reason
 
 
-def test_unknown_base_frame_is_an_unknown_mount(bench):
+def test_without_a_base_frame_the_lidar_itself_is_known(bench):
     bench.source.base_frame = "base_footprint"
     bench.drive(10)
-    with pytest.raises(ExtrinsicError, match="base_footprint -> lidar"):
-        Way(bench).process(10)
+    way = Way(bench)
+    way.process(10)
+    assert way.segmenter.mount is None
+    assert any("base_footprint -> lidar" in line for line in bench.logger.lines)
 
 
 def test_relocalisation_in_tf_clears_the_history(bench):

@@ -17,8 +17,8 @@ from kdmos_ros.errors import KdmosError  # noqa: E402
 from kdmos_ros.geometry.transforms import matrix_to_quaternion  # noqa: E402
 from kdmos_ros.io.bag_reader import BagReader  # noqa: E402
 from kdmos_ros.pointcloud.layout import Field, read_layout  # noqa: E402
+from kdmos_ros.poses.pose_messages import stamp_ns  # noqa: E402
 from kdmos_ros.ros.compat import try_shutdown  # noqa: E402
-from kdmos_ros.ros.messages import stamp_ns  # noqa: E402
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 

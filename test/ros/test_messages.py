@@ -5,11 +5,12 @@ from cloud_harness import LAYOUTS, make_cloud
 pytest.importorskip("sensor_msgs", reason="ROS 2 is not installed")
 
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Pose
+from geometry_msgs.msg import PoseStamped
 from std_msgs.msg import Header
 
 from kdmos_ros.pointcloud.codec import append_label, decode, subset
-from kdmos_ros.ros.messages import cloud_message, frame_of, pose_matrix, stamp_ns
+from kdmos_ros.poses.pose_messages import frame_of, place_of, stamp_ns
+from kdmos_ros.ros.messages import cloud_message
 
 
 def test_stamps_are_exact():
@@ -21,25 +22,25 @@ def test_leading_slash_goes():
 
 
 def test_zero_quaternion_is_no_pose():
-    message = Pose()
-    message.orientation.w = 0.0
+    message = PoseStamped()
+    message.pose.orientation.w = 0.0
     with pytest.raises(ValueError, match="not a rotation"):
-        pose_matrix(message)
+        place_of(message)
 
 
 def test_nan_position_is_no_pose():
-    message = Pose()
-    message.position.x = float("nan")
+    message = PoseStamped()
+    message.pose.position.x = float("nan")
     with pytest.raises(ValueError, match="not a position"):
-        pose_matrix(message)
+        place_of(message)
 
 
 def test_pose():
-    message = Pose()
-    message.position.y = 2.0
-    message.orientation.z = message.orientation.w = 1.0  # of any length
+    message = PoseStamped()
+    message.pose.position.y = 2.0
+    message.pose.orientation.z = message.pose.orientation.w = 1.0  # of any length
     expected = [[0, -1, 0, 0], [1, 0, 0, 2], [0, 0, 1, 0], [0, 0, 0, 1]]
-    np.testing.assert_allclose(pose_matrix(message), expected, atol=1e-15)
+    np.testing.assert_allclose(place_of(message), expected, atol=1e-15)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -13,8 +13,8 @@ from rosgraph_msgs.msg import Clock
 from visualization_msgs.msg import Marker, MarkerArray
 
 from kdmos_ros.pointcloud.layout import read_layout
+from kdmos_ros.poses.pose_messages import stamp_ns
 from kdmos_ros.ros import outputs
-from kdmos_ros.ros.messages import stamp_ns
 from kdmos_ros.ros.qos import profile
 from kdmos_ros.segmentation.segmenter import Segmentation
 

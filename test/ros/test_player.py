@@ -19,8 +19,8 @@ from kdmos_ros.cli import make_parser  # noqa: E402
 from kdmos_ros.errors import KdmosError  # noqa: E402
 from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, BagError, BagFile  # noqa: E402
 from kdmos_ros.io.bag_writer import BagWriter  # noqa: E402
+from kdmos_ros.poses.pose_messages import stamp_ns  # noqa: E402
 from kdmos_ros.ros.compat import try_shutdown  # noqa: E402
-from kdmos_ros.ros.messages import stamp_ns  # noqa: E402
 from kdmos_ros.ros.player import Player, message_class  # noqa: E402
 from kdmos_ros.ros.qos import profile  # noqa: E402
 from kdmos_ros.ros.recorder import Recorder  # noqa: E402

@@ -13,8 +13,7 @@ from pipeline_harness import Logger
 from tf_harness import MOUNT, STEP, Bench, base
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.ros.pose_source_factory import make_pose_source
+from kdmos_ros.ros.pose_source_factory import PoseSourceFactory
 from kdmos_ros.ros.tf_extrinsics import make_extrinsics
 from kdmos_ros.ros.tf_listener import listen_to_tf
 from kdmos_ros.throttled_log import ThrottledLog
@@ -43,7 +42,7 @@ def test_without_tf2_ros_there_is_one_clear_line(monkeypatch):
     parameters = {"pose_source": "tf", "base_to_lidar": ""}
     listener = listen_to_tf(None, parameters)
     with pytest.raises(KdmosError, match=r"tf needs tf2_ros.*pose_source"):
-        make_pose_source(listener, parameters, Statistics(), ThrottledLog(Logger()))
+        PoseSourceFactory(listener, parameters, None, ThrottledLog(Logger())).make()
 
 
 @pytest.mark.parametrize(
@@ -54,6 +53,7 @@ def test_without_tf2_ros_there_is_one_clear_line(monkeypatch):
         ("odometry", "", True),
         ("kiss_icp", "", True),
         ("odometry", "0 0 2", False),
+        ("auto", "0 0 2", True),
     ],
 )
 def test_poses_and_mount_share_one_listener(tf_library, pose_source, base_to_lidar, asks_tf):
@@ -61,9 +61,12 @@ def test_poses_and_mount_share_one_listener(tf_library, pose_source, base_to_lid
     listener = listen_to_tf(air, {"pose_source": pose_source, "base_to_lidar": base_to_lidar})
     assert (listener is not None) == asks_tf
     extrinsics = make_extrinsics(listener, base_to_lidar)
-    parameters = {**LIMITS, "pose_source": "tf", "base_to_lidar": base_to_lidar}
+    parameters = {
+        **LIMITS, "pose_source": "tf", "base_to_lidar": base_to_lidar,
+        "base_frame": "base_link", "fixed_frame": "odom",
+    }  # fmt: skip
     if pose_source == "tf":
-        make_pose_source(listener, parameters, Statistics(), ThrottledLog(Logger()))
+        PoseSourceFactory(listener, parameters, None, ThrottledLog(Logger())).make()
     topics = sorted(topic for topic, _ in air.subscriptions)
     assert topics == (["/tf", "/tf_static"] if asks_tf else [])
     extrinsics.close()
