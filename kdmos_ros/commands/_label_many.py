@@ -95,12 +95,20 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
         arguments += ["--lookahead", str(args.lookahead)]
     if args.resume:
         arguments.append("--resume")
+    return (*arguments, *shared_arguments(args))
+
+
+def shared_arguments(args: argparse.Namespace) -> list[str]:
+    """The options that say how bags are read and labelled, as arguments for another process."""
+    arguments = []
     model = Path(args.model).expanduser() if args.model else None
     if model is not None:
         arguments += ["--model", str(model.resolve()) if model.exists() else args.model]
     for option, topic in (("--cloud", args.cloud), ("--odom", args.odom)):
         if topic:
             arguments += [option, topic]
+    if args.frame:
+        arguments.append(f"--frame={args.frame}")
     if args.lidar:
         own = Path(args.lidar).expanduser()
         arguments += ["--lidar", str(own.resolve()) if own.exists() else args.lidar]
@@ -114,7 +122,14 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
     arguments += ["--provider", args.provider, "--precision", args.precision]
     if args.provider_options:
         arguments += ["--provider-options", args.provider_options]
-    return (*arguments, "--threads", str(_threads(args)))
+    if args.offline:
+        arguments.append("--offline")
+    if args.teacher:
+        own = Path(args.teacher).expanduser()
+        arguments += ["--teacher", str(own.resolve()) if own.exists() else args.teacher]
+    if args.teacher_alone:
+        arguments.append("--teacher-alone")
+    return [*arguments, "--threads", str(_threads(args))]
 
 
 def _threads(args: argparse.Namespace) -> int:

@@ -14,6 +14,11 @@ from kdmos_ros.commands._eval_sources import (
     is_bag,
     run_sources,
 )
+from kdmos_ros.commands._offline_options import (
+    add_offline_options,
+    check_offline_options,
+    make_offline,
+)
 from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
     from kdmos_ros.io.semantickitti import LabelFolder
     from kdmos_ros.poses.pose_source import PoseSource
     from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
+    from kdmos_ros.train.fitting.offline_segmenter import OfflineSegmenter
 
 TABLES = ("range", "class", "speed", "sensor", "object")
 _OUTPUTS = {"--json": 1, "--plot": 1, "--predictions": 1, "--zip": 0}  # and their values
@@ -93,6 +99,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="label each scan once N later ones (0-7) have arrived, if the model can use them;"
         " A-B: IoU for each of these delays (default: 0)",
     )
+    add_offline_options(parser)
     for table in TABLES:
         parser.add_argument(
             f"--by-{table}", action="store_true", help=f"print figures by {_WHAT[table]} too"
@@ -121,7 +128,9 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.evaluation.bag_evaluation import Report
     from kdmos_ros.io.atomic import new_file
     from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter, check_lookahead
+    from kdmos_ros.segmentation.segmenter import Segmenter
 
+    check_offline_options(args)
     with ExitStack() as stack:
         # All data is opened before the model is loaded: what is wrong with it is said at once.
         sources: list[Source] = []
@@ -145,14 +154,22 @@ def run(args: argparse.Namespace) -> int:
             )
 
             args.plot.mkdir(parents=True, exist_ok=True)
-        segmenter = make_segmenter(args)
-        if max(args.lookahead):
-            check_lookahead(segmenter.spec)
-        segmenter.warm_up()
+        segmenter: Segmenter | OfflineSegmenter
+        if args.offline:
+            segmenter = stack.enter_context(make_offline(args))
+        else:
+            segmenter = make_segmenter(args)
+            if max(args.lookahead):
+                check_lookahead(segmenter.spec)
+            segmenter.warm_up()
         reports: list[Report] = []
         for delay in args.lookahead:
             report = Report(segmenter.model_name, segmenter.provider, lookahead=delay)
-            user = OnlineSegmenter(segmenter, delay)
+            user: ScanSegmenter
+            if isinstance(segmenter, Segmenter):
+                user = OnlineSegmenter(segmenter, delay)
+            else:
+                user = segmenter
             if bag is None:
                 run_sources(args, sources, user, report, stack)
             else:

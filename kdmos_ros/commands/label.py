@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kdmos_ros.commands._offline_options import add_offline_options, check_offline_options
 from kdmos_ros.commands._options import (
     add_bag_options,
     add_model_options,
@@ -83,7 +84,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="N",
         help="also use N later scans (0-7) for each scan, if the model can (default: 0)",
     )
-    many = parser.add_argument_group("several bags")
+    add_offline_options(parser)
+    # For the processes of --offline --jobs and --cluster: folder of parts, first one, end.
+    parser.add_argument("--shard", nargs=3, help=argparse.SUPPRESS)
+    many = parser.add_argument_group("several bags, or one with --offline")
     many.add_argument(
         "--out-dir",
         type=Path,
@@ -91,7 +95,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="write to DIR/BAG; DIR and FILE of the options above are then names inside it",
     )
     many.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="bags at a time (default: 1)"
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="bags at a time, or stretches of one bag with --offline (default: 1)",
+    )
+    many.add_argument(
+        "--shard-parts",
+        type=positive,
+        default=12,
+        metavar="N",
+        help="with --offline, parts (50 scans each) of a stretch of one bag (default: 12)",
     )
     many.add_argument(
         "--cluster", choices=("dask", "ray"), help="spread them over the machines of a cluster"
@@ -110,12 +125,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Label; returns the exit status."""
+    check_offline_options(args)
+    if args.shard:
+        from kdmos_ros.commands._label_offline import make_shard
+
+        return make_shard(args)
     if args.out_dir is not None:
         from kdmos_ros.commands._label_many import label_many
 
         return label_many(args)
-    if args.cluster or args.jobs > 1:
-        raise KdmosError("--jobs and --cluster need --out-dir")
+    if (args.cluster or args.jobs > 1) and not args.offline:
+        raise KdmosError("--jobs and --cluster need --out-dir, or --offline")
     return _label_one(args)
 
 
@@ -129,6 +149,10 @@ def _label_one(args: argparse.Namespace) -> int:
     if not unfinished(target, args.resume):
         print(f"{target.path}: complete already")
         return 0
+    if args.offline:
+        from kdmos_ros.commands._label_offline import label_offline
+
+        return label_offline(args, target, _report)
     with Interrupt() as interrupt, open_bag(args.bags[0], args) as bag:
         segmenters = make_segmenters(args)
         if args.lookahead:

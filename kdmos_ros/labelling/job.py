@@ -159,8 +159,12 @@ def _open(bag: BagReader, target: Target, start: int, resume: bool) -> Sink:
     return BagSink(target.path, bag.path, bag.cloud_topic, topic, resume)
 
 
-def _identity(bag: BagReader, made_by: str, target: Target) -> dict[str, object]:
-    options = {k: v for k, v in asdict(target).items() if k != "path"}
+def recording_identity(bag: BagReader, made_by: str) -> dict[str, object]:
+    """Everything that the labels of a bag depend on.
+
+    Args:
+        made_by: identity of the segmenter.
+    """
     return {
         "bag": f"{bag.path.name}, {bag.n_scans} clouds",
         "cloud topic": bag.cloud_topic,
@@ -168,5 +172,9 @@ def _identity(bag: BagReader, made_by: str, target: Target) -> dict[str, object]
         "mount": bag.base_T_sensor.tolist(),
         "reading": dict(sorted(bag.cloud_options.items())),
         "model": made_by,
-        **options,
     }
+
+
+def _identity(bag: BagReader, made_by: str, target: Target) -> dict[str, object]:
+    options = {k: v for k, v in asdict(target).items() if k != "path"}
+    return {**recording_identity(bag, made_by), **options}

@@ -13,6 +13,7 @@ the sure points themselves move. Where the probability slopes from one to the ot
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,32 @@ def evidence_of_motion(
     """
     if low is None:
         return probability
+    objects = connected_objects(probability, cell, grid, low)
+    return raised(probability, objects, objects.evidence)
+
+
+@dataclass(frozen=True)
+class ConnectedObjects:
+    """Points of one scan that may well move, joined where they hang together.
+
+    Attributes:
+        rows: (M,) int64 points that belong to an object.
+        number: (M,) int32 which one each belongs to, from 0.
+        evidence: (n,) float32 of each object: the highest decile of its probabilities.
+    """
+
+    rows: npt.NDArray[np.int64]
+    number: npt.NDArray[np.int32]
+    evidence: npt.NDArray[np.float32]
+
+
+def connected_objects(
+    probability: npt.NDArray[np.float32],
+    cell: npt.NDArray[np.int32],
+    grid: PolarGrid,
+    low: float,
+) -> ConnectedObjects:
+    """The objects of `evidence_of_motion`, which explains the arguments."""
     may_move = np.flatnonzero(probability >= np.float32(low))
     surest_first = may_move[np.argsort(-probability[may_move], kind="stable")]
     rings = max(1, round(_REACH_M / grid.d_rho))
@@ -59,7 +86,21 @@ def evidence_of_motion(
     # Backwards, so that each cell is left with its surest point's.
     highest[cell[surest_first[::-1]]] = probability[surest_first[::-1]]
     object_of_cell, n = _objects(highest, cell[surest_first], grid.n_phi, rings, sectors)
-    return _raise(probability, cell, surest_first, object_of_cell, n)
+    number = object_of_cell[cell[surest_first]]
+    evidence = _deciles(probability[surest_first], number, n)
+    return ConnectedObjects(surest_first, number, evidence)
+
+
+def raised(
+    probability: npt.NDArray[np.float32],
+    objects: ConnectedObjects,
+    evidence: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Probabilities (P,), for points of objects no less than the evidence (n,) of their object."""
+    result = probability.copy()
+    own = probability[objects.rows]
+    result[objects.rows] = np.maximum(own, evidence[objects.number])
+    return result
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -96,16 +137,15 @@ def _objects(highest, cells, n_phi, rings, sectors):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _raise(probability, cell, surest_first, object_of_cell, n):  # type: ignore[no-untyped-def]
+def _deciles(probability, number, n):  # type: ignore[no-untyped-def]
+    """(n,) highest deciles of the objects that falling probabilities (M,) belong to."""
     size, seen = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    for i in surest_first:
-        size[object_of_cell[cell[i]]] += 1
+    for k in number:
+        size[k] += 1
     decile = np.zeros(n, np.float32)
-    result = probability.copy()
-    for i in surest_first:
-        k = object_of_cell[cell[i]]
+    for i in range(len(number)):
+        k = number[i]
         if seen[k] < _SURE_SHARE * size[k]:
             decile[k] = probability[i]
         seen[k] += 1
-        result[i] = max(probability[i], decile[k])
-    return result
+    return decile

@@ -1,20 +1,19 @@
-"""Samples for the teacher: the scans around one, moved into its frame, with see-through features.
+"""What the teacher sees of a scan: those around it, moved into its frame, and see-through features.
 
 Aggregated points alone do not tell free space from space that nobody saw, which is what shows
 motion best (`features.visibility`). So each point also carries how it compares with every other
 scan that is asked: "seen through" means that something came or left. Grounds are aligned and rows
-pooled by the code of the student's features.
+pooled by the code of the student's features. Scans come one by one, so that a recording may be of
+any length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from kdmos_ros.features.grid import to_level, to_polar
 from kdmos_ros.features.ground import height_above_ground
@@ -24,17 +23,14 @@ from kdmos_ros.features.point_coordinates import Mount, level_mount
 from kdmos_ros.features.range_image import RangeImage, build_range_image
 from kdmos_ros.features.visibility import look_up
 from kdmos_ros.geometry.transforms import Matrix, invert, make_transform
-from kdmos_ros.io.drive_file import LabelledDrive
 from kdmos_ros.scan import Scan
 from kdmos_ros.train.config.teacher_config import WindowSpec
-from kdmos_ros.train.data.augment import Step
-from kdmos_ros.train.data.training_drives import TrainingDrive
 
 Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class WindowSample:
+class Window:
     """One scan with those around it. P points in all, the first N of them of the scan itself.
 
     Attributes:
@@ -42,49 +38,12 @@ class WindowSample:
         time: (P,) float32 age, seconds; 0 for the scan's own.
         features: (P, F) float32, see WindowSpec.
         index: (N,) int64 rows of the scan.
-        labels, kind: (N,) uint8.
     """
 
     points: Float32
     time: Float32
     features: Float32
     index: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.uint8]
-    kind: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class WindowBatch:
-    """Samples as tensors for `Teacher.forward`; labels (N,) int64 of the rows with time 0."""
-
-    points: Tensor
-    time: Tensor
-    features: Tensor
-    sample: Tensor
-    labels: Tensor
-
-    @staticmethod
-    def of(samples: list[WindowSample]) -> WindowBatch:
-        """Join samples."""
-        number = [np.full(len(s.points), i, np.int64) for i, s in enumerate(samples)]
-        return WindowBatch(
-            points=torch.from_numpy(np.concatenate([s.points for s in samples])),
-            time=torch.from_numpy(np.concatenate([s.time for s in samples])),
-            features=torch.from_numpy(np.concatenate([s.features for s in samples])),
-            sample=torch.from_numpy(np.concatenate(number)),
-            labels=torch.from_numpy(np.concatenate([s.labels for s in samples]).astype(np.int64)),
-        )
-
-    def to(self, device: torch.device) -> WindowBatch:
-        """The same on a device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> WindowBatch:
-        """The same in memory that a GPU reads from directly; the loader calls it."""
-        return self._each(Tensor.pin_memory)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> WindowBatch:
-        return WindowBatch(*(change(getattr(self, field.name)) for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -92,6 +51,7 @@ class _Seen:
     """What one scan brings to every window that it is in; rows without a return left out."""
 
     scan: Scan
+    mount: Mount
     index: npt.NDArray[np.int64]
     points: Float32
     height: Float32
@@ -107,45 +67,101 @@ class _Slot:
     now_from_own: Matrix
 
 
-def window_samples(drive: LabelledDrive, spec: WindowSpec) -> Iterator[WindowSample]:
-    """One sample for each scan of a drive, in time order."""
-    mount = level_mount(drive.base_T_sensor)
-    level_T_sensor = make_transform(mount[0], np.array([0, 0, mount[1]]))
-    seen = [_look_at(s.scan, mount, spec) for s in drive.scans]
-    for i, labelled in enumerate(drive.scans):
-        found = [_at_lag(seen, i, lag) for lag in spec.lags_s + spec.look_lags_s]
-        slots = [
-            None if other is None else _stand(other, seen[i], mount) for other in (seen[i], *found)
-        ]
-        given = [slot for slot in slots[: 1 + len(spec.lags_s)] if slot is not None]
-        parts = [_part(slot, slots, level_T_sensor, spec) for slot in given]
-        index = seen[i].index
-        yield WindowSample(
-            points=np.concatenate([p for p, _, _ in parts]),
-            time=np.concatenate([t for _, t, _ in parts]),
-            features=np.concatenate([f for _, _, f in parts]),
-            index=index,
-            labels=labelled.labels[index],
-            kind=labelled.kind[index],
-        )
+class TeacherWindows:
+    """The windows of scans that come one by one, each as soon as its future is known.
+
+    Holds only the scans that windows to come may need, however many there are.
+
+    Args:
+        base_T_sensor: (4, 4) mount of the sensor, for scans that do not know theirs.
+    """
+
+    def __init__(self, spec: WindowSpec, base_T_sensor: npt.NDArray[np.float64]) -> None:
+        self._spec = spec
+        self._usual_mount = level_mount(base_T_sensor)
+        lags = (0.0, *spec.lags_s, *spec.look_lags_s)
+        self._past_ns = _reach_ns(max(lags))
+        self._future_ns = int(-min(lags) * 1e9)
+        self._seen: deque[_Seen] = deque()
+        self._done = 0  # of those: scans whose windows have been given
+
+    def reset(self) -> None:
+        """Forget all scans, also those whose windows are due."""
+        self._seen.clear()
+        self._done = 0
+
+    def push(self, scan: Scan) -> list[WindowJob]:
+        """Take the newest scan; returns the windows whose last scan it is.
+
+        Raises:
+            ValueError: the stamp is not newer than the last one's (reset first).
+        """
+        if self._seen and scan.stamp_ns <= self._seen[-1].scan.stamp_ns:
+            last = self._seen[-1].scan.stamp_ns
+            raise ValueError(f"scan at {scan.stamp_ns} ns is not newer than {last} ns")
+        known = scan.base_T_sensor
+        mount = self._usual_mount if known is None else level_mount(known)
+        self._seen.append(_look_at(scan, mount, self._spec))
+        # No scan after this one is nearer to the longest lead of those that are due.
+        return self._due(scan.stamp_ns - self._future_ns)
+
+    def flush(self) -> list[WindowJob]:
+        """The windows that still wait for later scans, from what there is."""
+        return self._due(None)
+
+    def _due(self, newest_ns: int | None) -> list[WindowJob]:
+        """Windows of scans up to a stamp; None: of all."""
+        jobs = []
+        while self._done < len(self._seen):
+            now = self._seen[self._done]
+            if newest_ns is not None and now.scan.stamp_ns > newest_ns:
+                break
+            jobs.append(self._job(now))
+            self._done += 1
+            while self._done and self._seen[0].scan.stamp_ns < now.scan.stamp_ns - self._past_ns:
+                self._seen.popleft()
+                self._done -= 1
+        return jobs
+
+    def _job(self, now: _Seen) -> WindowJob:
+        seen = list(self._seen)
+        lags = self._spec.lags_s + self._spec.look_lags_s
+        others = [_at_lag(seen, self._done, lag) for lag in lags]
+        return WindowJob(now, tuple(others), self._spec)
 
 
 @dataclass(frozen=True)
-class WindowReader:
-    """Samples for the teacher's training."""
+class WindowJob:
+    """A window that can be made, in any thread: `make` takes most of the time."""
 
+    now: _Seen
+    others: tuple[_Seen | None, ...]
     spec: WindowSpec
 
-    def samples(self, drive: TrainingDrive, steps: Sequence[Step]) -> Iterator[WindowSample]:
-        """One sample a scan."""
-        content = drive.load()
-        for step in steps:
-            content = step(content)
-        return window_samples(content, self.spec)
+    @property
+    def scan(self) -> Scan:
+        """The one to label."""
+        return self.now.scan
 
-    def collate(self, samples: list[WindowSample]) -> WindowBatch:
-        """A batch."""
-        return WindowBatch.of(samples)
+    def make(self) -> Window:
+        """The window."""
+        now, spec = self.now, self.spec
+        mount = now.mount
+        level_T_sensor = make_transform(mount[0], np.array([0, 0, mount[1]]))
+        slots = [None if o is None else _stand(o, now, mount) for o in (now, *self.others)]
+        given = [slot for slot in slots[: 1 + len(spec.lags_s)] if slot is not None]
+        parts = [_part(slot, slots, level_T_sensor, spec) for slot in given]
+        return Window(
+            points=np.concatenate([p for p, _, _ in parts]),
+            time=np.concatenate([t for _, t, _ in parts]),
+            features=np.concatenate([f for _, _, f in parts]),
+            index=now.index,
+        )
+
+
+def _reach_ns(lag_s: float) -> int:
+    """How far from a scan the one of that lag may be."""
+    return int((lag_s + lag_tolerance_s(lag_s)) * 1e9) if lag_s > 0 else 0
 
 
 def _look_at(scan: Scan, mount: Mount, spec: WindowSpec) -> _Seen:
@@ -156,6 +172,7 @@ def _look_at(scan: Scan, mount: Mount, spec: WindowSpec) -> _Seen:
     index = np.flatnonzero(rho <= spec.range_m)  # NaN, no return, is not
     return _Seen(
         scan,
+        mount,
         index,
         points[index],
         height[index],

@@ -18,8 +18,8 @@ from kdmos_ros.progress import long_task
 from kdmos_ros.train.config.recipe import Recipe, TeacherRecipe
 from kdmos_ros.train.data.stream import DriveStream
 from kdmos_ros.train.data.teacher_logits import N_CLASSES, LogitsFolder, import_logits
-from kdmos_ros.train.data.teacher_window import WindowBatch, WindowReader
 from kdmos_ros.train.data.training_drives import TrainingDrive
+from kdmos_ros.train.data.window_samples import WindowBatch, WindowReader
 from kdmos_ros.train.fitting.checkpoint import CHECKPOINT
 from kdmos_ros.train.fitting.drive_metrics import teacher_metrics
 from kdmos_ros.train.fitting.fit import segmentation_terms

@@ -23,7 +23,7 @@ from kdmos_ros.io.drive_file import LabelledDrive
 from kdmos_ros.resources import share_dir
 from kdmos_ros.train.config.checking import checked
 from kdmos_ros.train.config.teacher_config import TEACHER_FILE, TeacherConfig, WindowSpec
-from kdmos_ros.train.data.teacher_window import WindowBatch, WindowSample, window_samples
+from kdmos_ros.train.data.window_samples import WindowBatch, WindowSample, window_samples
 from kdmos_ros.train.networks.teacher import Teacher
 from kdmos_ros.train.networks.weights import load_teacher
 

@@ -13,7 +13,7 @@ from kdmos_ros.features.visibility import look_up
 from kdmos_ros.train.config.data_recipe import DataRecipe
 from kdmos_ros.train.config.teacher_config import WindowSpec
 from kdmos_ros.train.data.simulated_drives import simulate_drive
-from kdmos_ros.train.data.teacher_window import WindowBatch, window_samples
+from kdmos_ros.train.data.window_samples import WindowBatch, window_samples
 
 
 def test_a_window_holds_the_scans_around_in_the_frame_of_the_newest():
