@@ -38,6 +38,8 @@ Float32 = npt.NDArray[np.float32]
 
 # Neither network is surer than that, so that neither overrules the other whatever it says.
 _SUREST = np.float32(0.998)
+# No teacher was shown the body of its own vehicle: what is so near is the student's to judge.
+_NEAREST_M = 2.0
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,8 @@ class OfflineSegmenter(Closing):
             torch.from_numpy(window.features),
         )
         told = np.full((n_points, MOVING - UNLABELLED), np.nan, np.float32)
-        told[window.index] = torch.softmax(logits[:, UNLABELLED + 1 :], dim=1).numpy()
+        known = np.hypot(*window.points[: len(window.index), :2].T) >= _NEAREST_M
+        told[window.index[known]] = torch.softmax(logits[:, UNLABELLED + 1 :], dim=1).numpy()[known]
         return told
 
 
@@ -234,6 +237,7 @@ class _Mixture:
             mean = np.where(unseen, own, (own + theirs) / 2)
         mixed = 1 / (1 + np.exp(-(mean + _log_odds(high))))
         probability = mixed.astype(np.float32)
+        probability[np.isin(rows, question.own_body)] = 0  # as the student's, see `own_body`
         own_class = np.minimum(student.labels[rows], MOVABLE)
         stands = np.where(unseen, own_class, np.where(movable > static, MOVABLE, STATIC))
         labels = np.full(frame.n_points, UNLABELLED, np.uint8)
