@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +63,7 @@ class Question:
     frame: FeatureFrame
     stamp_ns: int
     timings_ms: dict[str, float]
-    own_body: npt.NDArray[np.int64]
+    own_body: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def default_model() -> Path:
