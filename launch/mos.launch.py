@@ -21,13 +21,13 @@ from launch_ros.ros_adapters import get_ros_node
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 
+from kdmos_ros.dds_profile import dds_profile
 from kdmos_ros.pointcloud.sensor_files import sensor_file, sensor_names
 from kdmos_ros.ros import launch_arguments as check
 from launch import LaunchDescription
 
 SHARE = Path(__file__).resolve().parents[1]
 POLL_S = 0.1
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 ARGUMENTS = {
     "cloud": ("/points", "PointCloud2 topic of the LiDAR"),
@@ -113,9 +113,7 @@ def start(context):
     if value["sensor"]:
         files.append(str(sensor_file(value["sensor"])))
     actions = [
-        SetEnvironmentVariable(name, str(SHARE / "config" / "fastdds_profile.xml"))
-        for name in PROFILE_VARIABLES
-        if name not in os.environ
+        SetEnvironmentVariable(name, profile) for name, profile in dds_profile(os.environ).items()
     ]
     # First: where RViz is not installed, launch fails here, before a node runs that nobody stops.
     if rviz:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -43,10 +44,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Play; returns the exit status."""
+    from kdmos_ros.dds_profile import dds_profile
     from kdmos_ros.io.bag_file import BagFile
     from kdmos_ros.ros.client import publishing_node
     from kdmos_ros.ros.player import Player
 
+    os.environ.update(dds_profile(os.environ))
     # The bag first: a bad path is no reason to start ROS.
     with BagFile(args.bag) as bag, publishing_node("kdmos_play") as node:
         player = Player(node, bag, topics=args.topics, rate=args.rate, clock=args.clock)

@@ -2,56 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.pipeline.memory import return_free_memory, share_one_heap, trim_heap
+from kdmos_ros.pipeline.memory import trim_heap
 from kdmos_ros.pipeline.model_reload import Reloader
 from kdmos_ros.pipeline.statistics import Statistics
-from kdmos_ros.ros.compat import try_shutdown
 from kdmos_ros.ros.diagnostics import diagnostics
+from kdmos_ros.ros.model_loading import ModelLoading, load_before_configuring, load_segmenter
 from kdmos_ros.ros.parameters import Parameters
 from kdmos_ros.ros.session import Session
 
 _WATCH_PERIOD_S = 1.0
 _TRIM_PERIOD_S = 60.0
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-
-
-def load_segmenter(parameters: Mapping[str, Any]) -> Any:
-    """The segmenter that the parameters ask for, warmed up.
-
-    Raises:
-        KdmosError: no such model, it cannot be used, or the footprint cannot be read.
-    """
-    from kdmos_ros.segmentation.online_segmenter import check_lookahead
-    from kdmos_ros.segmentation.segmenter import Segmenter, default_model
-
-    segmenter = Segmenter(
-        parameters["model"] or default_model(),
-        provider=parameters["provider"],
-        num_threads=parameters["num_threads"],
-        precision=parameters["precision"],
-        provider_options=parameters["provider_options"],
-        footprint=parameters["footprint"],
-    )
-    if parameters["lookahead"]:
-        check_lookahead(segmenter.spec)
-    segmenter.warm_up()
-    return_free_memory()
-    return segmenter
 
 
 class MosNode(LifecycleNode):
@@ -78,6 +50,8 @@ class MosNode(LifecycleNode):
         self.state_name = "unconfigured"
         self.statistics = Statistics()
         self.parameters = Parameters(self, configured=lambda: self._session is not None)
+        self._loading = ModelLoading(self, load, self.parameters)
+        load_before_configuring(self, self._loading)
         for line in self.parameters.unknown():
             self.get_logger().warning(line)
         self._status = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -106,8 +80,13 @@ class MosNode(LifecycleNode):
             if transition() != _SUCCESS:
                 raise KdmosError(self._failure)
 
+    def start_aside(self) -> None:
+        """As `start`, with the model loaded beside the executor; errors end its spinning."""
+        self._loading.begin(self.start)
+
     def stop(self) -> None:
         """Stop and free everything, from any state; twice is fine."""
+        self._loading.forget()
         session, self._session = self._session, None
         if session is not None and self._reloader is not None:
             self._reloader.close()
@@ -152,21 +131,16 @@ class MosNode(LifecycleNode):
             self._failure = str(error) if isinstance(error, KdmosError) else repr(error)
             self.get_logger().error(f"cannot become {target}: {self._failure}")
             return _FAILURE
+        self.get_logger().info(f"{self.state_name} -> {target}")
         self.state_name = target
         return _SUCCESS
 
     def _configure(self) -> None:
-        self.get_logger().info("loading the model")
-        segmenter = self._load(self.parameters)
+        segmenter = self._loading.segmenter()
         self._session = Session(self, self.parameters, segmenter, self.statistics)
         self._reloader = Reloader(
             self.parameters, self._load, self._session.use, self._set_back, self.get_logger()
         )
-        identity = self._session.identity
-        asked = f", not on {self.parameters['provider']} as asked for" if identity.fell_back else ""
-        self.get_logger().info(f"model {identity.model} runs {identity.where}{asked}")
-        if identity.note:
-            self.get_logger().warning(identity.note)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.state_name == "active"
@@ -212,31 +186,3 @@ class MosNode(LifecycleNode):
                 self._figures(),
             )
         )
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the node until it is told to stop; returns the exit status."""
-    node = None
-    share_one_heap()
-    try:
-        rclpy.init(args=arguments)
-        node = MosNode()
-        if node.parameters["autostart"]:
-            node.start()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except rclpy_implementation.RCLError:
-        # A signal ends the context at any moment, also while a callback publishes. Without a node
-        # there was none yet: the arguments are wrong.
-        if node is None or rclpy.ok():
-            raise
-    except KdmosError as error:
-        print(f"mos_node: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    finally:
-        if node is not None:
-            node.stop()
-            node.destroy_node()
-        try_shutdown()
-    return 0

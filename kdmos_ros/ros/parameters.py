@@ -29,12 +29,14 @@ class Parameters(Mapping[str, Any]):
         self._node = node
         self._configured = configured
         self._specs = {spec.name: spec for spec in SPECS}
+        self._started = False
         node.add_on_set_parameters_callback(self._on_set)
         for spec in SPECS:
             try:
                 node.declare_parameter(spec.name, spec.default, spec.descriptor())
             except ParameterException as error:
                 raise KdmosError(f"parameter '{spec.name}' is refused: {error}") from error
+        self._started = True
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._specs:
@@ -59,20 +61,28 @@ class Parameters(Mapping[str, Any]):
 
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
         for change in changes:
-            spec = self._specs.get(change.name)
-            if spec is None:
-                continue
-            complaint = spec.complaint(change.value)
-            if complaint is None and self._configured() and not spec.live:
-                complaint = (
-                    f"parameter '{spec.name}' can only change while the node is unconfigured: "
-                    "deactivate it and clean it up first"
-                )
-            if complaint is None and self._configured() and spec.check_live:
-                try:
-                    spec.check_live(change.value)
-                except KdmosError as error:
-                    complaint = f"parameter '{spec.name}': {error}"
+            complaint = self._complaint(change.name, change.value)
             if complaint:
                 return SetParametersResult(successful=False, reason=complaint)
         return SetParametersResult(successful=True)
+
+    def _complaint(self, name: str, value: Any) -> str | None:
+        spec = self._specs.get(name)
+        if spec is None:
+            return None
+        complaint = spec.complaint(value)
+        if complaint or not self._started:
+            return complaint
+        if value == self[name]:
+            return None  # as when a dump of all is loaded again
+        if self._configured() and not spec.live:
+            return (
+                f"parameter '{name}' can only change while the node is unconfigured: "
+                "deactivate it and clean it up first"
+            )
+        if spec.check_live:
+            try:
+                spec.check_live(value)
+            except KdmosError as error:
+                return f"parameter '{name}': {error}"
+        return None

@@ -83,6 +83,7 @@ class Session:
         self._worker: Worker | None = None
         self._clouds: Any = None
         self._odometry_topic: OdometryTopic | None = None
+        self._introduce()
 
     def start(self) -> None:
         """Subscribe and label, with an empty history."""
@@ -134,10 +135,7 @@ class Session:
         """Label with another segmenter from the next scan on. May be called from any thread."""
         self._pipeline.replace(self._ahead(segmenter))
         self.identity = identity_of(segmenter)
-        where = f"model {self.identity.model} runs {self.identity.where}"
-        self._node.get_logger().info(where)
-        if self.identity.note:
-            self._node.get_logger().warning(self.identity.note)
+        self._introduce()
 
     def reset(self) -> None:
         """Forget the history before the next scan."""
@@ -180,6 +178,17 @@ class Session:
         """A segmenter that looks ahead as far as it is to."""
         self._lookahead = self._parameters["lookahead"]
         return OnlineSegmenter(segmenter, self._lookahead)
+
+    def _introduce(self) -> None:
+        """Say what runs, and warn if it is not what was asked for."""
+        identity, log = self.identity, self._node.get_logger()
+        what = f"model {identity.model} runs {identity.where}"
+        if identity.fell_back:
+            log.warning(f"{what}, not on {self._parameters['provider']} as asked for")
+        else:
+            log.info(what)
+        if identity.note:
+            log.warning(identity.note)
 
     def _labelled(self, timings_ms: dict[str, float]) -> None:
         late = timings_ms["total"] > self._parameters["late_after"] * 1e3

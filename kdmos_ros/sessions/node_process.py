@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kdmos_ros.closing import Closing
+from kdmos_ros.dds_profile import dds_profile
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.resources import PACKAGE, share_dir
 
@@ -35,10 +36,7 @@ def isolate(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     }
     if present.get("ROS_DISTRO") == "humble":
         variables["ROS_LOCALHOST_ONLY"] = "1"  # newer releases warn about it
-    profile = str(share_dir() / "config" / "fastdds_profile.xml")
-    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        variables[name] = present.get(name, profile)
-    return variables
+    return {**variables, **dds_profile(present)}
 
 
 def executable() -> Path:

@@ -211,6 +211,18 @@ def test_node_stops_cleanly_when_told(client, tiny_model, tmp_path, number):
         assert "rror" not in node.output
 
 
+@pytest.mark.parametrize("moment", ["loading model", "still loading"])
+def test_node_stops_cleanly_while_it_compiles(client, tiny_model, tmp_path, moment, monkeypatch):
+    """As Ctrl-C under launch, which comes twice, at the first start of all."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "nothing_compiled_yet"))
+    with NodeProcess(tmp_path / "node.log", model=str(tiny_model), provider="cpu") as node:
+        node.until_logged(moment)
+        node.process.send_signal(signal.SIGINT)
+        assert node.stop(signal.SIGINT) == 0, node.output
+        assert "Traceback" not in node.output and "Exception ignored" not in node.output
+        assert "inactive -> active" not in node.output
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [

@@ -21,8 +21,8 @@ def prefix(tmp_path):
     node.mkdir(parents=True)
     (node.parent / "__init__.py").touch()
     (node / "__init__.py").touch()
-    (node / "node.py").write_text(
-        "import sys\ndef main():\n    print(sys.argv[1:])\n    return 3\n"
+    (node / "process.py").write_text(
+        "import sys\ndef main():\n    print(sys.argv[1:])\n    return 3\nend = sys.exit\n"
     )
     return folder
 

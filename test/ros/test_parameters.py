@@ -121,10 +121,19 @@ def test_while_configured_only_live_parameters_change():
     bench = Bench()
     bench.configured = True
     for spec in SPECS:
-        if spec.any_type or spec.choices or isinstance(spec.default, str):
-            value = spec.choices[-1] if spec.choices else spec.default
+        value = spec.default
+        if spec.any_type:
+            value = "1 2 3"
+        elif spec.choices:
+            value = next(choice for choice in spec.choices if choice != value)
+        elif isinstance(value, bool):
+            value = not value
+        elif isinstance(value, str):
+            value += "x"
         else:
-            value = spec.default
+            value += 1
+        if spec.live:
+            value = spec.default  # others may be refused for another reason
         result = bench.set(spec.name, value)
         assert result.successful == spec.live, spec.name
         if not spec.live:
@@ -161,3 +170,20 @@ def test_shipped_parameter_file_holds_all_defaults():
     content = yaml.safe_load((share_dir() / "config" / "mos.yaml").read_text())
     shipped = content["/**"]["ros__parameters"]
     assert shipped == {spec.name: spec.default for spec in SPECS}
+
+
+def test_what_a_node_dumps_it_takes_back_whatever_its_state():
+    bench = Bench(base_to_lidar=[0.0, 0.0, 1.5], cloud_depth=7, deskew=True)
+    dump = dict(bench.parameters)
+    for bench.configured in (False, True):
+        for name, value in dump.items():
+            assert bench.set(name, value).successful, name
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_a_model_that_is_not_there_is_refused_in_any_state(configured):
+    bench = Bench()
+    bench.configured = configured
+    result = bench.set("model", "no_such")
+    assert not result.successful
+    assert "parameter 'model': no model 'no_such'" in result.reason

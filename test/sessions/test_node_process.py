@@ -37,7 +37,7 @@ def test_isolated_from_other_systems():
     assert isolate({"ROS_DISTRO": "humble"})["ROS_LOCALHOST_ONLY"] == "1"
     assert os.path.isfile(variables["FASTRTPS_DEFAULT_PROFILES_FILE"])
     own = isolate({"FASTDDS_DEFAULT_PROFILES_FILE": "/mine.xml"})
-    assert own["FASTDDS_DEFAULT_PROFILES_FILE"] == "/mine.xml"
+    assert not [name for name in own if name.startswith("FAST")]
 
 
 def test_a_node_that_ends_says_why(tmp_path, monkeypatch):
