@@ -24,7 +24,7 @@ DATASETS = ("apollo", "helimos", "semantickitti")
 SENSORS = ("hdl64e", "vlp16", "os1_64", "os1_128", "pandar40", "mid360")
 # Options that make sense for bags only, and for all but bags.
 _BAG_OPTIONS = ("labels", "cloud", "odom", "lidar", "deskew")
-_SIMULATED_OPTIONS = ("sensor", "duration", "sweep_distortion")
+_SIMULATED_OPTIONS = ("sensor", "scene", "duration", "sweep_distortion")
 _OWN_OPTIONS = ("dataset", "split", "rate", *_SIMULATED_OPTIONS)
 
 
@@ -61,6 +61,14 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         type=_names,
         default=[],
         help=f"(default: hdl64e; with --by-sensor: {', '.join(SENSORS)})",
+    )
+    simulated.add_argument(
+        "--scene",
+        metavar="NAME[,NAME]",
+        type=_names,
+        default=[],
+        help="street, crossing, car_park, field, pavement or queue; several: each drive in each"
+        " (default: drawn, one of the first four)",
     )
     simulated.add_argument(
         "--sweep-distortion", action="store_true", help="as in clouds that are not deskewed"
@@ -117,11 +125,15 @@ def _simulated(args: argparse.Namespace) -> list[Source]:
         options["duration_s"] = args.duration
     sensors = args.sensor or (SENSORS if args.by_sensor else SENSORS[:1])
     found: list[Source] = []
-    for sensor in sensors:
-        drives = open_sources(args.bag, rate_hz=args.rate, sensor=sensor, **options)
-        for drive in drives if len(sensors) > 1 else []:
-            drive.name = f"{drive.name}:{sensor}"  # the same seeds for each
-        found += drives
+    for scene in args.scene or [None]:
+        for sensor in sensors:
+            drives = open_sources(
+                args.bag, rate_hz=args.rate, sensor=sensor, scene=scene, **options
+            )
+            for drive in drives:  # the same seeds for each
+                drive.name += f":{sensor}" if len(sensors) > 1 else ""
+                drive.name += f":{scene}" if len(args.scene) > 1 else ""
+            found += drives
     return found
 
 

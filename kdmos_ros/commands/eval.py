@@ -6,7 +6,7 @@ import argparse
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kdmos_ros.commands._eval_sources import (
     add_source_options,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from kdmos_ros.io.semantickitti import LabelFolder
     from kdmos_ros.poses.pose_source import PoseSource
     from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
+    from kdmos_ros.segmentation.segmenter import Segmenter
     from kdmos_ros.train.fitting.offline_segmenter import OfflineSegmenter
 
 TABLES = ("range", "class", "speed", "sensor", "object")
@@ -128,7 +129,6 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.evaluation.bag_evaluation import Report
     from kdmos_ros.io.atomic import new_file
     from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter, check_lookahead
-    from kdmos_ros.segmentation.segmenter import Segmenter
 
     check_offline_options(args)
     with ExitStack() as stack:
@@ -166,10 +166,10 @@ def run(args: argparse.Namespace) -> int:
         for delay in args.lookahead:
             report = Report(segmenter.model_name, segmenter.provider, lookahead=delay)
             user: ScanSegmenter
-            if isinstance(segmenter, Segmenter):
-                user = OnlineSegmenter(segmenter, delay)
+            if args.offline:
+                user = cast("OfflineSegmenter", segmenter)
             else:
-                user = segmenter
+                user = OnlineSegmenter(cast("Segmenter", segmenter), delay)
             if bag is None:
                 run_sources(args, sources, user, report, stack)
             else:

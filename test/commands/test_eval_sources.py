@@ -113,6 +113,9 @@ def test_a_table_by_sensor(forward_segmenter, tmp_path, capsys):
     assert {"sensor", "vlp16", "mid360"} <= set(rows) and "0-20 m" not in printed
     names = [*content["sequences"]]
     assert names[0] == "sim:5:vlp16" and names[-1] == "sim:6:mid360"
+    scenes = ["--scene", "queue,field", "--duration", "0.2", "--rate", "5"]
+    names = evaluate(tmp_path, "sim:5", "--sensor", "vlp16", *scenes)["sequences"]
+    assert list(names) == ["sim:5:queue", "sim:5:field"]
     options = ["--duration", "0.2", "--rate", "9", "--by-sensor", "--limit", "1"]
     evaluate(tmp_path, "sim:5", "--sweep-distortion", *options)
     rows = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line}
