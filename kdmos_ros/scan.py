@@ -37,3 +37,23 @@ class Scan:
             raise ValueError("pose must be a finite (4, 4) matrix")
         if self.base_T_sensor is not None and self.base_T_sensor.shape != (4, 4):
             raise ValueError(f"base_T_sensor must be (4, 4), got {self.base_T_sensor.shape}")
+
+    @property
+    def level_points(self) -> npt.NDArray[np.float32]:
+        """(N, 3) float32, metres, from the sensor but along the axes of the base."""
+        if self.base_T_sensor is None:
+            return self.points
+        return turned(self.points, self.base_T_sensor[:3, :3])
+
+
+def turned(
+    points: npt.NDArray[np.float32], rotation: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """Points (N, 3) float32 after a rotation (3, 3); the same array if that is none.
+
+    Rows without a return, not finite or all zero, remain so.
+    """
+    if np.array_equal(rotation, np.eye(3)):
+        return points
+    with np.errstate(invalid="ignore"):  # infinity times 0
+        return points @ rotation.T.astype(np.float32)

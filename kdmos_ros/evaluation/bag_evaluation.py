@@ -172,7 +172,7 @@ def evaluate_bag(
         if scan.scan is not None:
             classes, kinds = from_semantickitti(truth), kinds_of(truth)
             name = f"{scan.index:06d}"
-            points, instance = scan.scan.points, instances_of(truth)
+            points, instance = scan.scan.level_points, instances_of(truth)
             report.breakdown.add(name, points, classes, scan.labels, kinds)
             report.objects.add(points, classes, scan.labels, kinds, instance=instance)
         report.stamps.add(scan.stamp_ns)

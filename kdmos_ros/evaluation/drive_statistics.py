@@ -8,6 +8,7 @@ any: points of moving objects are left out.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -34,9 +35,10 @@ from kdmos_ros.features.grid import to_level, to_polar
 from kdmos_ros.features.ground import ground_map, height_above
 from kdmos_ros.features.ground_alignment import take_ground
 from kdmos_ros.features.history import PastScan, ScanHistory
-from kdmos_ros.features.point_coordinates import Mount, level_mount
+from kdmos_ros.features.point_coordinates import level_mount
 from kdmos_ros.features.range_image import build_range_image
 from kdmos_ros.features.scan_lookup import Seen, compare, on_ground, pasts_at
+from kdmos_ros.features.upright import Upright
 from kdmos_ros.features.visibility import MATCHED, SEEN_THROUGH, UNKNOWN
 from kdmos_ros.geometry.transforms import invert, make_transform
 from kdmos_ros.io.samples import LabelledScan, Source
@@ -60,11 +62,11 @@ def drive_statistics(source: Source, every: int = 1, limit: int | None = None) -
     base_T_sensor = source.base_T_sensor
     if base_T_sensor is None:
         base_T_sensor = make_transform(np.eye(3), [0, 0, _DEFAULT_HEIGHT_M])
-    mount = level_mount(base_T_sensor)
+    upright = Upright(base_T_sensor)
     history, counts, threads = ScanHistory(max(SPEC.lags_s)), Counts(), Threads(1)
     grounds: dict[int, Float32] = {}
     for index, sample in enumerate(islice(source, limit)):
-        view = _View(sample, mount)
+        view = _View(replace(sample, scan=upright.turn(sample.scan)))
         if index % every == 0:
             _count(counts, view, history, grounds, threads)
         history.add(view.as_past())
@@ -75,20 +77,21 @@ def drive_statistics(source: Source, every: int = 1, limit: int | None = None) -
 
 
 class _View:
-    """A scan without its moving points, on the ground: rho, phi, height (N,) of points (N, 3).
+    """An upright scan without its moving points, on the ground: rho, phi, height (N,) of points.
 
     Attributes:
         ground: the ground map.
         aligned_by: the ground of the whole scan, as poses are aligned by it.
     """
 
-    def __init__(self, sample: LabelledScan, mount: Mount) -> None:
-        self.scan, self.mount = sample.scan, mount
+    def __init__(self, sample: LabelledScan) -> None:
+        assert sample.scan.base_T_sensor is not None
+        self.scan, self.mount = sample.scan, level_mount(sample.scan.base_T_sensor)
         level = self.to_level(sample.scan.points)
         rho, phi = to_polar(level)
         self.ground = ground_map(level[:, 2], rho, phi)
         height = height_above(self.ground, level[:, 2], rho, phi)
-        self.aligned_by = take_ground(sample.scan.points, height, mount)
+        self.aligned_by = take_ground(sample.scan.points, height, self.mount)
         keep = np.isfinite(rho) & (sample.labels != MOVING)
         self.points = np.ascontiguousarray(sample.scan.points[keep])
         self.rho, self.phi, self.height = rho[keep], phi[keep], height[keep]

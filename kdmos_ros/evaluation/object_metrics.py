@@ -75,7 +75,7 @@ def moving_truth(
     """The moving objects of one scan of N points.
 
     Args:
-        points: (N, 3) sensor frame, metres.
+        points: (N, 3) from the sensor along level axes, metres.
         truth: (N,) classes; kind: (N,) of `object_kinds`.
         speed: (N,) m/s over ground, or None.
         instance: (N,) ids of objects, 0 where there is none; None: there are none at all.
@@ -105,7 +105,7 @@ def false_alarms(points: Points, truth: Classes, predicted: Classes) -> npt.NDAr
     """Ranges (F,) of the false alarms of one scan: medians of their points' ranges, metres.
 
     Args:
-        points: (N, 3) sensor frame, metres; truth, predicted: (N,) classes.
+        points: (N, 3) from the sensor along level axes, metres; truth, predicted: (N,) classes.
     """
     static = (truth != MOVING) & (truth != UNLABELLED)
     rows = np.flatnonzero(static & (predicted == MOVING))

@@ -53,16 +53,17 @@ def evaluate_source(
         report.scans += 1
         report.points += len(sample.labels)
         part.add_classes(sample.labels, result.labels)
+        points = replace(sample.scan, base_T_sensor=mount).level_points
         report.breakdown.add(
             sample.name,
-            sample.scan.points,
+            points,
             sample.labels,
             result.labels,
             sample.kind,
             sample.speed,
         )
         report.objects.add(
-            sample.scan.points,
+            points,
             sample.labels,
             result.labels,
             sample.kind,

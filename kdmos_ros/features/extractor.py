@@ -1,5 +1,7 @@
 """From scans to the tensors that the student reads: the one definition for training and node.
 
+Scans are turned upright first (see `upright`).
+
 Per point: offsets to its cell, polar coordinates, height above the local ground, and the
 see-through residuals against past scans, and against later ones (see `lookahead`) if the model
 takes them. Per cell (the motion branch): for each height slab and lag, which share of the points
@@ -24,6 +26,7 @@ from kdmos_ros.features.point_coordinates import Mount, Places, level_mount, pla
 from kdmos_ros.features.range_image import build_range_image
 from kdmos_ros.features.scan_lookup import Seen, compare, leads_at, on_ground, pasts_at
 from kdmos_ros.features.spec import FeatureSpec, column_codes
+from kdmos_ros.features.upright import Upright
 from kdmos_ros.geometry.transforms import invert
 from kdmos_ros.scan import Scan
 from kdmos_ros.thread_pool import Threads
@@ -80,20 +83,20 @@ class FeatureExtractor:
         self.spec = spec
         self._codes = column_codes(spec)
         self._slabs = np.asarray(spec.slabs_m, np.float32)
-        self._usual_mount = level_mount(base_T_sensor)
+        self._upright = Upright(base_T_sensor)
         self._history = ScanHistory(max(spec.visibility.lags_s))
         self._threads = Threads(num_threads)
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the pose or of time."""
         self._history.clear()
+        self._upright.reset()
 
     def as_later(self, scan: Scan) -> PastScan:
         """A scan as the ones before it are compared with it. The past stays as it is."""
-        points = np.ascontiguousarray(scan.points, dtype=np.float32)
+        scan, points, mount = self._turned(scan)
         ground = None
         if self.spec.ground_aligned:
-            mount = self._mount_of(scan)
             ground = take_ground(points, place(points, mount, self.grid).height, mount)
         image = build_range_image(points, self.spec.visibility.pool_rows)
         return PastScan(scan.stamp_ns, scan.pose, image, ground=ground)
@@ -117,8 +120,8 @@ class FeatureExtractor:
         """
         self._history.check(scan.stamp_ns)
         start = time.perf_counter()
-        points = np.ascontiguousarray(scan.points, dtype=np.float32)
-        spec, mount = self.spec.visibility, self._mount_of(scan)
+        scan, points, mount = self._turned(scan)
+        spec = self.spec.visibility
         image = self._threads.begin(
             lambda: view.image if view else build_range_image(points, spec.pool_rows)
         )
@@ -136,7 +139,7 @@ class FeatureExtractor:
         seen = compare(points, others, spec, self._threads)
         newest = PastScan(scan.stamp_ns, scan.pose, image(), ground=ground)
         compared = time.perf_counter()
-        velocity = mount[0] @ _velocity(scan, self._history.newest)
+        velocity = _velocity(scan, self._history.newest)
         frame, known = self._frame(at, scan.intensity, seen, velocity, cells, newest)
         self._history.add(known)
         if timings_ms is not None:
@@ -144,9 +147,12 @@ class FeatureExtractor:
             timings_ms["features"] = (time.perf_counter() - compared) * 1e3
         return frame
 
-    def _mount_of(self, scan: Scan) -> Mount:
-        known = scan.base_T_sensor
-        return self._usual_mount if known is None else level_mount(known)
+    def _turned(self, scan: Scan) -> tuple[Scan, Float32, Mount]:
+        """The scan in the upright frame, its points for compiled code, and its mount."""
+        scan = self._upright.turn(scan)
+        assert scan.base_T_sensor is not None
+        points = np.ascontiguousarray(scan.points, dtype=np.float32)
+        return scan, points, level_mount(scan.base_T_sensor)
 
     def _frame(
         self,
@@ -193,7 +199,7 @@ class FeatureExtractor:
 
 
 def _velocity(scan: Scan, last: PastScan | None) -> Float32:
-    """(3,) velocity of the sensor since the last scan, sensor frame, m/s; 0 for the first one."""
+    """(3,) velocity of the sensor since the last scan, in its frame, m/s; 0 for the first one."""
     if last is None:
         return np.zeros(3, np.float32)
     came_from = (invert(scan.pose) @ last.pose)[:3, 3]

@@ -1,4 +1,4 @@
-"""A scan as a range image in its own sensor frame: what its rays passed, and where they ended."""
+"""A scan as a range image in its upright frame: what its rays passed, and where they ended."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numba import njit
 
 from kdmos_ros.geometry.angles import PI, coarse_atan2
 
-# Sensor-frame elevations covered: every common sensor, from downward-looking to dome-shaped.
-ELEVATION_MIN = math.radians(-40.0)
-ELEVATION_MAX = math.radians(60.0)
+# Every elevation: a sensor looks wherever its mount turns it. Rows without returns are left out.
+ELEVATION_MIN = math.radians(-90.0)
+ELEVATION_MAX = math.radians(90.0)
 D_ELEVATION = math.radians(0.2)
 D_AZIMUTH = math.radians(0.4)
 N_ROWS = round((ELEVATION_MAX - ELEVATION_MIN) / D_ELEVATION)
@@ -34,7 +34,7 @@ _ZERO = np.float32(0)
 
 @dataclass(frozen=True)
 class RangeImage:
-    """The rows of a range image that have returns; the sensors' own few degrees, seldom all.
+    """The rows of a range image that have returns: the few degrees that a sensor covers, or all.
 
     Attributes:
         ranges: (rows, N_COLUMNS, 2) float32, metres. Channel 0 holds the nearest and channel 1
@@ -49,7 +49,7 @@ class RangeImage:
 
 
 def build_range_image(points: npt.NDArray[np.float32], pool_rows: int = 0) -> RangeImage:
-    """Range image of sensor-frame points (N, 3), metres; rows without a return are left out.
+    """Range image of points (N, 3) in the upright frame, metres; rows without a return are left out.
 
     Args:
         pool_rows: a pixel that knows anything takes in so many rows above and below it, too.

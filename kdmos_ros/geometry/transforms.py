@@ -53,6 +53,20 @@ def matrix_to_quaternion(rotation: npt.ArrayLike) -> Matrix:
     return -q if q[3] < 0 else q
 
 
+def rotation_between(start: npt.ArrayLike, end: npt.ArrayLike) -> Matrix:
+    """The smallest rotation (3, 3) that takes one direction (3,) to another.
+
+    Raises:
+        ValueError: they are opposite, so that no rotation is the smallest.
+    """
+    a, b = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
+    cross, cosine = np.cross(a, b), float(a @ b)
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if norm + cosine < 1e-9 * norm:
+        raise ValueError("opposite directions")
+    return quaternion_to_matrix([*cross, norm + cosine])
+
+
 def slerp(start: npt.ArrayLike, end: npt.ArrayLike, fraction: float) -> Matrix:
     """Spherical linear interpolation of unit quaternions along the shorter arc (Shoemake 1985)."""
     q0 = np.asarray(start, dtype=np.float64)

@@ -72,10 +72,21 @@ def test_heights_are_over_the_ground_and_movement_is_seen(name):
     assert np.mean(near[~is_person] == 1) < 0.01
 
 
-@pytest.mark.parametrize("name", ["turned", "upside down", "upside down and leaning"])
+TURNS = {
+    "turned": "0 0 1.6",
+    "upside down": "3.14159265 0 0",
+    "upside down and leaning": "3.0 0.2 -2.0",
+    "nose down 45": "0 0.785398 0",
+    "nose up 60": "0 -1.047198 0",
+    "nose down 90": "0 1.570796 0",
+    "on its side": "1.570796 0 0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TURNS)
 def test_labels_do_not_depend_on_how_the_sensor_is_turned(name, tiny_model):
     """The same returns, as a sensor at the same place but turned would report them."""
-    turn = make_transform(parse_transform(MOUNTS[name])[:3, :3], [0, 0, 0])
+    turn = parse_transform("0 0 0 " + TURNS[name])
     # Standing: rounding moves points of growth across the edges of bins when poses differ as well.
     drive = make_drive(
         3, sensor="vlp16", duration_s=0.6, rate_hz=5.0, ego="standing", odometry_noise=False
@@ -89,8 +100,8 @@ def test_labels_do_not_depend_on_how_the_sensor_is_turned(name, tiny_model):
         points = transform(invert(turn), scan.points)
         a = straight.push(scan)
         b = turned.push(Scan(points, scan.intensity, scan.stamp_ns, scan.pose @ turn))
-    assert np.mean(a.labels == b.labels) > 0.97
-    assert np.abs(a.moving_probability - b.moving_probability).mean() < 0.01
+    assert np.mean(a.labels == b.labels) > 0.998
+    assert np.abs(a.moving_probability - b.moving_probability).mean() < 1e-3
 
 
 def test_a_wrong_mount_is_not_forgiven(tiny_model):

@@ -21,6 +21,7 @@ from kdmos_ros.features.ground_alignment import Ground, align, take_ground
 from kdmos_ros.features.history import lag_tolerance_s
 from kdmos_ros.features.point_coordinates import Mount, level_mount
 from kdmos_ros.features.range_image import RangeImage, build_range_image
+from kdmos_ros.features.upright import Upright
 from kdmos_ros.features.visibility import look_up
 from kdmos_ros.geometry.transforms import Matrix, invert, make_transform
 from kdmos_ros.scan import Scan
@@ -48,7 +49,7 @@ class Window:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one scan brings to every window that it is in; rows without a return left out."""
+    """What one upright scan brings to every window that it is in, rows without a return left out."""
 
     scan: Scan
     mount: Mount
@@ -78,7 +79,7 @@ class TeacherWindows:
 
     def __init__(self, spec: WindowSpec, base_T_sensor: npt.NDArray[np.float64]) -> None:
         self._spec = spec
-        self._usual_mount = level_mount(base_T_sensor)
+        self._upright = Upright(base_T_sensor)
         lags = (0.0, *spec.lags_s, *spec.look_lags_s)
         self._past_ns = _reach_ns(max(lags))
         self._future_ns = int(-min(lags) * 1e9)
@@ -88,6 +89,7 @@ class TeacherWindows:
     def reset(self) -> None:
         """Forget all scans, also those whose windows are due."""
         self._seen.clear()
+        self._upright.reset()
         self._done = 0
 
     def push(self, scan: Scan) -> list[WindowJob]:
@@ -99,9 +101,7 @@ class TeacherWindows:
         if self._seen and scan.stamp_ns <= self._seen[-1].scan.stamp_ns:
             last = self._seen[-1].scan.stamp_ns
             raise ValueError(f"scan at {scan.stamp_ns} ns is not newer than {last} ns")
-        known = scan.base_T_sensor
-        mount = self._usual_mount if known is None else level_mount(known)
-        self._seen.append(_look_at(scan, mount, self._spec))
+        self._seen.append(_look_at(self._upright.turn(scan), self._spec))
         # No scan after this one is nearer to the longest lead of those that are due.
         return self._due(scan.stamp_ns - self._future_ns)
 
@@ -140,17 +140,15 @@ class WindowJob:
 
     @property
     def scan(self) -> Scan:
-        """The one to label."""
+        """The one to label, upright."""
         return self.now.scan
 
     def make(self) -> Window:
         """The window."""
         now, spec = self.now, self.spec
-        mount = now.mount
-        level_T_sensor = make_transform(mount[0], np.array([0, 0, mount[1]]))
-        slots = [None if o is None else _stand(o, now, mount) for o in (now, *self.others)]
+        slots = [None if o is None else _stand(o, now) for o in (now, *self.others)]
         given = [slot for slot in slots[: 1 + len(spec.lags_s)] if slot is not None]
-        parts = [_part(slot, slots, level_T_sensor, spec) for slot in given]
+        parts = [_part(slot, slots, spec) for slot in given]
         return Window(
             points=np.concatenate([p for p, _, _ in parts]),
             time=np.concatenate([t for _, t, _ in parts]),
@@ -164,7 +162,9 @@ def _reach_ns(lag_s: float) -> int:
     return int((lag_s + lag_tolerance_s(lag_s)) * 1e9) if lag_s > 0 else 0
 
 
-def _look_at(scan: Scan, mount: Mount, spec: WindowSpec) -> _Seen:
+def _look_at(scan: Scan, spec: WindowSpec) -> _Seen:
+    assert scan.base_T_sensor is not None
+    mount = level_mount(scan.base_T_sensor)
     points = np.ascontiguousarray(scan.points, np.float32)
     level = to_level(points, *mount)
     rho, phi = to_polar(level)
@@ -181,10 +181,10 @@ def _look_at(scan: Scan, mount: Mount, spec: WindowSpec) -> _Seen:
     )
 
 
-def _stand(own: _Seen, now: _Seen, mount: Mount) -> _Slot:
+def _stand(own: _Seen, now: _Seen) -> _Slot:
     motion = invert(now.scan.pose) @ own.scan.pose
     if own is not now and own.ground is not None and now.ground is not None:
-        motion = align(motion, own.ground, now.ground, mount)
+        motion = align(motion, own.ground, now.ground, now.mount)
     return _Slot(own, motion)
 
 
@@ -203,14 +203,14 @@ def _at_lag(seen: list[_Seen], now: int, lag_s: float) -> _Seen | None:
 def _part(
     own: _Slot,
     slots: list[_Slot | None],
-    level_T_sensor: Matrix,
     spec: WindowSpec,
 ) -> tuple[Float32, Float32, Float32]:
     """Points, times and features of one scan of a window, whose first slot is the newest."""
     assert slots[0] is not None
     seen, now = own.seen, slots[0].seen
     n = len(seen.points)
-    to_level_now = level_T_sensor @ own.now_from_own
+    lift = make_transform(np.eye(3), [0.0, 0.0, float(now.mount[1])])
+    to_level_now = lift @ own.now_from_own
     points = (seen.points @ to_level_now[:3, :3].T + to_level_now[:3, 3]).astype(np.float32)
     age = np.float32((now.scan.stamp_ns - seen.scan.stamp_ns) * 1e-9)
     features = np.zeros((n, spec.n_features), np.float32)

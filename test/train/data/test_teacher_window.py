@@ -9,6 +9,7 @@ from training_harness import make_drive
 pytest.importorskip("torch", reason="training needs torch")
 
 from kdmos_ros.features.range_image import build_range_image
+from kdmos_ros.features.upright import Upright
 from kdmos_ros.features.visibility import look_up
 from kdmos_ros.train.config.data_recipe import DataRecipe
 from kdmos_ros.train.config.teacher_config import WindowSpec
@@ -89,9 +90,11 @@ def test_rows_are_pooled_as_in_the_students_features():
         list(window_samples(drive, WindowSpec(lags_s=(0.2,), pool_rows=n)))[1] for n in (0, 1)
     )
     np.testing.assert_array_equal(own.points, pooled.points)
-    image = build_range_image(drive.scans[0].scan.points, 1)
-    move = np.linalg.inv(drive.scans[0].scan.pose) @ drive.scans[1].scan.pose
-    points = np.ascontiguousarray(drive.scans[1].scan.points[pooled.index], np.float32)
+    upright = Upright(drive.base_T_sensor)
+    past, now = (upright.turn(drive.scans[k].scan) for k in (0, 1))
+    image = build_range_image(past.points, 1)
+    move = np.linalg.inv(past.pose) @ now.pose
+    points = np.ascontiguousarray(now.points[pooled.index], np.float32)
     state, near, far = (np.empty(len(points), kind) for kind in (np.uint8, *[np.float32] * 2))
     look_up(image, move.astype(np.float32), points, 0.25, 0.012, state, near, far)
     n = len(pooled.index)
