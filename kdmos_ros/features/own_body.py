@@ -18,7 +18,7 @@ import numpy.typing as npt
 from kdmos_ros.defaults import AUTO
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry.transforms import Matrix
-from kdmos_ros.scan import Scan
+from kdmos_ros.scan import Scan, turned
 
 NONE = "none"
 # A learned body reaches no farther from the sensor, horizontally: cars in the next lane that keep
@@ -104,12 +104,13 @@ class OwnBody:
 
     def rows(self, scan: Scan) -> Rows:
         """Rows (K,) of the newest scan that the own vehicle returned; the scan is learned from."""
+        mount = self._mount if scan.base_T_sensor is None else scan.base_T_sensor
         if self._outline is not None:
-            mount = self._mount if scan.base_T_sensor is None else scan.base_T_sensor
             return self._outline.rows(scan.points, mount)
         if not self._learns:
             return np.empty(0, np.int64)
-        near, row, column, distance = _near(scan.points)
+        # Along the axes of the base, on which the body is fixed: REACH_M is horizontal.
+        near, row, column, distance = _near(turned(scan.points, mount[:3, :3]))
         self._move(scan.pose[:3, 3])
         self._learn(row, column, distance)
         body = np.isfinite(self._range) & (self._travel - self._since >= _LEAST_TRAVEL_M)

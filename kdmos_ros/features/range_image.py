@@ -49,7 +49,7 @@ class RangeImage:
 
 
 def build_range_image(points: npt.NDArray[np.float32], pool_rows: int = 0) -> RangeImage:
-    """Range image of points (N, 3) in the upright frame, metres; rows without a return are left out.
+    """Range image of points (N, 3), upright frame, metres; rows without a return are left out.
 
     Args:
         pool_rows: a pixel that knows anything takes in so many rows above and below it, too.

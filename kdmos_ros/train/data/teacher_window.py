@@ -49,7 +49,7 @@ class Window:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one upright scan brings to every window that it is in, rows without a return left out."""
+    """What one upright scan, its rows with a return, brings to every window that it is in."""
 
     scan: Scan
     mount: Mount
