@@ -42,6 +42,10 @@ _EXTRAS = {
     "velodyne_decoder": "velodyne",
     "yaml": "tools",
 }
+# What no extra can bring: ouster-sdk requires a release of rosbags from before 0.11, but works with
+# later ones.
+_OUSTER = "pip install --no-deps ouster-sdk more-itertools"
+_BY_HAND = {"ouster": _OUSTER, "more_itertools": _OUSTER}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -91,6 +95,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return EXIT_ERROR
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
+        if package in _BY_HAND:
+            return _fail(f"this needs the Python package {package}: {_BY_HAND[package]}")
         if package not in _EXTRAS:
             raise
         return _fail(

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from kdmos_ros.closing import Closing
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.io import zstd
+from kdmos_ros.io import velodyne, zstd
+from kdmos_ros.io.bag_messages import velodyne_cloud
 from kdmos_ros.io.bag_storage import BagError, first_line, open_storage, unreadable, warn_of_cut
 from kdmos_ros.io.message_types import (
     CLOUDS,
@@ -27,6 +28,8 @@ from kdmos_ros.io.message_types import (
     packed_message,
     typestore,
 )
+from kdmos_ros.io.packet_bag import with_clouds
+from kdmos_ros.io.packet_types import converter
 from kdmos_ros.pointcloud import livox
 from kdmos_ros.pointcloud.codec import PROBABILITY_FIELD
 
@@ -67,7 +70,7 @@ class Topic:
 def decode_cdr(message: RawMessage) -> Any:
     """The message as an object with the attributes of its ROS type.
 
-    Clouds come as PointCloud2, Livox's CustomMsg too.
+    Clouds come as PointCloud2, Livox's CustomMsg and Velodyne's scans of packets too.
 
     Raises:
         BagError: the bytes are not a message of that type.
@@ -75,7 +78,11 @@ def decode_cdr(message: RawMessage) -> Any:
     try:
         if message.msgtype in livox.CUSTOM_MESSAGES:
             return livox_cloud(message.data)
+        if message.msgtype == velodyne.SCAN:
+            return velodyne_cloud(message.data, message.topic)
         return typestore().deserialize_cdr(message.data, message.msgtype)
+    except (KdmosError, ModuleNotFoundError):
+        raise
     except Exception as error:  # the library raises whatever the broken bytes lead to
         raise BagError(
             f"message on {message.topic} at {message.stamp_ns} ns is no valid {message.msgtype}"
@@ -100,7 +107,7 @@ class BagFile(Closing):
         self.path = Path(path)
         with ExitStack() as stack:
             storage = open_storage(self.path, stack)
-            self._readers = storage.readers
+            self._readers = with_clouds(storage.readers, self.path)
             self.about, self._no_poses = storage.about, storage.no_poses
             # The library forgets them when it is closed.
             self._connections = tuple(c for reader in self._readers for c in reader.connections)
@@ -168,11 +175,13 @@ class BagFile(Closing):
                 raise BagError(f"{self.path}: no topic {name}; the bag has {self._list()}")
             if not any(t.name == name for t in candidates):
                 found = next(t.msgtype for t in self.topics if t.name == name)
+                self._refuse_packets(msgtype, name)
                 raise BagError(f"{self.path}: topic {name} is {found}, not {msgtype}")
             candidates = [t for t in candidates if t.name == name]
         elif not candidates:
             if msgtype == ODOMETRY and self._no_poses:
                 raise BagError(f"{self.path}: {self._no_poses}")
+            self._refuse_packets(msgtype, None)
             raise BagError(f"{self.path}: no {msgtype} topic; the bag has {self._list()}")
         filled = [t for t in candidates if t.count > 0]
         if not filled:
@@ -198,6 +207,12 @@ class BagFile(Closing):
             known = c.msgtype not in livox.CUSTOM_MESSAGES or livox.has_known_points(c.msgdef.data)
             if c.topic == topic and not known:
                 raise BagError(f"{self.path}: {topic} has points of an unknown kind of {c.msgtype}")
+
+    def _refuse_packets(self, msgtype: str, name: str | None) -> None:
+        """Raise what is to be done with raw packets where clouds are wanted."""
+        for topic in self.topics if msgtype == POINT_CLOUD else ():
+            if name in (None, topic.name) and (remedy := converter(topic.msgtype)):
+                raise BagError(f"{self.path}: {topic.name} ({topic.msgtype}) holds {remedy}")
 
     def _is_sensor_data(self, topic: str) -> bool:
         # Ground truth of a simulated drive has labels only, an answer of the node has them too.

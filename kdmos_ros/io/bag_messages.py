@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.geometry import transforms
+from kdmos_ros.io import velodyne
 from kdmos_ros.io.message_types import ODOMETRY, POINT_CLOUD, TF, typestore
 
 SECOND_NS = 1_000_000_000
@@ -53,6 +54,14 @@ def cloud_message(stamp_ns: int, frame: str, fields: Sequence[tuple[str, npt.NDA
         rows.view(np.uint8).reshape(-1),
         True,
     )
+
+
+def velodyne_cloud(data: bytes | memoryview, sensor: str) -> Any:
+    """The PointCloud2 of a serialised VelodyneScan; see `velodyne.decode_scan`."""
+    scan = typestore().deserialize_cdr(data, velodyne.SCAN)
+    stamp_ns = stamp_ns_of(scan.header)
+    columns = velodyne.decode_scan(scan.packets, stamp_ns / SECOND_NS, sensor)
+    return cloud_message(stamp_ns, scan.header.frame_id, columns)
 
 
 def odometry_message(

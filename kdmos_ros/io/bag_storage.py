@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.io import zstd
+from kdmos_ros.io import packet_file, zstd
 from kdmos_ros.io.cloud_file import suffix_of
 from kdmos_ros.io.cloud_folder import clouds_in, read_cloud_folder
 from kdmos_ros.io.cut_mcap import CutMcap
 from kdmos_ros.io.cut_sqlite import CutSqlite
-from kdmos_ros.io.folder_bag import FolderBag
+from kdmos_ros.io.folder_bag import folder_bag
 from kdmos_ros.io.mcap_records import profile_of
 from kdmos_ros.io.message_types import typestore
 from kdmos_ros.io.ros1_bag import Ros1Bag
@@ -50,13 +50,16 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
 
     Args:
         path: bag directory, its metadata.yaml, a .mcap or .db3 file, one of these in zstd, the
-            .bag of ROS 1, or a folder of .pcd, .ply or .bin clouds, see `cloud_folder`.
+            .bag of ROS 1, a .pcap or .osf file, or a folder of .pcd, .ply or .bin clouds.
         stack: closes the files.
 
     Raises:
         BagError: nothing there, not a bag, or not one message of it can be read.
     """
     path = _bag_path(path)
+    if path.suffix.lower() in packet_file.SUFFIXES:
+        opened = packet_file.open_packet_file(path)
+        return Storage([opened.bag], [], opened.about, opened.no_poses)
     if not path.is_dir():
         return _open_files(path, [path], stack, None)
     why = None
@@ -70,7 +73,7 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
     files = [] if any(storage_suffix(p) for p in path.iterdir()) else clouds_in(path)
     if files and why is None:
         folder = read_cloud_folder(path, files)
-        return Storage([FolderBag(folder)], [], folder.about, folder.no_poses)
+        return Storage([folder_bag(folder)], [], folder.about, folder.no_poses)
     return _open_files(path, _splits(path, why), stack, why)
 
 
@@ -110,7 +113,7 @@ def _bag_path(path: Path) -> Path:
         return path.parent
     if suffix_of(path):
         raise BagError(f"{path} is one cloud; name its folder: {path.parent}")
-    if not storage_suffix(path) and path.suffix != ".bag":
+    if not storage_suffix(path) and path.suffix not in (".bag", *packet_file.SUFFIXES):
         raise BagError(f"not a rosbag2: {path} (no bag directory, .mcap, .db3 or .bag file)")
     return path
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from kdmos_ros.io import ouster, velodyne
 from kdmos_ros.pointcloud import livox
 from kdmos_ros.pointcloud.codec import PackedCloud
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
-CLOUDS = (POINT_CLOUD, *livox.CUSTOM_MESSAGES)
+CLOUDS = (POINT_CLOUD, *livox.CUSTOM_MESSAGES, velodyne.SCAN)
 ODOMETRY = "nav_msgs/msg/Odometry"
 TF = "tf2_msgs/msg/TFMessage"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
@@ -27,6 +28,11 @@ def typestore() -> Any:
             **get_types_from_msg(livox.POINT_DEFINITION, f"{package}/msg/CustomPoint"),
             **get_types_from_msg(livox.MESSAGE_DEFINITION, f"{package}/msg/CustomMsg"),
         })  # fmt: skip
+    store.register({
+        **get_types_from_msg(velodyne.PACKET_DEFINITION, velodyne.PACKET),
+        **get_types_from_msg(velodyne.SCAN_DEFINITION, velodyne.SCAN),
+        **get_types_from_msg(ouster.PACKET_DEFINITION, ouster.PACKETS[0]),
+    })  # fmt: skip
     return store
 
 
