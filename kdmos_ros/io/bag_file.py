@@ -98,6 +98,7 @@ class BagFile(Closing):
 
     Attributes:
         about: what was found where there is no bag but files of clouds, one line; else empty.
+        no_poses, misfits: see Storage.
 
     Raises:
         BagError: nothing there, not a bag, or nothing of it can be read.
@@ -108,7 +109,8 @@ class BagFile(Closing):
         with ExitStack() as stack:
             storage = open_storage(self.path, stack)
             self._readers = with_clouds(storage.readers, self.path)
-            self.about, self._no_poses = storage.about, storage.no_poses
+            self.about, self.no_poses = storage.about, storage.no_poses
+            self.misfits = storage.misfits
             # The library forgets them when it is closed.
             self._connections = tuple(c for reader in self._readers for c in reader.connections)
             counts: dict[tuple[str, str], int] = {}
@@ -179,8 +181,8 @@ class BagFile(Closing):
                 raise BagError(f"{self.path}: topic {name} is {found}, not {msgtype}")
             candidates = [t for t in candidates if t.name == name]
         elif not candidates:
-            if msgtype == ODOMETRY and self._no_poses:
-                raise BagError(f"{self.path}: {self._no_poses}")
+            if msgtype == ODOMETRY and (why := self.misfits or self.no_poses):
+                raise BagError(f"{self.path}: {why}")
             self._refuse_packets(msgtype, None)
             raise BagError(f"{self.path}: no {msgtype} topic; the bag has {self._list()}")
         filled = [t for t in candidates if t.count > 0]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from kdmos_ros.geometry import transforms
 from kdmos_ros.io import velodyne
 from kdmos_ros.io.message_types import ODOMETRY, POINT_CLOUD, TF, typestore
+from kdmos_ros.poses.pose_messages import stamp_ns_of
 
 SECOND_NS = 1_000_000_000
 # sensor_msgs/PointField datatypes.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io import packet_file, zstd
 from kdmos_ros.io.cloud_file import suffix_of
-from kdmos_ros.io.cloud_folder import clouds_in, read_cloud_folder
+from kdmos_ros.io.cloud_folder import NO_POSES, clouds_in, read_cloud_folder
 from kdmos_ros.io.cut_mcap import CutMcap
 from kdmos_ros.io.cut_sqlite import CutSqlite
 from kdmos_ros.io.folder_bag import folder_bag
@@ -37,12 +37,14 @@ class Storage(NamedTuple):
         cut: files that have lost their end; `remedy` is a command that makes them whole.
         about: what was found where there is no bag but files of clouds, one line.
         no_poses: why there is no odometry, if there is none; empty: nothing is known.
+        misfits: what is wrong with files of poses that do not go with the clouds; or empty.
     """
 
     readers: list[Any]
     cut: list[Path]
     about: str = ""
     no_poses: str = ""
+    misfits: str = ""
 
 
 def open_storage(path: Path, stack: ExitStack) -> Storage:
@@ -73,7 +75,7 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
     files = [] if any(storage_suffix(p) for p in path.iterdir()) else clouds_in(path)
     if files and why is None:
         folder = read_cloud_folder(path, files)
-        return Storage([folder_bag(folder)], [], folder.about, folder.no_poses)
+        return Storage([folder_bag(folder)], [], folder.about, NO_POSES, folder.misfits)
     return _open_files(path, _splits(path, why), stack, why)
 
 

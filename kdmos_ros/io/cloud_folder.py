@@ -25,7 +25,7 @@ RATE_HZ = 10.0
 # Poses that go farther than this, and so much of the way along z, are a camera's.
 _FEW_M, _MOST = 5.0, 0.8
 _POSE_SUFFIXES = (".txt", ".tum", ".kitti", ".csv")
-_NO_POSES = (
+NO_POSES = (
     "no file of poses lies beside the clouds: one in TUM's format (stamp x y z qx qy qz qw a line)"
     " or KITTI's (12 numbers a line) is needed, or --pose-source kiss_icp"
 )
@@ -44,7 +44,7 @@ class CloudFolder:
         mount: (4, 4) T_base_lidar, or None: the poses are the LiDAR's own.
         labels: (S) files of labels, or none.
         about: what was found, one line.
-        no_poses: why there are no poses, if there are none.
+        misfits: what is wrong with the files of poses that do not go with the clouds, one line.
     """
 
     files: list[Path]
@@ -54,7 +54,7 @@ class CloudFolder:
     mount: Matrix | None
     labels: list[Path]
     about: str
-    no_poses: str
+    misfits: str
 
 
 def clouds_in(path: Path) -> list[Path]:
@@ -120,7 +120,7 @@ def read_cloud_folder(path: Path, files: list[Path]) -> CloudFolder:
         mount,
         _labels(places, [files[i] for i in order]),
         "; ".join(about if used else about[:3]),
-        "; ".join(problems) or _NO_POSES,
+        "; ".join(problems),
     )
 
 

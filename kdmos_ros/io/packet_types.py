@@ -16,9 +16,11 @@ _CONVERTERS = {
     "rslidar_msg": ("RoboSense", "rslidar_sdk with msg_source 2 and send_point_cloud_ros true"),
     "rslidar_msgs": ("RoboSense", "rslidar_sdk with msg_source 2 and send_point_cloud_ros true"),
 }
-_KINDS = ("VelodynePacket", "UdpFrame", "UdpPacket", "PandarScan", "PandarPacket", "NebulaPackets", "NebulaPacket",
-          "RobosenseScan", "RobosensePacket", "RslidarPacket", "RslidarScan", "rslidarPacket",
-          "rslidarScan")  # fmt: skip
+_KINDS = {
+    *("UdpFrame", "UdpPacket", "PandarScan", "PandarPacket", "NebulaPackets", "NebulaPacket"),
+    *("RobosenseScan", "RobosensePacket", "RslidarPacket", "RslidarScan"),
+    *("rslidarPacket", "rslidarScan", "VelodynePacket"),
+}
 
 
 def converter(msgtype: str) -> str:

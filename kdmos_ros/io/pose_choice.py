@@ -107,7 +107,9 @@ def _other_topic(bag: BagFile, cloud_topic: str) -> PoseChoice | None:
 
 
 def _from_clouds(bag: BagFile) -> PoseChoice:
-    why = "no odometry topic, and nothing on /tf that moves the LiDAR"
+    if bag.misfits:
+        raise BagError(f"{bag.path}: {bag.misfits}; or --pose-source kiss_icp")
+    why = bag.no_poses or "no odometry topic, and nothing on /tf that moves the LiDAR"
     try:
         load_kiss_icp()
     except KdmosError:

@@ -169,13 +169,15 @@ def test_two_files_of_poses_are_chosen_from(tmp_path):
     check(root, odom_topic="ground")
 
 
+@pytest.mark.parametrize("source", ["auto", "odometry"])
 @pytest.mark.parametrize("form", ["tum", "kitti"])
-def test_other_number_of_poses(tmp_path, form):
+def test_other_number_of_poses(tmp_path, form, source):
+    """Not passed over in favour of poses from the clouds either."""
     root = folder(tmp_path / "drive")
     text = TUM if form == "tum" else kitti([pose(i) for i in range(N)])
     (root / "poses.txt").write_text("\n".join(text.splitlines()[:-1]))
     with pytest.raises(BagError, match=r"poses.txt has 4 poses, but there are 5 clouds") as error:
-        BagReader(root)
+        BagReader(root, pose_source=source)
     assert "\n" not in str(error.value)
 
 

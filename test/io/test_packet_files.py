@@ -58,7 +58,7 @@ def test_pcap_of_ouster(tmp_path, ouster):  # noqa: F811
     packets = [((t - 77_000_000_000 + stamp(0)) * 1e-9, d) for p, _, _ in turns for t, d in p]
     path = write_pcap(tmp_path / "drive.pcap", packets, 7502)
     (tmp_path / "drive.json").write_text(info.to_json_string())
-    with BagReader(path, needs_odometry=False, base_T_sensor=MOUNT) as reader:
+    with BagReader(path, pose_source="kiss_icp", base_T_sensor=MOUNT) as reader:
         found = list(reader.clouds())
         assert len(found) == reader.n_scans == N and "drive.json" in reader.about
     for index, ((stamp_ns, message), (_, xyz, _)) in enumerate(zip(found, turns, strict=True)):
