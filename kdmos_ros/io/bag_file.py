@@ -182,7 +182,9 @@ class BagFile(Closing):
             candidates = [t for t in candidates if t.name == name]
         elif not candidates:
             if msgtype == ODOMETRY and (why := self.misfits or self.no_poses):
-                raise BagError(f"{self.path}: {why}")
+                raise BagError(
+                    f"{self.path}: {why}; mend or add one, or use --pose-source kiss_icp"
+                )
             self._refuse_packets(msgtype, None)
             raise BagError(f"{self.path}: no {msgtype} topic; the bag has {self._list()}")
         filled = [t for t in candidates if t.count > 0]

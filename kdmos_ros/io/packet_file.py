@@ -59,8 +59,8 @@ def open_packet_file(path: Path) -> PacketFile:
     bag = VirtualBag([*own, *odometry_topics(poses, frame), topic])
     about = f"{topic.count} clouds of {kind}; poses of {', '.join(names) or 'none'}"
     missing = (
-        f"no poses: put a file in TUM's format (stamp x y z qx qy qz qw a line) beside it, named"
-        f" {path.stem}.txt, or use --pose-source kiss_icp"
+        f"no file of poses {path.stem}.txt lies beside it (TUM's format: stamp x y z qx qy qz qw a"
+        " line)"
     )
     return PacketFile(bag, about, missing)
 

@@ -33,7 +33,7 @@ def test_pcap_of_velodyne(tmp_path):
     pytest.importorskip("velodyne_decoder")
     packets = [p for i in range(N) for p in vlp16_packets(stamp(i) * 1e-9)]
     path = write_pcap(tmp_path / "drive.pcap", packets, 2368)
-    with pytest.raises(BagError, match=r"no poses.*drive\.txt.*--pose-source kiss_icp"):
+    with pytest.raises(BagError, match=r"no file of poses.*drive\.txt.*--pose-source kiss_icp"):
         BagReader(path)
     times = [seconds(stamp(i)) for i in range(-1, N + 1)]
     (tmp_path / "drive.txt").write_text(tum(times, [pose(i) for i in range(-1, N + 1)]))
