@@ -26,8 +26,8 @@ RATE_HZ = 10.0
 _FEW_M, _MOST = 5.0, 0.8
 _POSE_SUFFIXES = (".txt", ".tum", ".kitti", ".csv")
 NO_POSES = (
-    "no file of poses lies beside the clouds (TUM's format: stamp x y z qx qy qz qw a line; KITTI's:"
-    " 12 numbers a line)"
+    "no file of poses lies beside the clouds (TUM's format: stamp x y z qx qy qz qw a line;"
+    " KITTI's: 12 numbers a line)"
 )
 
 
