@@ -5,6 +5,7 @@ import pytest
 from drive_harness import MOUNT, START_NS, points, pose, stamp
 from label_harness import content, label
 
+from kdmos_ros.cli import make_parser
 from kdmos_ros.commands._eval_sources import is_bag
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry.transforms import invert, make_transform, matrix_to_quaternion
@@ -316,11 +317,9 @@ def test_labelled_as_a_bag(tmp_path):
 
 
 def test_what_eval_takes_for_a_sequence_of_a_benchmark(tmp_path):
-    class Args:
-        bag, dataset, sequence = folder(tmp_path / "drive"), None, ()
-        split = rate = sensor = duration = sweep_distortion = None
-
-    (tmp_path / "drive" / "poses.txt").write_text(kitti([pose(i) for i in range(N)]))
-    assert folder_kind(Args.bag) == "sequence" and not is_bag(Args)
-    (tmp_path / "drive" / "poses.txt").write_text(TUM)
-    assert is_bag(Args)
+    root = folder(tmp_path / "drive")
+    arguments = make_parser().parse_args(["eval", str(root)])
+    (root / "poses.txt").write_text(kitti([pose(i) for i in range(N)]))
+    assert folder_kind(root) == "sequence" and not is_bag(arguments)
+    (root / "poses.txt").write_text(TUM)
+    assert is_bag(arguments)
