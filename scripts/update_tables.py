@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("README.md", "docs/interface.md", "docs/lidar.md", "docs/results.md")
+FILES = ("README.md", "docs/interface.md", "docs/lidar.md", "docs/results.md", "docs/troubles.md")
 PARAMETER_FILE = "config/mos.yaml"
 CLIPS = {
     "kitti_0005": "HDL-64E, 10 Hz: a van, a cyclist, pedestrians, a car",
@@ -146,7 +146,37 @@ def _results(models: tuple[str, ...]) -> str:
     return f"{table(head, rows)}\n\n{where}."
 
 
-BLOCKS = {f.__name__: f for f in (parameters, commands, sensors, results, all_results)}
+def _remedies(name: str) -> str:
+    from kdmos_ros import remedies
+
+    rows = [[f"`{key}`", what.cause, what.remedy] for key, what in getattr(remedies, name).items()]
+    return table(["name", "cause", "what to do"], rows)
+
+
+def health() -> str:
+    """What the health monitor complains about."""
+    return _remedies("HEALTH")
+
+
+def drops() -> str:
+    """Why a cloud gets no labels."""
+    return _remedies("DROPS")
+
+
+def pose_drops() -> str:
+    """Why a cloud has no pose."""
+    return _remedies("POSE_DROPS")
+
+
+def events() -> str:
+    """What is counted besides."""
+    return _remedies("EVENTS")
+
+
+_MAKERS = (
+    parameters, commands, sensors, results, all_results, health, drops, pose_drops, events
+)  # fmt: skip
+BLOCKS = {f.__name__: f for f in _MAKERS}
 
 
 def updated(text: str) -> str:

@@ -227,5 +227,5 @@ def _run_bag(
             predictions.add(scan.index, to_benchmark(scan.labels))
 
     total = min(bag.n_scans, args.limit or bag.n_scans)
-    replayed = replay(bag, segmenter, args.limit, poses=poses)
+    replayed = replay(bag, segmenter, args.limit, poses=poses, health=report.health)
     evaluate_bag(progress(replayed, total, "eval"), labels, report, write)

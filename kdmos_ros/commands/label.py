@@ -191,7 +191,7 @@ def _report(path: Path, outcome: Outcome) -> None:
     text = f"{path}: {outcome.labelled} of {outcome.total} scans labelled{speed}"
     if outcome.dropped:
         text += f"\nnot labelled: {outcome.reasons()}"
-    print(text, flush=True)
+    print("\n".join([text, *outcome.health]), flush=True)
     if outcome.signal:
         print(
             f"kdmos: interrupted after {outcome.done} of {outcome.total} scans; --resume continues",

@@ -14,6 +14,7 @@ from kdmos_ros.errors import KdmosError
 from kdmos_ros.evaluation.breakdown import Breakdown, figure_table
 from kdmos_ros.evaluation.metrics import ConfusionAccumulator, Latency
 from kdmos_ros.evaluation.object_score import ObjectScore
+from kdmos_ros.health.monitor import HealthMonitor
 from kdmos_ros.labels import from_semantickitti, instances_of
 from kdmos_ros.pipeline.replay import ReplayedScan
 from kdmos_ros.semantickitti_ids import kinds_of
@@ -63,6 +64,7 @@ class Report:
         stamps: how far apart scans that follow each other are.
         breakdown: figures of parts of the points.
         objects: figures by object.
+        health: what cannot be right with scans, poses and mount.
         sequences, sensors: the confusion of each sequence of a split, and of each sensor, by name.
     """
 
@@ -77,6 +79,7 @@ class Report:
     stamps: Spacing = field(default_factory=Spacing)
     breakdown: Breakdown = field(default_factory=Breakdown)
     objects: ObjectScore = field(default_factory=ObjectScore)
+    health: HealthMonitor = field(default_factory=HealthMonitor)
     sequences: dict[str, ConfusionAccumulator] = field(default_factory=dict)
     sensors: dict[str, ConfusionAccumulator] = field(default_factory=dict)
 
@@ -96,6 +99,7 @@ class Report:
             "points_labelled": c.labelled,
             "points_ignored": c.ignored,
             "dropped": dict(self.dropped),
+            "health": self.health.summary(),
             "latency_ms": self.latency.total(),
             "stages_ms": self.latency.stages(),
             "provider": self.provider,
@@ -129,6 +133,7 @@ class Report:
         if self.dropped:
             dropped = ", ".join(f"{n} {reason}" for reason, n in sorted(self.dropped.items()))
             lines.append(f"scans dropped: {dropped}")
+        lines += self.health.summary()
         if len(self.sequences) > 1:
             lines += [f"sequence {n}: IoU {_figure(p.iou)}" for n, p in self.sequences.items()]
         known = {

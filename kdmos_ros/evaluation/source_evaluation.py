@@ -41,6 +41,7 @@ def evaluate_source(
         KdmosError: a file is missing or broken.
     """
     segmenter.reset()
+    report.health.begin()
     mount = base_T_sensor if source.base_T_sensor is None else source.base_T_sensor
     part = ConfusionAccumulator()
     report.stamps.begin()
@@ -48,6 +49,7 @@ def evaluate_source(
     pending = _pushed(source, segmenter, watch(islice(source, limit)), mount)
     for (sample, total), result in finished(pending, segmenter):
         assert result is not None
+        report.health.observe(replace(sample.scan, base_T_sensor=mount), result.labels)
         report.latency.add({**result.timings_ms, "total": total})
         report.stamps.add(sample.scan.stamp_ns)
         report.scans += 1

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.health.monitor import HealthMonitor
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.labelling.bag_sink import BagSink
 from kdmos_ros.labelling.bookmark import Bookmark
@@ -46,6 +47,7 @@ class Outcome:
         total, done, labelled: clouds in the bag; looked at; labelled.
         dropped: clouds that could not be labelled, by reason.
         signal: number of the signal that stopped the run, 0 if it is complete.
+        health: what cannot be right with clouds, poses and mount, one line each.
         drive_s, work_s: what was labelled in this run, and how long it took.
     """
 
@@ -54,6 +56,7 @@ class Outcome:
     labelled: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     signal: int = 0
+    health: list[str] = field(default_factory=list)
     drive_s: float = 0.0
     work_s: float = 0.0
 
@@ -115,7 +118,8 @@ def label_bag(
     try:
         stamps: list[int] = []
         began = time.perf_counter()
-        replayed = replay(bag, segmenter, start=start, poses=poses)
+        health = HealthMonitor()
+        replayed = replay(bag, segmenter, start=start, poses=poses, health=health)
         for scan in progress(replayed, bag.n_scans, "label"):
             sink.add(scan)
             outcome.count(scan)
@@ -125,6 +129,7 @@ def label_bag(
             if interrupt.signal and outcome.done < bag.n_scans:
                 outcome.signal = interrupt.signal
                 break
+        outcome.health = health.summary()
         outcome.work_s = time.perf_counter() - began
         outcome.drive_s = (stamps[-1] - stamps[0]) * 1e-9 if stamps else 0.0
         if not outcome.signal and not outcome.labelled:

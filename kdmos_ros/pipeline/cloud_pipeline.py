@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.health.monitor import HealthMonitor
 from kdmos_ros.pipeline.deskewing import CloudDeskewing
 from kdmos_ros.pipeline.frame_watch import FrameWatch
 from kdmos_ros.pipeline.localization import DroppedScan, Localizer, Location
@@ -35,6 +36,8 @@ _MOSTLY_SATURATED = 0.5
 class CloudPipeline:
     """Labels cloud messages one after the other. `process` belongs to one thread.
 
+    Who takes the labels tells `health` of them, in the order of the clouds.
+
     Args:
         segmenter: gets the scans that pass all checks.
         poses: where poses come from.
@@ -42,6 +45,7 @@ class CloudPipeline:
         options: current values of pose_timeout and of those in `defaults.CLOUD_OPTIONS`.
         statistics: gets events (resets, odd clouds); scans are counted by the caller.
         log: gets what the user should know of them.
+        health: is told of empty clouds and cleared histories; None: its own.
     """
 
     def __init__(
@@ -52,7 +56,9 @@ class CloudPipeline:
         options: Mapping[str, Any],
         statistics: Statistics,
         log: ThrottledLog,
+        health: HealthMonitor | None = None,
     ) -> None:
+        self.health = health or HealthMonitor()
         self._segmenter = segmenter
         self._localizer = Localizer(poses, extrinsics, options, log)
         self._deskewing = CloudDeskewing(poses, options, statistics, log)
@@ -125,6 +131,7 @@ class CloudPipeline:
         if not self._has_returns(cloud.cloud):
             nothing: Future[Segmentation] = Future()
             nothing.set_result(Segmentation.unlabelled(len(cloud.cloud.points), stamp_ns))
+            self.health.observe_nothing(stamp_ns)
             return PendingCloud(message, cloud.layout, timings, nothing)
 
         start = time.perf_counter()
@@ -216,5 +223,6 @@ class CloudPipeline:
 
     def _forget(self, why: str) -> None:
         self.reset()
+        self.health.cleared(why)
         self._statistics.event("reset")
         self._log.warning("reset", f"history cleared: {why}")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from kdmos_ros.defaults import CLOUD_OPTIONS, PARAMETERS
 from kdmos_ros.errors import ReasonedError
+from kdmos_ros.health.monitor import HealthMonitor
 from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
 from kdmos_ros.pipeline.localization import Localizer
@@ -72,6 +73,7 @@ def replay(
     limit: int | None = None,
     start: int = 0,
     poses: PoseSource | None = None,
+    health: HealthMonitor | None = None,
 ) -> Iterator[ReplayedScan]:
     """Label the clouds of a bag in order, as the node would.
 
@@ -81,10 +83,14 @@ def replay(
         start: label from this cloud on. Earlier ones pass all checks, and the last of them the
             segmenter, so that the labels are those of a whole run.
         poses: where poses come from; None: the bag's odometry, no further than each scan.
+        health: is told of what is labelled; ask it afterwards what was wrong.
     """
-    gate = _Gate(segmenter)
-    for scan, result in finished(_pushed(bag, gate, limit, start, poses), gate):
+    gate, health = _Gate(segmenter), health or HealthMonitor()
+    pushed = _pushed(bag, gate, limit, start, poses, health)
+    for scan, result in finished(pushed, gate):
         if result is not None and not scan.skipped:
+            if scan.scan is not None:
+                health.observe(scan.scan, result.labels)
             scan = replace(
                 scan,
                 labels=result.labels,
@@ -95,13 +101,18 @@ def replay(
 
 
 def _pushed(
-    bag: BagReader, gate: _Gate, limit: int | None, start: int, poses: PoseSource | None
+    bag: BagReader,
+    gate: _Gate,
+    limit: int | None,
+    start: int,
+    poses: PoseSource | None,
+    health: HealthMonitor,
 ) -> Iterator[tuple[ReplayedScan, Future[Segmentation] | None]]:
     """The clouds of a bag as they are pushed, without their labels."""
     log = ThrottledLog(logging.getLogger(__name__))
     poses = poses or _recorded(bag)
     options = {**_OPTIONS, **bag.cloud_options, "cloud_frame": bag.sensor_frame}
-    pipeline = CloudPipeline(gate, poses, bag.extrinsics, options, Statistics(), log)
+    pipeline = CloudPipeline(gate, poses, bag.extrinsics, options, Statistics(), log, health)
     pipeline.reset()
     for index, (stamp_ns, message, recorded_ns) in enumerate(bag.recorded_clouds()):
         if limit is not None and index >= limit:

@@ -148,6 +148,8 @@ class Worker:
 
     def _sent(self, held: _Held, released: float) -> dict[str, float]:
         result = held.cloud.labelled()
+        if result.scan is not None:
+            self._pipeline.health.observe(result.scan, result.labels)
         timings = dict(result.timings_ms)
         if held.waits:
             timings["lookahead"] = (released - held.job.arrived) * 1e3

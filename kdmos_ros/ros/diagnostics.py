@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from kdmos_ros.health.complaints import Complaint, Level
 from kdmos_ros.pipeline.statistics import WINDOW_S, Snapshot
 
 _MANY_DROPPED = 0.1
@@ -29,10 +31,16 @@ class Identity(NamedTuple):
         return f"on {self.provider} in {self.precision}"
 
 
-def judge(snapshot: Snapshot, identity: Identity | None, state: str) -> tuple[bytes, str]:
+def judge(
+    snapshot: Snapshot,
+    identity: Identity | None,
+    state: str,
+    complaints: Sequence[Complaint] = (),
+) -> tuple[bytes, str]:
     """Level (of DiagnosticStatus) and one line for the operator.
 
     Args:
+        complaints: what cannot be right with clouds, poses and mount, the worst first.
         identity: None while no model is loaded.
         state: of the lifecycle.
     """
@@ -60,6 +68,9 @@ def judge(snapshot: Snapshot, identity: Identity | None, state: str) -> tuple[by
     if identity is not None and identity.fell_back:
         what = "CPU fallback: " if identity.provider == CPU_PROVIDER else ""
         warnings.append(f"{what}running on {identity.provider}, not the provider asked for")
+    warnings += [complaint.text for complaint in complaints]
+    if any(complaint.level is Level.ERROR for complaint in complaints):
+        return DiagnosticStatus.ERROR, "; ".join(warnings)
     if warnings:
         return DiagnosticStatus.WARN, "; ".join(warnings)
     return DiagnosticStatus.OK, f"labelling {snapshot.rate_hz:.1f} clouds per second"
@@ -78,14 +89,15 @@ def diagnostics(
     identity: Identity | None,
     state: str,
     extra: dict[str, object],
+    complaints: Sequence[Complaint] = (),
 ) -> DiagnosticArray:
     """The message for /diagnostics.
 
     Keys: state, model, provider, precision, rate_hz, received, labelled, late, dropped,
-    dropped.<reason>, event.<name>, latency_ms.<stage>.p50 and .p90, last_error, and those of
-    `extra`.
+    dropped.<reason>, event.<name>, latency_ms.<stage>.p50 and .p90, health (causes of the
+    complaints), last_error, and those of `extra`.
     """
-    level, text = judge(snapshot, identity, state)
+    level, text = judge(snapshot, identity, state, complaints)
     values: dict[str, object] = {
         "state": state,
         "model": identity.model if identity else "",
@@ -102,6 +114,7 @@ def diagnostics(
     for stage, (median, p90) in snapshot.latency_ms.items():
         values[f"latency_ms.{stage}.p50"] = f"{median:.2f}"
         values[f"latency_ms.{stage}.p90"] = f"{p90:.2f}"
+    values["health"] = ", ".join(complaint.cause for complaint in complaints)
     values.update(extra)
     values["last_error"] = snapshot.last_error
 

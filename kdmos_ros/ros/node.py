@@ -184,5 +184,6 @@ class MosNode(LifecycleNode):
                 session.identity if session else None,
                 self.state_name,
                 self._figures(),
+                session.complaints() if session else [],
             )
         )

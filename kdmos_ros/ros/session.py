@@ -8,6 +8,8 @@ from typing import Any
 
 from sensor_msgs.msg import PointCloud2
 
+from kdmos_ros.health.complaints import Complaint, Level
+from kdmos_ros.health.monitor import HealthMonitor
 from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
 from kdmos_ros.pipeline.delivery_watch import DeliveryWatch
 from kdmos_ros.pipeline.statistics import Statistics
@@ -78,8 +80,10 @@ class Session:
         self._outputs = Outputs(node, profile(p["output_reliability"], p["output_depth"]))
         self._latency = LatencyTopics(node)
         self._pipeline = CloudPipeline(
-            self._ahead(segmenter), self._poses, self._extrinsics, p, statistics, self._log
-        )
+            self._ahead(segmenter), self._poses, self._extrinsics, p, statistics, self._log,
+            HealthMonitor(self._rare_log),
+        )  # fmt: skip
+        self._lost: str | None = None
         self._worker: Worker | None = None
         self._clouds: Any = None
         self._odometry_topic: OdometryTopic | None = None
@@ -89,6 +93,8 @@ class Session:
         """Subscribe and label, with an empty history."""
         p = self._parameters
         self._pipeline.reset()
+        self._pipeline.health.begin()
+        self._lost = None
         self._watch = DeliveryWatch(p["expected_rate"])
         self._poses.reset()
         self._poses.resume()
@@ -158,8 +164,14 @@ class Session:
         topic = self._clouds.topic_name
         publishers = self._node.count_publishers(topic)
         complaint = self._watch.complaint(time.monotonic(), publishers, topic)
+        self._lost = complaint
         if complaint:
             self._rare_log.warning("delivery", complaint)
+
+    def complaints(self) -> list[Complaint]:
+        """What cannot be right at present, the worst first."""
+        lost = [] if self._lost is None else [Complaint("delivery", Level.WARNING, self._lost)]
+        return self._pipeline.health.current + lost
 
     def figures(self) -> dict[str, object]:
         """More values for diagnostics."""

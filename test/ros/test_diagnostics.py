@@ -5,6 +5,7 @@ pytest.importorskip("diagnostic_msgs", reason="ROS 2 is not installed")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from kdmos_ros.health.complaints import Complaint, Level
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.ros.diagnostics import Identity, diagnostics, judge
 
@@ -87,3 +88,14 @@ def test_without_a_model():
     message = diagnostics(Time(), "n", counted(), None, "unconfigured", {})
     values = {item.key: item.value for item in message.status[0].values}
     assert values["model"] == ""
+
+
+def test_what_cannot_be_right_is_told_at_its_level():
+    warning = Complaint("mount_yaw", Level.WARNING, "turned")
+    error = Complaint("odometry_frozen", Level.ERROR, "frozen")
+    assert judge(counted(10, 10), CPU, "active", [warning]) == (DiagnosticStatus.WARN, "turned")
+    level, text = judge(counted(10, 10), CPU, "active", [error, warning])
+    assert (level, text) == (DiagnosticStatus.ERROR, "frozen; turned")
+    message = diagnostics(Time(), "n", counted(10, 10), CPU, "active", {}, [error, warning])
+    values = {pair.key: pair.value for pair in message.status[0].values}
+    assert values["health"] == "odometry_frozen, mount_yaw"
