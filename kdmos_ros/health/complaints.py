@@ -22,7 +22,7 @@ _MUCH_MOVES = 0.5
 _STANDING_M, _STANDING_SEEN_THROUGH = 0.05, 0.2
 _MUCH_SEEN_THROUGH = 0.3
 # Headings are measured on pairs of scans that far apart, and in sum.
-_STEP_M, _FAR_ENOUGH_M, _MOST_YAW_DEG = 0.5, 4.0, 2.2
+_STEP_M, _FAR_ENOUGH_M, _MOST_YAW_DEG = 0.5, 4.0, 1.8
 _MOST_LEAN_DEG = 4.0
 _MOST_JITTER_M = 0.15
 _MANY_RESETS = 4
@@ -115,9 +115,10 @@ def _mount_yaw(window: Window) -> tuple[Level, str] | None:
     degrees = math.degrees(math.atan2(sum(p.sideways_m for p in pairs), way))
     if abs(degrees) < _MOST_YAW_DEG:
         return None
+    side = "left" if degrees < 0 else "right"
     return Level.WARNING, (
-        f"what stands still drifts sideways as if the LiDAR were turned by roughly "
-        f"{abs(degrees):.0f} degrees to the {'left' if degrees < 0 else 'right'} of its mount: check the yaw in "
+        "what stands still drifts sideways as if the LiDAR were turned by roughly "
+        f"{abs(degrees):.0f} degrees to the {side} of its mount: check the yaw in "
         "base_to_lidar or /tf_static, and that the odometry is that of base_frame"
     )
 

@@ -70,4 +70,5 @@ def turned(degrees):
     ],
 )
 def test_faults_are_told(real_data, cause, fault, segmenter):
-    assert [s for s in complaints(real_data, "kitti_0005", segmenter, fault) if cause in s]
+    told = complaints(real_data, "kitti_0005", segmenter, fault)
+    assert [line for line in told if cause in line], told
