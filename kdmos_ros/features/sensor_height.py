@@ -13,8 +13,8 @@ _CELL_M, _SECTORS = 1.5, 72
 _LOWEST_M, _HIGHEST_M = 0.15, 4.0
 _BIN_M = 0.1
 # Of the cells with a return, so many must agree on the height, and at least this many.
-_AGREEING, _CELLS = 0.3, 20
-_SCANS = 10
+_AGREEING, _CELLS = 0.25, 20
+_SCANS, _TRIES = 10, 50
 
 
 class GroundHeight:
@@ -22,14 +22,16 @@ class GroundHeight:
 
     def __init__(self) -> None:
         self._seen: list[float] = []
+        self._tries = 0
 
     def observe(self, points: npt.NDArray[np.float32]) -> float | None:
         """Height in metres, or None if no scan has told it so far.
 
         Args:
-            points: (N, 3) in the sensor frame, metres.
+            points: (N, 3) in the sensor frame, metres, but with level axes.
         """
-        if len(self._seen) < _SCANS:
+        if len(self._seen) < _SCANS and self._tries < _TRIES:
+            self._tries += 1
             height = sensor_height(points)
             if height is not None:
                 self._seen.append(height)
@@ -39,7 +41,8 @@ class GroundHeight:
 def sensor_height(points: npt.NDArray[np.float32]) -> float | None:
     """Height of a level LiDAR above the ground in metres; None: one scan does not tell.
 
-    The lowest return in each cell around the sensor is ground, or stands on it: most agree.
+    The lowest return in each cell around the sensor is ground, or stands on it: it is the lowest
+    level on which many agree.
 
     Args:
         points: (N, 3) in the sensor frame, metres; rows without a return are not finite or 0.
@@ -58,8 +61,11 @@ def sensor_height(points: npt.NDArray[np.float32]) -> float | None:
     lowest = lowest[np.isfinite(lowest)]
     counts = np.bincount((-lowest / _BIN_M).astype(np.intp))
     around = np.convolve(counts, np.ones(3, np.intp), "same")
-    best = (int(around.argmax()) + 0.5) * _BIN_M
-    ground = lowest[np.abs(-lowest - best) < 1.5 * _BIN_M]
-    if len(ground) < max(_CELLS, _AGREEING * len(lowest)):
+    (levels,) = np.nonzero(around >= max(_CELLS, _AGREEING * len(lowest)))
+    if not len(levels):
         return None
+    level = int(levels[-1])  # a bonnet may fill as many cells as the ground behind it
+    while level > 0 and around[level - 1] > around[level]:
+        level -= 1
+    ground = lowest[np.abs(-lowest - (level + 0.5) * _BIN_M) < 1.5 * _BIN_M]
     return float(-np.median(ground))

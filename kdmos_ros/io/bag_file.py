@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdmos_ros.closing import Closing
+from kdmos_ros.defaults import FIXED_FRAMES
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io import velodyne, zstd
 from kdmos_ros.io.bag_messages import velodyne_cloud
@@ -32,6 +33,7 @@ from kdmos_ros.io.packet_bag import with_clouds
 from kdmos_ros.io.packet_types import converter
 from kdmos_ros.pointcloud import livox
 from kdmos_ros.pointcloud.codec import PROBABILITY_FIELD
+from kdmos_ros.poses.pose_messages import frame_of
 
 __all__ = [
     "CLOUDS",
@@ -219,9 +221,12 @@ class BagFile(Closing):
                 raise BagError(f"{self.path}: {topic.name} ({topic.msgtype}) holds {remedy}")
 
     def _is_sensor_data(self, topic: str) -> bool:
-        # Ground truth of a simulated drive has labels only, an answer of the node has them too.
+        # Ground truth of a simulated drive has labels only, an answer of the node has them too;
+        # maps and registered clouds are in a fixed frame.
+        first = next(self.messages([topic]), None)
+        registered = first and frame_of(decode_cdr(first).header.frame_id) in FIXED_FRAMES
         names = self.cloud_fields(topic)
-        return names >= {"x", "y", "z"} and PROBABILITY_FIELD not in names
+        return names >= {"x", "y", "z"} and PROBABILITY_FIELD not in names and not registered
 
     def _list(self) -> str:
         listed = ", ".join(f"{t.name} ({t.msgtype})" for t in self.topics)

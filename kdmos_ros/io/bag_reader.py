@@ -22,7 +22,7 @@ from kdmos_ros.io.bag_file import (
 )
 from kdmos_ros.io.bag_poses import BASE_FRAME, BagPoses, Ignored, read_static
 from kdmos_ros.io.bag_transforms import BagTransforms
-from kdmos_ros.io.pose_choice import choose_poses
+from kdmos_ros.io.pose_choice import PoseChooser
 from kdmos_ros.io.recorded_extrinsics import RecordedExtrinsics
 from kdmos_ros.poses.buffer import PoseBuffer
 from kdmos_ros.poses.extrinsics import ExtrinsicError, Extrinsics, FixedExtrinsics
@@ -102,14 +102,14 @@ class BagReader(Closing):
             self._first_ns, first_frame = self._first_cloud()
             self.sensor_frame = frame_of(self.cloud_options.get("cloud_frame", "")) or first_frame
             self.static_transforms = read_static(self._bag, self._ignored)
-            chosen = choose_poses(
+            chooser = PoseChooser(
                 self._bag,
-                pose_source,
-                odom_topic,
-                fixed_frame,
-                (self.cloud_topic, self.sensor_frame),
+                self.cloud_topic,
+                self.sensor_frame,
+                base_T_sensor is not None,
                 self.read_transforms,
             )
+            chosen = chooser.choose(pose_source, odom_topic, fixed_frame)
             self.pose_source, self.odom_topic, self.fixed_frame, self._note = chosen
             found = BagPoses(self._bag, self.odom_topic, self._ignored)
             self.odom_frame, self.base_frame = found.fixed_frame, found.base_frame
@@ -184,8 +184,9 @@ class BagReader(Closing):
             raise BagError(f"{self.path}: {in_fixed_frame(lidar)} (--cloud)")
         if not base:
             raise BagError(
-                f"{self.path}: {self.odom_topic} names no child frame, so the sensor's mount is"
-                " unknown; give it with --base-to-lidar"
+                f"{self.path}: {self.odom_topic} names no child frame, so what its poses are of is"
+                " unknown: give the LiDAR's mount there with --base-to-lidar, or take poses from"
+                " the clouds with --pose-source kiss_icp"
             )
         # A joint's transforms may begin after the first cloud.
         middle = [stamp_ns for stamp_ns, _ in self.odometry[len(self.odometry) // 2 :][:1]]

@@ -48,9 +48,11 @@ class BagTransforms:
 
     def fixed_frame(self, frame: str, names: Sequence[str]) -> str:
         """The first of these names of a frame that the given one moves in; empty: none."""
-        above = self._ancestors(frame)
-        lowest = min((i for i, f in enumerate(above) if f in self._moving), default=len(above))
-        return next((name for name in names if name in above[lowest + 1 :]), "")
+        return next((n for n in names if any(f in self._moving for f in self._links(n, frame))), "")
+
+    def connects(self, target: str, source: str) -> bool:
+        """Whether there is a way between two frames, at any time."""
+        return self._meeting(target, source) is not None
 
     def look_up(self, target: str, source: str, stamp_ns: int) -> Matrix:
         """T_target_source (4, 4) at a stamp.
@@ -65,8 +67,7 @@ class BagTransforms:
                 f"no transform {target} -> {source}: the bag's /tf and /tf_static do not know the "
                 f"frame {missing[0]!r}",
             )
-        up, down = self._ancestors(source), self._ancestors(target)
-        meeting = next((frame for frame in up if frame in down), None)
+        meeting = self._meeting(target, source)
         if meeting is None:
             raise PoseError(
                 "not_connected",
@@ -88,6 +89,18 @@ class BagTransforms:
         links = self._moving.setdefault(child, PoseBuffer(math.inf, math.inf, name=name))
         links.add(at_ns, pose)
         self._parent[child] = parent
+
+    def _meeting(self, target: str, source: str) -> str | None:
+        down = self._ancestors(target)
+        return next((frame for frame in self._ancestors(source) if frame in down), None)
+
+    def _links(self, target: str, source: str) -> list[str]:
+        """The frames between two whose links to their parents lead from one to the other."""
+        meeting = self._meeting(target, source)
+        if meeting is None:
+            return []
+        ways = (self._ancestors(target), self._ancestors(source))
+        return [frame for way in ways for frame in way[: way.index(meeting)]]
 
     def _ancestors(self, frame: str) -> list[str]:
         """A frame, its parent and so on."""

@@ -19,6 +19,10 @@ from kdmos_ros.throttled_log import ThrottledLog
 Matrix = npt.NDArray[np.float64]
 
 
+# What ground alignment takes out by itself.
+_HIGH_M = 0.5
+
+
 class DroppedScan(ReasonedError):
     """A scan that is not labelled, and why."""
 
@@ -66,6 +70,7 @@ class Localizer:
         self._ground = GroundHeight()
         # Whether a height was named so far; None: nothing was said.
         self._height_said: bool | None = None
+        self._base_said = False
 
     def locate(self, cloud: StampedCloud) -> Location:
         """Where the LiDAR was; blocks while the pose may still come.
@@ -85,13 +90,14 @@ class Localizer:
         base = self._options.get("base_frame", poses.base_frame)
         # A given mount says nothing of poses that are the LiDAR's own.
         if poses.gives_sensor or poses.base_frame == cloud.frame != base:
-            mount = self._height_and_tilt(cloud, base)
+            mount = self._on_ground(cloud, self._height_and_tilt(cloud, base), base)
             return Location(found.pose, None, mount, found.generation, found.why)
         mount = self._extrinsics.look_up(poses.base_frame, cloud.frame, cloud.stamp_ns, timeout_s)
         if mount is None:
             mount = self._height_and_tilt(cloud, base)
             return Location(found.pose, None, mount, found.generation, found.why)
-        return Location(found.pose @ mount, mount, mount, found.generation, found.why)
+        on_ground = self._on_ground(cloud, mount, poses.base_frame)
+        return Location(found.pose @ mount, mount, on_ground, found.generation, found.why)
 
     def rewind(self, stamp_ns: int) -> None:
         """The clouds' time was set back to this stamp."""
@@ -129,6 +135,27 @@ class Localizer:
                 "from the LiDAR: publish them in its frame, or set the parameter base_to_lidar",
             )
         return mount
+
+    def _on_ground(self, cloud: StampedCloud, mount: Matrix | None, base: str) -> Matrix | None:
+        """The mount (4, 4) with the base frame moved down to the ground, where it is far above.
+
+        Ground that is seen is never higher than the true one, so the other error is not told.
+        """
+        if mount is None:
+            return None
+        height = self._ground.observe(cloud.points @ mount[:3, :3].T.astype(np.float32))
+        if height is None or height <= mount[2, 3] + _HIGH_M:
+            return mount
+        if not self._base_said:
+            self._base_said = True
+            self._log.warning(
+                "base_above_ground",
+                f"the frame {base} is {height - mount[2, 3]:.2f} m above the ground, as the points "
+                f"show: the LiDAR is taken to be {height:.2f} m above it, not {mount[2, 3]:.2f} m",
+            )
+        on_ground = mount.copy()
+        on_ground[2, 3] = height
+        return on_ground
 
     def _mount_from_ground(self, cloud: StampedCloud, why: str) -> Matrix | None:
         """T_base_lidar (4, 4) of a level LiDAR above the ground it sees; None: it sees none."""

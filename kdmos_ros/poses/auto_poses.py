@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from kdmos_ros.poses.buffer import FoundPose
 from kdmos_ros.poses.pose_source import BufferedPoses, PoseSource, StampedCloud
@@ -23,10 +23,12 @@ class AutoPoses:
     The choice is made once. Until then, clouds are dropped for want of odometry.
 
     Args:
-        odometry: is chosen once its buffer has a pose.
+        odometry: is chosen once its buffer has a pose, if its frames lead to the LiDAR.
         topic: of it, for messages.
-        fallbacks: asked in this order once `patience_s` have passed since the first cloud.
-        remedy: what to do where none of them has poses either, one line.
+        leads: whether the odometry's base frame and the mount lead to the clouds' frame.
+        from_tf: asked once `patience_s` have passed since the first cloud.
+        from_clouds: asked after it where there is no odometry at all.
+        remedy: what to do where neither has poses, one line.
         clock: gives seconds and never goes back.
 
     Attributes:
@@ -37,7 +39,9 @@ class AutoPoses:
         self,
         odometry: BufferedPoses,
         topic: str,
-        fallbacks: Sequence[Offer],
+        leads: Callable[[str, str], bool],
+        from_tf: Offer,
+        from_clouds: Offer,
         remedy: str,
         log: ThrottledLog,
         patience_s: float = PATIENCE_S,
@@ -46,7 +50,8 @@ class AutoPoses:
         self._odometry = odometry
         self._source: PoseSource = odometry
         self._topic = topic
-        self._fallbacks = fallbacks
+        self._leads = leads
+        self._from_tf, self._from_clouds = from_tf, from_clouds
         self._remedy = remedy
         self._log = log
         self._patience_s = patience_s
@@ -127,7 +132,8 @@ class AutoPoses:
         self._source.close()
 
     def _choose(self, cloud: StampedCloud) -> None:
-        if len(self._odometry.buffer):
+        heard, base = len(self._odometry.buffer) > 0, self._odometry.base_frame
+        if heard and self._leads(base, cloud.frame):
             self.chosen, self.state = True, f"odometry on {self._topic}"
             return
         if self._first_s is None:
@@ -135,7 +141,12 @@ class AutoPoses:
         if self._clock() - self._first_s < self._patience_s:
             return
         why = f"no odometry on {self._topic} for {self._patience_s:g} s"
-        for offer in self._fallbacks:
+        offers = [self._from_tf, self._from_clouds]
+        if heard:
+            child = base or "not named"
+            why = f"the odometry on {self._topic}, child frame {child}, leads to no {cloud.frame}"
+            offers = [self._from_tf]
+        for offer in offers:
             offered = offer(cloud)
             if offered is not None:
                 source, name = offered

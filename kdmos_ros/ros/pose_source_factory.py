@@ -66,8 +66,15 @@ class PoseSourceFactory:
                 )
             return self._from_tf(self._tf, self._p["fixed_frame"])
         if kind == AUTO and not odometry.named_by_user:
-            offers = (self._offer_tf, self._offer_kiss)
-            return AutoPoses(odometry, odometry.topic, offers, _REMEDY, self._log)
+            return AutoPoses(
+                odometry,
+                odometry.topic,
+                self._leads,
+                self._offer_tf,
+                self._offer_kiss,
+                _REMEDY,
+                self._log,
+            )
         return odometry
 
     def _from_tf(self, tf: TfListener, fixed_frame: str) -> TfSource:
@@ -80,6 +87,12 @@ class PoseSourceFactory:
         make = kiss_source.load_kiss_icp(self._p["num_threads"])
         buffer = PoseBuffer(name="KISS-ICP pose")
         return kiss_source.KissSource(buffer, self._p["base_frame"], make, self._log)
+
+    def _leads(self, base: str, lidar: str) -> bool:
+        """Whether poses of `base` tell where the LiDAR was."""
+        if not self._knows_lidar or base == lidar or self._tf is None:
+            return True
+        return bool(base) and self._tf.connects(base, lidar)
 
     def _offer_tf(self, cloud: StampedCloud) -> tuple[PoseSource, str] | None:
         frame = cloud.frame if self._knows_lidar else self._p["base_frame"]

@@ -42,6 +42,14 @@ class TfListener:
         """
         return look_up_near(self.tf2, self.buffer, target, source, stamp_ns)
 
+    def connects(self, target: str, source: str) -> bool:
+        """Whether TF knows a way between two frames, at any time."""
+        try:
+            self.buffer.get_latest_common_time(target, source)
+        except self.tf2.TransformException:
+            return False
+        return True
+
     def moves(self, target: str, source: str) -> bool:
         """Whether TF connects two frames that move against each other."""
         try:

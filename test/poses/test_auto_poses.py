@@ -30,9 +30,10 @@ class Bench:
         self.logger = Logger()
         self.odometry = BufferedPoses(PoseBuffer(), "base_link", "odom")
         self.other = Other(PoseBuffer(name="cloud pose"), "base_link")
-        self.ready = set(offers)
+        self.ready, self.leading = set(offers), {"base_link"}
         self.poses = AutoPoses(
-            self.odometry, "/odom", [self.offer("first"), self.offer("other")], "do this",
+            self.odometry, "/odom", lambda base, lidar: base in self.leading,
+            self.offer("first"), self.offer("other"), "do this",
             ThrottledLog(self.logger, 0), clock=lambda: self.now,
         )  # fmt: skip
         self.poses.limit(10.0, 0.5, 1.0)
@@ -129,3 +130,19 @@ def test_limits_and_interruption_reach_the_one_that_is_taken():
     assert bench.other.buffer.max_jump_m == 2.0
     bench.poses.reset()
     assert bench.poses.kind == "kiss"
+
+
+def test_odometry_that_does_not_lead_to_the_lidar_gives_way_to_tf_alone():
+    bench = Bench(offers=("other",))
+    bench.leading.clear()
+    bench.step += 1
+    bench.hear()
+    bench.step -= 1
+    bench.see()
+    bench.see(PATIENCE_S)
+    assert bench.asked == ["first"]
+    assert not bench.poses.chosen
+    assert "child frame base_link, leads to no lidar: do this" in bench.logger.lines[-1]
+    bench.ready.add("first")
+    assert bench.see() == ""
+    assert "child frame base_link, leads to no lidar" in bench.poses.figures()["pose_source"]
