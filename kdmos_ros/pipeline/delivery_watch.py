@@ -1,4 +1,4 @@
-"""Notices that clouds are published but hardly any arrive: the large-message trap of Fast DDS."""
+"""Notices clouds that are published but do not arrive: the large-message trap of Fast DDS."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ _LOWEST_USUAL_RATE_HZ = 5.0
 _POOR_SHARE = 0.3
 _WINDOW = 50
 _ENOUGH = 3
+_LOSS_WINDOW_S = 10.0
+_MANY_LOST = 0.1
 _PROFILE_HINT = (
     "Fast DDS loses large clouds with its default settings: set FASTRTPS_DEFAULT_PROFILES_FILE and"
     " FASTDDS_DEFAULT_PROFILES_FILE to kdmos_ros's config/fastdds_profile.xml for this node and for"
@@ -25,6 +27,9 @@ class DeliveryWatch:
     Args:
         expected_rate_hz: rate of the sensor; 0 learns it from the shortest step between stamps
             and takes it to be at least 5 Hz.
+
+    Attributes:
+        lost: clouds that the middleware says it has lost.
     """
 
     def __init__(self, expected_rate_hz: float = 0.0) -> None:
@@ -32,6 +37,8 @@ class DeliveryWatch:
         self._stamps: deque[int] = deque(maxlen=_WINDOW)
         self._last_arrival: float | None = None
         self._published_since: float | None = None
+        self._recent: deque[tuple[float, int, int]] = deque()  # when, arrived, lost
+        self.lost = 0
         self._lock = threading.Lock()
 
     def arrived(self, stamp_ns: int, now_s: float) -> None:
@@ -41,6 +48,13 @@ class DeliveryWatch:
                 self._stamps.clear()  # a bag that loops; nothing to be learned across it
             self._stamps.append(stamp_ns)
             self._last_arrival = now_s
+            self._recent.append((now_s, 1, 0))
+
+    def lost_on_the_way(self, count: int, now_s: float) -> None:
+        """The middleware has lost so many more."""
+        with self._lock:
+            self.lost += count
+            self._recent.append((now_s, 0, count))
 
     def complaint(self, now_s: float, publishers: int, topic: str) -> str | None:
         """One line for the log if delivery looks broken, else None. To be asked regularly.
@@ -57,12 +71,20 @@ class DeliveryWatch:
         with self._lock:
             last = self._last_arrival
             stamps = list(self._stamps)
-        silent = now_s - max(self._published_since, last or 0.0) > SILENCE_S
+            while self._recent and now_s - self._recent[0][0] > _LOSS_WINDOW_S:
+                self._recent.popleft()
+            arrived = sum(entry[1] for entry in self._recent)
+            lost = sum(entry[2] for entry in self._recent)
+        if lost >= _ENOUGH and lost > _MANY_LOST * (lost + arrived):
+            share = f"{lost} of {lost + arrived} clouds of {topic}"
+            return f"{share} were lost on the way: {_PROFILE_HINT}"
+        if now_s - max(self._published_since, last or 0.0) > SILENCE_S:
+            return (
+                f"no cloud arrives {'on' if last is None else 'any more on'} {topic}: its "
+                f"{publishers} publisher(s) are silent"
+            )
         if len(stamps) < _ENOUGH:
-            if not silent:
-                return None
-            seen = f"only {len(stamps)} cloud(s) arrived" if stamps else "no cloud has arrived"
-            return f"{topic} has {publishers} publisher(s), but {seen}: {_PROFILE_HINT}"
+            return None
         rate = (len(stamps) - 1) / (stamps[-1] - stamps[0]) * 1e9
         expected = self.expected_rate_hz or max(
             _LOWEST_USUAL_RATE_HZ,
@@ -71,6 +93,7 @@ class DeliveryWatch:
         if rate < _POOR_SHARE * expected:
             return (
                 f"only {rate:.1f} clouds per second of {topic} arrive, about {expected:.1f} are "
-                f"expected: {_PROFILE_HINT}"
+                "expected, and the middleware counts none as lost: look at the driver, or set the "
+                "parameter expected_rate"
             )
-        return f"no cloud arrives any more on {topic}: its publisher is silent" if silent else None
+        return None

@@ -14,9 +14,9 @@ import rclpy
 from kdmos_ros.geometry.transforms import matrix_to_quaternion
 
 try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 try:
     from tf_transformations import quaternion_from_matrix
@@ -27,7 +27,12 @@ except Exception:  # not installed, or its transforms3d does not fit the numpy t
         return matrix_to_quaternion(matrix[:3, :3])
 
 
-__all__ = ["SubscriptionEventCallbacks", "quaternion_from_matrix", "try_shutdown"]
+__all__ = [
+    "SubscriptionEventCallbacks",
+    "UnsupportedEventTypeError",
+    "quaternion_from_matrix",
+    "try_shutdown",
+]
 
 
 def try_shutdown() -> None:

@@ -162,7 +162,7 @@ class MosNode(LifecycleNode):
             self._reports.reset()
         if self._session is not None and self._reloader is not None:
             self._session.refresh()
-            self._session.watch_delivery()
+            self._session.watch_inputs()
             self._reloader.check()
 
     def _figures(self) -> dict[str, object]:

@@ -11,13 +11,13 @@ from sensor_msgs.msg import PointCloud2
 from kdmos_ros.health.complaints import Complaint, Level
 from kdmos_ros.health.monitor import HealthMonitor
 from kdmos_ros.pipeline.cloud_pipeline import CloudPipeline
-from kdmos_ros.pipeline.delivery_watch import DeliveryWatch
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pipeline.worker import Job, Worker
 from kdmos_ros.poses.auto_poses import AutoPoses
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.pose_messages import frame_of, stamp_ns_of
 from kdmos_ros.ros.diagnostics import Identity
+from kdmos_ros.ros.input_watch import InputWatch
 from kdmos_ros.ros.latency_topics import LatencyTopics
 from kdmos_ros.ros.odometry_topic import OdometryTopic
 from kdmos_ros.ros.outputs import Outputs
@@ -83,7 +83,6 @@ class Session:
             self._ahead(segmenter), self._poses, self._extrinsics, p, statistics, self._log,
             HealthMonitor(self._rare_log),
         )  # fmt: skip
-        self._lost: str | None = None
         self._worker: Worker | None = None
         self._clouds: Any = None
         self._odometry_topic: OdometryTopic | None = None
@@ -94,8 +93,6 @@ class Session:
         p = self._parameters
         self._pipeline.reset()
         self._pipeline.health.begin()
-        self._lost = None
-        self._watch = DeliveryWatch(p["expected_rate"])
         self._poses.reset()
         self._poses.resume()
         self._worker = Worker(
@@ -110,8 +107,13 @@ class Session:
             )
             poses = self._odometry.topic + ("" if self._poses is self._odometry else ", if any")
         points = Input("points", p["cloud_reliability"], p["cloud_depth"], "cloud_reliability")
-        self._clouds = subscribe(self._node, points, PointCloud2, self._on_cloud, self._rare_log)
-        topic = self._clouds.topic_name
+        topic = self._node.resolve_topic_name("points")
+        odometry = self._odometry.topic if self._odometry is not None else None
+        self._watch = InputWatch(self._node, topic, odometry, p, self._rare_log)
+        self._clouds = subscribe(
+            self._node, points, PointCloud2, self._on_cloud, self._rare_log,
+            self._watch.lost_on_the_way,
+        )  # fmt: skip
         self._node.get_logger().info(f"labelling {topic} with poses from {poses}")
 
     def stop(self) -> None:
@@ -156,21 +158,15 @@ class Session:
         if self._worker is not None:
             self._worker.resize(self._parameters["queue_size"])
 
-    def watch_delivery(self) -> None:
-        """Warn if clouds are published but hardly any arrive."""
-        if self._worker is None:
-            return
-        self._watch.expected_rate_hz = self._parameters["expected_rate"]
-        topic = self._clouds.topic_name
-        publishers = self._node.count_publishers(topic)
-        complaint = self._watch.complaint(time.monotonic(), publishers, topic)
-        self._lost = complaint
-        if complaint:
-            self._rare_log.warning("delivery", complaint)
+    def watch_inputs(self) -> None:
+        """Warn if nothing is published, or hardly anything arrives."""
+        if self._worker is not None:
+            self._watch.check()
 
     def complaints(self) -> list[Complaint]:
         """What cannot be right at present, the worst first."""
-        lost = [] if self._lost is None else [Complaint("delivery", Level.WARNING, self._lost)]
+        text = self._watch.complaint if self._worker is not None else ""
+        lost = [Complaint("delivery", Level.WARNING, text)] if text else []
         return self._pipeline.health.current + lost
 
     def figures(self) -> dict[str, object]:
@@ -181,6 +177,7 @@ class Session:
             "lookahead": self._lookahead,
             "looking_ahead": worker.looking_ahead if worker else 0,
             "pose_source": self._parameters["pose_source"],
+            "lost_on_the_way": self._watch.lost if worker else 0,
         }
         figures.update(self._pipeline.figures())
         figures.update(self._poses.figures())
@@ -209,7 +206,7 @@ class Session:
 
     def _on_cloud(self, message: PointCloud2) -> None:
         stamp = stamp_ns_of(message.header)
-        self._watch.arrived(stamp, time.monotonic())
+        self._watch.arrived(stamp)
         worker = self._worker
         if worker is not None:
             frame = frame_of(message.header.frame_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from kdmos_ros.ros.compat import SubscriptionEventCallbacks
+from kdmos_ros.ros.compat import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from kdmos_ros.ros.qos import profile
 from kdmos_ros.throttled_log import ThrottledLog
 
@@ -26,9 +26,19 @@ class Input(NamedTuple):
 
 
 def subscribe(
-    node: Any, wanted: Input, kind: Any, callback: Callable[[Any], None], log: ThrottledLog
+    node: Any,
+    wanted: Input,
+    kind: Any,
+    callback: Callable[[Any], None],
+    log: ThrottledLog,
+    lost: Callable[[int], None] | None = None,
 ) -> Any:
-    """A subscription of a message class; what does not fit goes to the log."""
+    """A subscription of a message class; what does not fit goes to the log.
+
+    Args:
+        lost: gets the number of messages that the middleware has lost since the last call, as far
+            as it counts them.
+    """
 
     def incompatible(_event: Any) -> None:
         log.warning(
@@ -38,10 +48,20 @@ def subscribe(
             f"effort, so set the parameter {wanted.parameter} to 'best_effort'",
         )
 
-    return node.create_subscription(
-        kind,
-        wanted.topic,
-        callback,
-        profile(wanted.reliability, wanted.depth),
-        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=incompatible),
-    )
+    def make(callbacks: Any) -> Any:
+        quality = profile(wanted.reliability, wanted.depth)
+        return node.create_subscription(
+            kind, wanted.topic, callback, quality, event_callbacks=callbacks
+        )
+
+    if lost is not None:
+        try:
+            return make(
+                SubscriptionEventCallbacks(
+                    incompatible_qos=incompatible,
+                    message_lost=lambda event: lost(event.total_count_change),
+                )
+            )
+        except UnsupportedEventTypeError:
+            pass  # a middleware that does not count them
+    return make(SubscriptionEventCallbacks(incompatible_qos=incompatible))

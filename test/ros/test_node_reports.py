@@ -5,7 +5,9 @@ from cloud_harness import make_cloud
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
+from nav_msgs.msg import Odometry
 from node_harness import START, STEP, FakeSegmenter, label_cloud, node_bench, pose
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
@@ -105,10 +107,72 @@ def test_publisher_whose_qos_does_not_fit_is_reported(bench, monkeypatch):
     client.until(lambda: any("cloud_reliability" in line for line in lines), "the warning")
 
 
-def test_silent_publisher_is_reported(bench, monkeypatch):
+def warnings(monkeypatch):
+    """What the node warns of, as it comes."""
     lines = []
     monkeypatch.setattr(
         session.ThrottledLog, "warning", lambda self, kind, text: lines.append(text)
     )
+    return lines
+
+
+def test_silent_publisher_is_reported(bench, monkeypatch):
+    lines = warnings(monkeypatch)
     monkeypatch.setattr("kdmos_ros.pipeline.delivery_watch.SILENCE_S", 0.0)
-    bench()[1].until(lambda: any("fastdds_profile.xml" in line for line in lines), "the warning")
+    _, client, _ = bench()
+    client.until(lambda: any("publisher(s) are silent" in line for line in lines), "the warning")
+    assert not any("Fast DDS" in line for line in lines)
+
+
+def test_a_forgotten_topic_is_said_with_those_that_there_are(bench, monkeypatch):
+    lines = warnings(monkeypatch)
+    monkeypatch.setattr("kdmos_ros.ros.topic_watch.PATIENCE_S", 0.0)
+    node, client, _ = bench(start=False)
+    for publisher in (client.clouds, client.odom):
+        client.node.destroy_publisher(publisher)
+    client.node.create_publisher(PointCloud2, "/velodyne_points", profile("best_effort", 5))
+    client.node.create_publisher(Odometry, "/wheels", profile("reliable", 5))
+    node.start()
+
+    def said(words):
+        return any(words in line for line in lines)
+
+    client.until(
+        lambda: said(
+            "nothing publishes sensor_msgs/msg/PointCloud2 on /points; there is /velodyne_points: "
+            "name one by the launch argument cloud"
+        ),
+        "the clouds' topics",
+    )
+    client.until(lambda: said("on /odom; there is /wheels: name one by"), "the odometry's topics")
+    assert not said("/mos_node/labeled")
+
+
+def test_a_topic_of_another_type_is_named(bench, monkeypatch):
+    lines = warnings(monkeypatch)
+    monkeypatch.setattr("kdmos_ros.ros.topic_watch.PATIENCE_S", 0.0)
+    node, client, _ = bench(start=False)
+    client.node.destroy_publisher(client.clouds)
+    context = rclpy.Context()  # Fast DDS refuses two types of a topic within one
+    rclpy.init(context=context)
+    other = rclpy.create_node("other", context=context)
+    other.create_publisher(Float64, "/points", 5)
+    node.start()
+    client.until(
+        lambda: any(
+            "/points is std_msgs/msg/Float64, not sensor_msgs/msg/PointCloud2, and there is no "
+            "other topic of that type" in line
+            for line in lines
+        ),
+        "the warning",
+    )
+    other.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_clouds_lost_on_the_way_are_in_diagnostics(bench, monkeypatch):
+    lines = warnings(monkeypatch)
+    node, client, _ = bench()
+    node._session._watch.lost_on_the_way(7)
+    client.until_status(lost_on_the_way=7)
+    client.until(lambda: any("fastdds_profile.xml" in line for line in lines), "the warning")
