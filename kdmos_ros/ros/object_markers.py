@@ -1,8 +1,7 @@
-"""Moving objects for display: `~/objects`, boxes with velocity arrows."""
+"""Moving objects for display: boxes with velocity arrows."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,9 @@ from geometry_msgs.msg import Point
 from visualization_msgs.msg import Marker, MarkerArray
 
 from kdmos_ros.geometry.transforms import invert, make_transform
-from kdmos_ros.labels import MOVING
-from kdmos_ros.pipeline.pending_cloud import Labelled
 from kdmos_ros.ros.compat import quaternion_from_matrix
-from kdmos_ros.tracking.objects import MovingObject, ObjectTracker
+from kdmos_ros.tracking.objects import MovingObject
 
-_DEPTH = 5
 _BOX_COLOUR = (1.0, 0.25, 0.2, 0.35)
 _ARROW_COLOUR = (1.0, 0.85, 0.2, 1.0)
 _TEXT_COLOUR = (1.0, 1.0, 1.0, 1.0)
@@ -25,35 +21,6 @@ _LEAST_SIZE_M = 0.1
 _SHAFT_M, _HEAD_M, _TEXT_M = 0.15, 0.35, 0.7
 # Displays that miss a message must not show its objects forever.
 _LIFETIME = Duration(nanosec=500_000_000)
-
-
-class ObjectMarkers:
-    """Publishes visualization_msgs/MarkerArray while somebody listens, else does nothing.
-
-    The markers are in the frame of the cloud, so that whatever shows the cloud shows them. The
-    tracker begins when somebody subscribes.
-    """
-
-    def __init__(self, node: Any) -> None:
-        self._node = node
-        self._publisher = node.create_publisher(MarkerArray, "~/objects", _DEPTH)
-        self._tracker = ObjectTracker()
-
-    def publish(self, result: Labelled) -> dict[str, float]:
-        """Publish the objects of a cloud; returns the milliseconds of the stage `objects`."""
-        if result.scan is None or not self._publisher.get_subscription_count():
-            return {}
-        start = time.perf_counter()
-        pose = result.scan.pose
-        moving = result.scan.points[result.labels == MOVING].astype(np.float64)
-        in_odom = moving @ pose[:3, :3].T + pose[:3, 3]
-        objects = self._tracker.update(in_odom, result.scan.stamp_ns, result.epoch)
-        self._publisher.publish(marker_array(result.message.header, objects, pose))
-        return {"objects": (time.perf_counter() - start) * 1e3}
-
-    def destroy(self) -> None:
-        """Take the publisher down."""
-        self._node.destroy_publisher(self._publisher)
 
 
 def marker_array(

@@ -12,18 +12,18 @@ from kdmos_ros.labels import MOVABLE, MOVING, STATIC
 from kdmos_ros.pipeline.pending_cloud import Labelled
 from kdmos_ros.pointcloud.codec import PackedCloud, append_label, subset
 from kdmos_ros.ros.messages import cloud_message
-from kdmos_ros.ros.object_markers import ObjectMarkers
+from kdmos_ros.ros.object_outputs import ObjectOutputs
 
 
 class Outputs:
-    """Publishes `~/labeled`, `~/moving`, `~/static` (labels 1, 2; also empty) and `~/objects`."""
+    """Publishes `~/labeled`, `~/moving`, `~/static` (labels 1, 2; also empty), objects."""
 
     def __init__(self, node: Any, qos: QoSProfile) -> None:
         self._node = node
         self._labelled = node.create_publisher(PointCloud2, "~/labeled", qos)
         self._moving = node.create_publisher(PointCloud2, "~/moving", qos)
         self._static = node.create_publisher(PointCloud2, "~/static", qos)
-        self._objects = ObjectMarkers(node)
+        self._objects = ObjectOutputs(node)
 
     def publish(self, result: Labelled) -> dict[str, float]:
         """Publish what is subscribed; returns the milliseconds of its stages."""
