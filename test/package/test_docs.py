@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 INTERFACE = (ROOT / "docs" / "interface.md").read_text(encoding="utf-8")
 DOCUMENTS = [
     *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "findings/README.md"),
+    *("QUALITY_DECLARATION.md", "SECURITY.md"),
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
 ]
 
@@ -27,7 +28,8 @@ def tables():
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/interface.md", "docs/lidar.md", "docs/results.md"]
+    "name",
+    ["README.md", "docs/interface.md", "docs/lidar.md", "docs/results.md", "docs/troubles.md"],
 )
 def test_tables_are_those_that_the_code_gives(tables, name):
     pytest.importorskip("rclpy", reason="the node's parameters need ROS 2")
