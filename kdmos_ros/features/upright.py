@@ -14,11 +14,12 @@ sways too little for that, and a slope is followed at once.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.features.ground_tilt import ground_normal
 from kdmos_ros.geometry.transforms import make_transform, rotation_between
 from kdmos_ros.scan import Scan, turned
 
@@ -29,7 +30,23 @@ _WINDOW_NS = round(WINDOW_S * 1e9)
 # Root mean square of the angle to the mean axis: up to the first the base's own axis counts, from
 # the second on the mean. Cars stay below half a degree; 5 degrees of bobbing are 3.5.
 STEADY_RAD, BOBBING_RAD = math.radians(2.0), math.radians(3.5)
+START_S, LEANING_RAD = 0.45, math.radians(5.0)
+_START_NS = round(START_S * 1e9)
 _UP = np.array([0.0, 0.0, 1.0])
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """What one scan tells of up: unit vectors (3,) in the odometry frame.
+
+    Attributes:
+        base: the base's z axis.
+        up: the same, or the ground's normal, if it `leans`.
+    """
+
+    base: Float64
+    up: Float64
+    leans: bool
 
 
 class Upright:
@@ -41,8 +58,7 @@ class Upright:
 
     def __init__(self, base_T_sensor: Float64) -> None:
         self._usual_mount = base_T_sensor
-        # The base's z axis in the odometry frame, by stamp in the order of the scans.
-        self._axes: dict[int, Float64] = {}
+        self._axes: dict[int, _Axis] = {}  # by stamp
 
     def turn(self, scan: Scan) -> Scan:
         """The scan in the upright frame: its origin is the sensor, its x axis that of the base.
@@ -52,9 +68,9 @@ class Upright:
         """
         mount = self._usual_mount if scan.base_T_sensor is None else scan.base_T_sensor
         odom_R_base = scan.pose[:3, :3] @ mount[:3, :3].T
-        self._remember(scan.stamp_ns, odom_R_base[:, 2])
+        self._remember(scan, mount, odom_R_base)
         rotation, place = mount[:3, :3], mount[:3, 3]
-        up = self._mean_axis(scan.stamp_ns)
+        up = self._up(scan.stamp_ns)
         if up is not None:
             tilt = rotation_between(odom_R_base.T @ up, _UP)
             rotation, place = tilt @ rotation, tilt @ place
@@ -69,20 +85,44 @@ class Upright:
         """Forget all scans."""
         self._axes.clear()
 
-    def _remember(self, stamp_ns: int, axis: Float64) -> None:
-        self._axes.setdefault(stamp_ns, axis)
+    def _remember(self, scan: Scan, mount: Float64, odom_R_base: Float64) -> None:
+        if scan.stamp_ns in self._axes:
+            return
+        base = odom_R_base[:, 2]
+        axis = _Axis(base, base, False)
+        if self._may_lean(scan.stamp_ns):
+            normal = ground_normal(turned(scan.points, mount[:3, :3]))
+            if normal is not None and normal[2] < math.cos(LEANING_RAD):
+                axis = _Axis(base, odom_R_base @ normal, True)
+        self._axes[scan.stamp_ns] = axis
         # As long again: a scan that waits for later ones is turned after them.
         forgotten = max(self._axes) - 2 * _WINDOW_NS
-        self._axes = {at: axis for at, axis in self._axes.items() if at >= forgotten}
+        self._axes = {at: known for at, known in self._axes.items() if at >= forgotten}
 
-    def _mean_axis(self, stamp_ns: int) -> Float64 | None:
-        """Up as a unit vector (3,) in the odometry frame; None: the base does not sway."""
+    def _may_lean(self, stamp_ns: int) -> bool:
+        """Whether the ground must be asked: at the start, and after a scan that leans."""
+        before = [at for at in self._axes if at < stamp_ns]
+        if not before or stamp_ns - min(before) <= _START_NS:
+            return True
+        return self._axes[max(before)].leans
+
+    def _up(self, stamp_ns: int) -> Float64 | None:
+        """Up as a unit vector (3,) in the odometry frame; None: along the base's own axis."""
+        own = self._axes[stamp_ns]
         seen = [self._axes[at] for at in self._axes if 0 <= stamp_ns - at <= _WINDOW_NS]
-        own, mean = self._axes[stamp_ns], np.mean(seen, axis=0)
-        mean /= np.linalg.norm(mean)
-        sway = math.sqrt(np.mean(np.square(np.linalg.norm(np.array(seen) - mean, axis=1))))
+        bases = np.array([axis.base for axis in seen])
+        sway = math.sqrt(np.mean(np.square(bases - _mean(bases)).sum(axis=1)))
         weight = (sway - STEADY_RAD) / (BOBBING_RAD - STEADY_RAD)
+        if own.leans:
+            weight = 1.0
         if weight <= 0:
             return None
-        up: Float64 = own + min(weight, 1.0) * (mean - own)
+        mean = _mean(np.array([axis.up for axis in seen]))
+        up: Float64 = own.base + min(weight, 1.0) * (mean - own.base)
         return up / np.linalg.norm(up)
+
+
+def _mean(directions: Float64) -> Float64:
+    """The mean direction (3,) of unit vectors (N, 3)."""
+    mean: Float64 = directions.mean(axis=0)
+    return mean / np.linalg.norm(mean)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kdmos_ros.features.ground_tilt import ground_normal
 from kdmos_ros.features.upright import Upright
 from kdmos_ros.geometry.mount import parse_transform
 from kdmos_ros.geometry.transforms import invert, make_transform, transform
@@ -119,3 +120,47 @@ def test_after_a_reset_nothing_is_known_of_swaying():
     assert upright.turn(scan).points is not scan.points
     upright.reset()
     assert upright.turn(scan).points is scan.points
+
+
+def ground_scan(stamp_ns, odom_T_base, told=LEVEL):
+    """Flat ground with some boxes on it, told with another mount than the true one."""
+    rng = np.random.default_rng(1)
+    rho, phi = rng.uniform(2, 20, 6000), rng.uniform(-np.pi, np.pi, 6000)
+    z = np.where((phi > 0.5) & (phi < 1.2) & (rho > 5), 1.5, rng.normal(0, 0.02, 6000))
+    world = np.stack([rho * np.cos(phi), rho * np.sin(phi), z], axis=1)
+    pose = odom_T_base @ LEVEL
+    return Scan(transform(invert(pose), world).astype(np.float32), None, stamp_ns, pose, told)
+
+
+def test_the_first_scan_of_a_base_that_leans_stands_on_the_ground():
+    turned = Upright(np.eye(4)).turn(ground_scan(0, tilt(9.0)))
+    assert degrees_apart(up_of(turned), np.array([0, 0, 1.0])) < 0.5
+
+
+def test_a_base_that_leans_a_little_is_believed():
+    scan = ground_scan(0, tilt(4.0))
+    assert Upright(np.eye(4)).turn(scan).points is scan.points
+
+
+@pytest.mark.parametrize("degrees", [15.0, -25.0])
+def test_a_mount_that_is_told_wrongly_leans_all_the_time(degrees):
+    upright = Upright(np.eye(4))
+    for k in range(30):
+        turned = upright.turn(ground_scan(k * STEP_NS, tilt(degrees)))
+    assert degrees_apart(up_of(turned), np.array([0, 0, 1.0])) < 0.5
+
+
+def test_the_ground_is_asked_at_the_start_only(monkeypatch):
+    asked = []
+    monkeypatch.setattr("kdmos_ros.features.upright.ground_normal", asked.append)
+    upright = Upright(np.eye(4))
+    for k in range(20):
+        upright.turn(ground_scan(k * STEP_NS, np.eye(4)))
+    assert len(asked) == 5
+
+
+def test_no_ground_is_seen_in_a_cloud_of_walls():
+    rng = np.random.default_rng(2)
+    walls = np.stack([np.full(4000, 6.0), *rng.uniform(-5, 5, (2, 4000))], axis=1)
+    assert ground_normal(walls.astype(np.float32)) is None
+    assert ground_normal(np.full((500, 3), np.nan, np.float32)) is None
