@@ -37,6 +37,8 @@ EXTRAS = {
     "argoverse": ["pyarrow"],
     # `kdmos view --viewer rerun`
     "view": ["rerun-sdk>=0.23"],
+    # Maps as .las and .laz
+    "las": ["laspy[lazrs]>=2.5"],
     # `kdmos label --cluster`
     "dask": ["distributed"],
     "ray": ["ray"],

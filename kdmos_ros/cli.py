@@ -27,6 +27,7 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 _EXTRAS = {
     "PIL": "tools",
     "distributed": "dask",
+    "laspy": "las",
     "matplotlib": "tools",
     "onnx": "train",
     "onnxscript": "train",

@@ -75,6 +75,9 @@ PARAMETERS: dict[str, Any] = {
 }
 """Every parameter of the node; `ros/parameter_table.py` says what they mean."""
 
+MAP_VOXEL_M = 0.2
+"""Edge of the voxels of a static map, metres."""
+
 
 def frames_to_try(fixed_frame: str) -> tuple[str, ...]:
     """Where the pose source is found out: FIXED_FRAMES, or the one that the user has named."""

@@ -87,6 +87,8 @@ def _arguments(args: argparse.Namespace, bag: Path, out: Path) -> tuple[str, ...
         arguments += ["--semantickitti", str(out / args.semantickitti)]
     elif args.map:
         arguments += ["--map", str(out / args.map), "--voxel", repr(args.voxel)]
+        arguments += ["--height-colours"] if args.height_colours else []
+        arguments += ["--smooth-ground"] if args.smooth_ground else []
     else:
         arguments += [str(out), "--topic", args.topic]
     if args.drop_moving:

@@ -14,6 +14,7 @@ from kdmos_ros.commands._eval_sources import (
     is_bag,
     run_sources,
 )
+from kdmos_ros.commands._map_metrics import empty_map
 from kdmos_ros.commands._offline_options import (
     add_offline_options,
     check_offline_options,
@@ -106,6 +107,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             f"--by-{table}", action="store_true", help=f"print figures by {_WHAT[table]} too"
         )
     parser.add_argument(
+        "--map-metrics",
+        action="store_true",
+        help="score the map of the static world that the labels give: static and dynamic accuracy,"
+        " and their means AA and HA, as in the DynamicMap benchmark",
+    )
+    parser.add_argument(
         "--plot", type=Path, metavar="DIR", help="draw pictures of the figures there"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -146,6 +153,8 @@ def run(args: argparse.Namespace) -> int:
             raise KdmosError("--predictions needs one --lookahead, not a range")
         if args.zip:
             check_packable(args, sources)
+        if args.map_metrics and len(sources) > 1:
+            raise KdmosError("--map-metrics needs one sequence: choose it with --sequence")
         report_file = stack.enter_context(new_file(args.json)) if args.json else None
         if args.plot:
             from kdmos_ros.visualization.evaluation_plots import (  # now: it may lack matplotlib
@@ -165,6 +174,8 @@ def run(args: argparse.Namespace) -> int:
         reports: list[Report] = []
         for delay in args.lookahead:
             report = Report(segmenter.model_name, segmenter.provider, lookahead=delay)
+            if args.map_metrics:
+                report.static_map = empty_map(stack)
             user: ScanSegmenter
             if args.offline:
                 user = cast("OfflineSegmenter", segmenter)

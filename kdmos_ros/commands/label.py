@@ -20,6 +20,7 @@ from kdmos_ros.commands._options import (
     positive,
 )
 from kdmos_ros.commands._pose_options import add_pose_source_option, pose_source
+from kdmos_ros.defaults import MAP_VOXEL_M
 from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--map",
         type=Path,
         metavar="FILE",
-        help="write a .pcd or .ply map of the static world instead",
+        help="write a map of the static world instead: .pcd, .ply, .las or .laz",
     )
     parser.add_argument(
         "--topic",
@@ -70,9 +71,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--voxel",
         type=_metres,
-        default=0.2,
+        default=MAP_VOXEL_M,
         metavar="M",
-        help="voxel size of the map (default: 0.2 m)",
+        help="voxel size of the map (default: %(default)s m)",
+    )
+    parser.add_argument(
+        "--height-colours", action="store_true", help="colour the points of the map by height"
+    )
+    parser.add_argument(
+        "--smooth-ground",
+        action="store_true",
+        help="move points of level surfaces of the map onto the planes around them",
     )
     parser.add_argument(
         "--resume", action="store_true", help="continue where an earlier run was stopped"
@@ -171,6 +180,7 @@ def _label_one(args: argparse.Namespace) -> int:
 
 def _target(args: argparse.Namespace) -> Target:
     from kdmos_ros.labelling import job
+    from kdmos_ros.labelling.sinks import MapStyle
 
     option = args.semantickitti or args.map
     if len(args.bags) > (1 if option else 2):
@@ -178,7 +188,8 @@ def _target(args: argparse.Namespace) -> Target:
     bag = args.bags[0]
     if option:
         kind = job.LABEL_FILES if args.semantickitti else job.MAP
-        return job.Target(option, kind, voxel_m=args.voxel)
+        style = MapStyle(args.voxel, args.height_colours, args.smooth_ground)
+        return job.Target(option, kind, map_style=style)
     kind, suffix = (job.WITHOUT_MOVING, "static") if args.drop_moving else (job.BAG, "labeled")
     path = args.bags[1] if len(args.bags) > 1 else bag.parent / f"{bag_name(bag)}_{suffix}"
     return job.Target(path, kind, "/" + args.topic.strip("/"))

@@ -16,6 +16,7 @@ from kdmos_ros.evaluation.metrics import ConfusionAccumulator, Latency
 from kdmos_ros.evaluation.object_score import ObjectScore
 from kdmos_ros.health.monitor import HealthMonitor
 from kdmos_ros.labels import from_semantickitti, instances_of
+from kdmos_ros.mapping.static_map import StaticMap
 from kdmos_ros.pipeline.replay import ReplayedScan
 from kdmos_ros.semantickitti_ids import kinds_of
 
@@ -65,6 +66,7 @@ class Report:
         breakdown: figures of parts of the points.
         objects: figures by object.
         health: what cannot be right with scans, poses and mount.
+        static_map: the map of the static world, if it is to be scored.
         sequences, sensors: the confusion of each sequence of a split, and of each sensor, by name.
     """
 
@@ -80,6 +82,7 @@ class Report:
     breakdown: Breakdown = field(default_factory=Breakdown)
     objects: ObjectScore = field(default_factory=ObjectScore)
     health: HealthMonitor = field(default_factory=HealthMonitor)
+    static_map: StaticMap | None = None
     sequences: dict[str, ConfusionAccumulator] = field(default_factory=dict)
     sensors: dict[str, ConfusionAccumulator] = field(default_factory=dict)
 
@@ -110,6 +113,7 @@ class Report:
             "by_sensor": {name: part.figures() for name, part in self.sensors.items()},
             **self.breakdown.to_dict(),
             **self.objects.to_dict(),
+            **({"map": self.static_map.score().figures()} if self.static_map else {}),
         }
 
     def to_text(self, tables: Collection[str] = ()) -> str:
@@ -145,6 +149,8 @@ class Report:
             lines += (
                 known[table] if len(known[table]) > 1 else [f"by {table}: not known of this data"]
             )
+        if self.static_map is not None:
+            lines.append(self.static_map.score().to_text())
         lines.append(latency_table(self.latency))
         return "\n".join(lines)
 
@@ -180,6 +186,9 @@ def evaluate_bag(
             points, instance = scan.scan.level_points, instances_of(truth)
             report.breakdown.add(name, points, classes, scan.labels, kinds)
             report.objects.add(points, classes, scan.labels, kinds, instance=instance)
+            if report.static_map is not None:
+                report.static_map.add(scan.scan, scan.labels, classes)
+                report.static_map.scans += 1
         report.stamps.add(scan.stamp_ns)
         report.latency.add(scan.timings_ms)
         report.scans += 1

@@ -72,6 +72,9 @@ def evaluate_source(
             sample.speed,
             sample.instance,
         )
+        if report.static_map is not None:
+            report.static_map.add(sample.scan, result.labels, sample.labels)
+            report.static_map.scans += 1
         on_scan(sample, result.labels)
     report.sequences[source.name] = part
     if source.sensor:

@@ -13,7 +13,7 @@ from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.labelling.bag_sink import BagSink
 from kdmos_ros.labelling.bookmark import Bookmark
 from kdmos_ros.labelling.interrupt import Interrupt
-from kdmos_ros.labelling.sinks import InBackground, LabelFiles, MapFile, Sink
+from kdmos_ros.labelling.sinks import InBackground, LabelFiles, MapFile, MapStyle, Sink
 from kdmos_ros.pipeline.replay import ReplayedScan, replay
 from kdmos_ros.poses.pose_source import PoseSource
 from kdmos_ros.progress import progress
@@ -30,13 +30,13 @@ class Target:
         path: of the output.
         kind: one of BAG, WITHOUT_MOVING, LABEL_FILES, MAP.
         topic: of the labelled clouds, for a BAG.
-        voxel_m: for a MAP.
+        map_style: for a MAP.
     """
 
     path: Path
     kind: str = BAG
     topic: str = "/mos_node/labeled"
-    voxel_m: float = 0.2
+    map_style: MapStyle = field(default_factory=MapStyle)
 
 
 @dataclass
@@ -159,7 +159,7 @@ def _open(bag: BagReader, target: Target, start: int, resume: bool) -> Sink:
     if target.kind == LABEL_FILES:
         return LabelFiles(target.path)
     if target.kind == MAP:
-        return MapFile(target.path, target.voxel_m, start > 0)
+        return MapFile(target.path, target.map_style, start > 0)
     topic = None if target.kind == WITHOUT_MOVING else target.topic
     return BagSink(target.path, bag.path, bag.cloud_topic, topic, resume)
 

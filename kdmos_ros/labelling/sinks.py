@@ -7,17 +7,20 @@ import shutil
 import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from kdmos_ros.defaults import MAP_VOXEL_M
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.io.point_file import check_suffix, write_points
+from kdmos_ros.io.point_file import check_suffix, colours_by_height, write_map
 from kdmos_ros.io.semantickitti import read_label
 from kdmos_ros.io.semantickitti_writer import PredictionWriter
-from kdmos_ros.labelling.voxel_map import VoxelMap
-from kdmos_ros.labels import MOVABLE, STATIC, to_semantickitti
+from kdmos_ros.labels import to_semantickitti
+from kdmos_ros.mapping.static_map import StaticMap
+from kdmos_ros.mapping.views import Views
 from kdmos_ros.pipeline.replay import ReplayedScan
 
 # Scans that may wait to be written; each holds its cloud in memory.
@@ -117,46 +120,64 @@ class LabelFiles:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class MapStyle:
+    """How a map is written.
+
+    Attributes:
+        voxel_m: edge of a voxel; each gives the mean of its points.
+        height_colours: whether points are coloured by their height.
+        smooth_ground: whether points of level surfaces are moved onto the planes around them.
+    """
+
+    voxel_m: float = MAP_VOXEL_M
+    height_colours: bool = False
+    smooth_ground: bool = False
+
+
 class MapFile:
-    """The static world as one point cloud in odom; moving and unlabelled points are left out.
+    """The static world as one point cloud in odom, see `StaticMap`.
 
     Args:
-        path: .pcd or .ply file. What an unfinished map needs to go on lies beside it.
-        voxel_m: edge of a voxel; each gives the mean of its points.
+        path: one of `point_file.SUFFIXES`. What an unfinished map needs to go on lies beside it.
         resume: go on with an unfinished map.
 
     Raises:
         KdmosError: another suffix, or the unfinished map is damaged.
     """
 
-    def __init__(self, path: Path, voxel_m: float, resume: bool) -> None:
+    def __init__(self, path: Path, style: MapStyle, resume: bool) -> None:
         check_suffix(path)
-        self._path = path
+        self._path, self._style, self._resumed = path, style, resume
         self._state = path.with_name(f"{path.name}.partial.npz")
-        self._map = VoxelMap.load(self._state) if resume else VoxelMap(voxel_m)
+        self._views = Views(path.with_name(f"{path.name}.partial.views"))
+        if resume:
+            self._map = StaticMap.load(self._state, self._views)
+        else:
+            self._views.remove()
+            self._map = StaticMap(style.voxel_m, self._views)
 
     def add(self, scan: ReplayedScan) -> None:
         """See Sink."""
         if scan.index < self._map.scans:
             return  # an earlier run has done it
+        if scan.labels is not None and scan.scan is not None:
+            self._map.add(scan.scan, scan.labels)
         self._map.scans = scan.index + 1
-        if scan.labels is None or scan.scan is None:
-            return
-        keep = (scan.labels == STATIC) | (scan.labels == MOVABLE)
-        intensity = scan.scan.intensity
-        self._map.add(
-            scan.scan.pose,
-            scan.scan.points[keep],
-            None if intensity is None else intensity[keep],
-        )
 
     def save(self, complete: bool) -> None:
         """See Sink."""
-        write_points(self._path, *self._map.points())
+        cloud = self._map.points(self._style.smooth_ground)
+        if self._style.height_colours:
+            cloud = replace(cloud, rgb=colours_by_height(cloud.points))
+        write_map(self._path, cloud)
         if complete:
             self._state.unlink(missing_ok=True)
+            self._views.remove()
         else:
             self._map.save(self._state)
 
     def discard(self) -> None:
         """See Sink."""
+        if not self._resumed:
+            self._views.remove()

@@ -98,7 +98,7 @@ def test_failures_are_one_line_and_leave_nothing(capsys, tiny_model, tmp_path):
     assert "exists already" in failure(capsys, "label", bag, bag, *model)
     assert "--out-dir" in failure(capsys, "label", bag, bag, bag, *model)
     assert "--out-dir" in failure(capsys, "label", bag, "--jobs", "2", *model)
-    assert ".pcd or .ply" in failure(capsys, "label", bag, "--map", tmp_path / "m.las", *model)
+    assert ".las or .laz" in failure(capsys, "label", bag, "--map", tmp_path / "m.xyz", *model)
     assert "/points already" in failure(
         capsys, "label", bag, tmp_path / "o", "--topic", "points", *model
     )

@@ -15,12 +15,13 @@ from label_harness import (
     label,
     write_interrupted_bag,
 )
-from test_voxel_map import read as read_points
+from point_file_harness import read as read_points
 
 from kdmos_ros.geometry.transforms import transform
 from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, BagFile, typestore
 from kdmos_ros.labelling import job
 from kdmos_ros.labelling.job import Target
+from kdmos_ros.labelling.sinks import MapStyle
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.pointcloud.codec import decode
 
@@ -170,7 +171,7 @@ def test_label_files(bag, tmp_path):
 
 
 def test_map_of_what_stands(bag, tmp_path):
-    label(bag, Target(tmp_path / "map.ply", job.MAP, voxel_m=1e-3))
+    label(bag, Target(tmp_path / "map.ply", job.MAP, map_style=MapStyle(1e-3)))
     rows = read_points(tmp_path / "map.ply")
     found = np.stack([rows[name] for name in "xyz"], axis=1)
     labels = expected_labels(points(2), 1)

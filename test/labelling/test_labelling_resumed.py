@@ -19,6 +19,7 @@ from kdmos_ros.io.bag_reader import BagReader
 from kdmos_ros.labelling import job
 from kdmos_ros.labelling.interrupt import Interrupt
 from kdmos_ros.labelling.job import Target, label_bag, unfinished
+from kdmos_ros.labelling.sinks import MapStyle
 from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 
 
@@ -31,8 +32,8 @@ def bag(tmp_path):
 @pytest.mark.parametrize("stops", [[2], [10], [12, 30], [33, 34, 58]])
 def test_going_on_gives_what_an_uninterrupted_run_gives(bag, tmp_path, kind, stops):
     name, read = TARGETS[kind]
-    whole = Target(tmp_path / "whole" / name, kind, voxel_m=0.5)
-    part = Target(tmp_path / "part" / name, kind, voxel_m=0.5)
+    whole = Target(tmp_path / "whole" / name, kind, map_style=MapStyle(0.5))
+    part = Target(tmp_path / "part" / name, kind, map_style=MapStyle(0.5))
     expected, _ = label(bag, whole)
     for number, stop in enumerate(stops):
         outcome, segmenter = label(bag, part, stop, resume=number > 0)
@@ -40,7 +41,7 @@ def test_going_on_gives_what_an_uninterrupted_run_gives(bag, tmp_path, kind, sto
         assert outcome.done == stop + 1
         if number > 0:
             assert segmenter.pushed <= 51 + stop - stops[number - 1]
-        assert len(list((tmp_path / "part").iterdir())) == 2 + (kind == job.MAP)
+        assert len(list((tmp_path / "part").iterdir())) == 2 + 2 * (kind == job.MAP)
         read(part.path)  # is readable
     if kind == job.BAG:
         before, so_far = content(bag), content(part.path)

@@ -21,6 +21,7 @@ from kdmos_ros.labelling.interrupt import Interrupt
 from kdmos_ros.labelling.job import Target, label_bag
 from kdmos_ros.labelling.offline import Judge
 from kdmos_ros.labelling.parts import LabelParts, StoredLabels
+from kdmos_ros.labelling.sinks import MapStyle
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 from kdmos_ros.segmentation.segmenter import Segmentation
@@ -59,9 +60,9 @@ def write(bag, parts, target):
 @pytest.mark.parametrize("kind", TARGETS)
 def test_the_output_is_that_of_one_run(bag, parts, tmp_path, kind):
     name, read = TARGETS[kind]
-    expected, _ = label(bag, Target(tmp_path / "whole" / name, kind, voxel_m=0.5))
+    expected, _ = label(bag, Target(tmp_path / "whole" / name, kind, map_style=MapStyle(0.5)))
     assert judge(bag, parts)[0]
-    target = Target(tmp_path / "parts" / name, kind, voxel_m=0.5)
+    target = Target(tmp_path / "parts" / name, kind, map_style=MapStyle(0.5))
     outcome = write(bag, parts, target)
     assert (outcome.labelled, outcome.dropped) == (expected.labelled, expected.dropped)
     if kind in ("label_files", "map"):  # the others have probabilities, kept in steps of 1/255
