@@ -39,6 +39,8 @@ EXTRAS = {
     "view": ["rerun-sdk>=0.23"],
     # Maps as .las and .laz
     "las": ["laspy[lazrs]>=2.5"],
+    # `scripts/compare_dufomap.py`
+    "dufomap": ["dufomap==1.1.1"],
     # `kdmos label --cluster`
     "dask": ["distributed"],
     "ray": ["ray"],

@@ -6,7 +6,7 @@ import argparse
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from kdmos_ros.commands._eval_sources import (
     add_source_options,
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from kdmos_ros.io.semantickitti import LabelFolder
     from kdmos_ros.poses.pose_source import PoseSource
     from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
-    from kdmos_ros.segmentation.segmenter import Segmenter
-    from kdmos_ros.train.fitting.offline_segmenter import OfflineSegmenter
 
 TABLES = ("range", "class", "speed", "sensor", "object")
 _OUTPUTS = {"--json": 1, "--plot": 1, "--predictions": 1, "--zip": 0}  # and their values
@@ -163,24 +161,21 @@ def run(args: argparse.Namespace) -> int:
             )
 
             args.plot.mkdir(parents=True, exist_ok=True)
-        segmenter: Segmenter | OfflineSegmenter
         if args.offline:
-            segmenter = stack.enter_context(make_offline(args))
+            offline = stack.enter_context(make_offline(args))
+            model, spec, provider = offline.model_name, offline.spec, offline.provider
         else:
             segmenter = make_segmenter(args)
             if max(args.lookahead):
                 check_lookahead(segmenter.spec)
             segmenter.warm_up()
+            model, spec, provider = segmenter.model_name, segmenter.spec, segmenter.provider
         reports: list[Report] = []
         for delay in args.lookahead:
-            report = Report(segmenter.model_name, segmenter.provider, lookahead=delay)
+            report = Report(model, provider, lookahead=delay)
+            user = offline if args.offline else OnlineSegmenter(segmenter, delay)
             if args.map_metrics:
                 report.static_map = empty_map(stack)
-            user: ScanSegmenter
-            if args.offline:
-                user = cast("OfflineSegmenter", segmenter)
-            else:
-                user = OnlineSegmenter(cast("Segmenter", segmenter), delay)
             if bag is None:
                 run_sources(args, sources, user, report, stack)
             else:
@@ -195,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
                 **report.to_dict(),
                 "data": args.bag.name,
                 "command": shown_command(args.words, without=_OUTPUTS),
-                "weights": segmenter.spec.weights,
+                "weights": spec.weights,
             }
             for report in reports
         ]
