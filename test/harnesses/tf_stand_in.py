@@ -59,7 +59,8 @@ class Buffer:
     def lookup_transform(self, target, source, time, timeout=None):
         """T_target_source, as a TransformStamped would hold it."""
         stamp = time.nanoseconds
-        pose = invert(self._up(self._chain(target), stamp)) @ self._up(self._chain(source), stamp)
+        to_target, to_source = self._ways(target, source)
+        pose = invert(self._up(to_target, stamp)) @ self._up(to_source, stamp)
         x, y, z, w = matrix_to_quaternion(pose[:3, :3])
         return SimpleNamespace(
             transform=SimpleNamespace(
@@ -69,12 +70,21 @@ class Buffer:
         )
 
     def get_latest_common_time(self, target, source):
-        links = [*self._chain(target), *self._chain(source)]
+        to_target, to_source = self._ways(target, source)
+        links = [*to_target, *to_source]
         newest = [self.moving[child][1][-1] for child in links if child in self.moving]
         return SimpleNamespace(nanoseconds=min(newest, default=0))
 
+    def _ways(self, target, source):
+        """Links from two frames to where they meet."""
+        to_target, to_source = self._chain(target), self._chain(source)
+        if to_target[-1] != to_source[-1]:
+            raise ConnectivityException("two or more unconnected trees")
+        shared = {*to_target} & {*to_source}
+        return [[f for f in way if f not in shared] for way in (to_target, to_source)]
+
     def _chain(self, frame):
-        """Links from a frame to its root."""
+        """Links from a frame to its root, and the root."""
         frames = {*self.static, *self.moving}
         frames |= {parent for parent, *_ in (*self.static.values(), *self.moving.values())}
         if frame not in frames:
@@ -83,9 +93,7 @@ class Buffer:
         while frame in self.static or frame in self.moving:
             links.append(frame)
             frame = (self.static.get(frame) or self.moving[frame])[0]
-        if frame != "odom":
-            raise ConnectivityException("two or more unconnected trees")
-        return links
+        return [*links, frame]
 
     def _up(self, links, stamp):
         pose = np.eye(4)

@@ -69,7 +69,7 @@ def chosen(path, source="auto", **options):
     ("more", "source", "which", "said"),
     [
         ([odometry_on("/wheels")], "odometry", "/wheels", ""),
-        ([odometry_on("/odom"), odometry_on("/gps/odom")], "odometry", "/odom", "from /odom;.*/gps/odom"),
+        ([odometry_on("/odom"), odometry_on("/gps")], "odometry", "/odom", "from /odom;.*/gps"),
         ([odometry_on("/wheels"), links("odom"), poses_on("/pose")], "odometry", "/wheels", ""),
         ([links("odom"), poses_on("/pose")], "tf", "odom", "taken from /tf, odom -> lidar"),
         ([links("odom", ("map", "odom"))], "tf", "odom", "odom -> lidar"),

@@ -12,9 +12,10 @@ import tf_stand_in
 from cloud_harness import make_cloud
 from kiss_harness import Library, room
 from node_harness import SECOND, START, STEP, node_bench, pose
+from ros_harness import set_stamp
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.poses import kiss_source
+from kdmos_ros.poses import auto_poses, kiss_source
 
 
 @pytest.fixture
@@ -65,6 +66,43 @@ def test_kiss_icp_needs_no_odometry_and_works_off_the_callbacks(bench, monkeypat
     assert [p[0, 3] for p in segmenter.poses] == pytest.approx([0, 1, 2, 3])
     assert segmenter.mount[2, 3] == 1.73
     client.until_status(kiss_icp__registered=4, kiss_icp__failed=0)
+
+
+def test_without_odometry_the_clouds_give_poses_by_default(bench, monkeypatch):
+    monkeypatch.setattr(kiss_source, "load_kiss_icp", lambda n: lambda: Library([]))
+    monkeypatch.setattr(auto_poses.AutoPoses.__init__, "__defaults__", (0.0, lambda: 0.0))
+    node, client, _ = bench(start=False, pose_source="auto")
+    node.start()
+    connected(client)
+    for step in range(4):
+        client.send_cloud(START + step * STEP, hall(step))
+    client.until(lambda: len(client.labelled) == 4, "all clouds")
+    client.until_status(kiss_icp__registered=4, dropped=0)
+    said = "the clouds, by KISS-ICP (no odometry on /odom for 0 s)"
+    assert client.status["pose_source"] == said
+
+
+def test_odometry_is_waited_for_and_may_be_of_another_type(bench):
+    from geometry_msgs.msg import PoseStamped
+
+    node, client, segmenter = bench(start=False, pose_source="auto", base_to_lidar="0 0 1.7")
+    client.node.destroy_publisher(client.odom)
+    publisher = client.node.create_publisher(PoseStamped, "/odom", 10)
+    client.until(lambda: node.count_publishers("/odom") == 1, "the pose topic alone")
+    node.start()
+    connected(client)
+    client.until(publisher.get_subscription_count, "a subscription of its type")
+    for step in range(3):
+        message = PoseStamped()
+        set_stamp(message.header, START + step * STEP)
+        message.header.frame_id, message.pose.position.x = "world", float(step)
+        publisher.publish(message)
+    client.until_status(odometry__added=3)
+    for step in range(3):
+        client.send_cloud(START + step * STEP, make_cloud("kitti")[0])
+    client.until(lambda: len(client.labelled) == 3, "all clouds")
+    assert [p[0, 3] for p in segmenter.poses] == pytest.approx([0, 1, 2])
+    client.until_status(pose_source="odometry on /odom")
 
 
 def test_reset_and_reactivation_reset_kiss_icp(bench, monkeypatch):
