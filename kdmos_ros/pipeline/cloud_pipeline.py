@@ -16,10 +16,12 @@ from kdmos_ros.pipeline.deskewing import CloudDeskewing
 from kdmos_ros.pipeline.frame_watch import FrameWatch
 from kdmos_ros.pipeline.localization import DroppedScan, Localizer, Location
 from kdmos_ros.pipeline.pending_cloud import PendingCloud
+from kdmos_ros.pipeline.recent_scans import RecentScans, moved_to
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pointcloud.cloud_reader import read_cloud
 from kdmos_ros.pointcloud.codec import DecodedCloud
 from kdmos_ros.pointcloud.layout import Layout
+from kdmos_ros.pointcloud.point_times import PointTimes
 from kdmos_ros.poses.buffer import RESTART_NS
 from kdmos_ros.poses.extrinsics import Extrinsics
 from kdmos_ros.poses.pose_source import PoseSource, StampedCloud
@@ -71,6 +73,7 @@ class CloudPipeline:
         self._generation: int | None = None
         # The last one that was known.
         self._base_T_lidar: npt.NDArray[np.float64] | None = None
+        self._recent = RecentScans()
         self._frames = FrameWatch()
         self._told_row_step = False
         self._reset_wanted = threading.Event()
@@ -91,6 +94,7 @@ class CloudPipeline:
         self._reset_wanted.clear()
         self._epoch += 1
         self._segmenter.reset()
+        self._recent.clear()
         self._last_stamp = None
         self._deskewed = None
         self._generation = None
@@ -137,17 +141,16 @@ class CloudPipeline:
         start = time.perf_counter()
         points = cloud.cloud.points
         times = self._deskewing.times(cloud, stamp_ns)
-        seconds = None if times is None else times.seconds
+        seconds = self._deskewing.for_registration(times)
         location = self._locate(StampedCloud(stamp_ns, frame, points, seconds))
         timings["pose"] = (time.perf_counter() - start) * 1e3
-        moved = None
-        if times is not None:
-            start = time.perf_counter()
-            moved = self._deskewing.deskewed(points, times, stamp_ns, location)
-            timings["deskew"] = (time.perf_counter() - start) * 1e3
-        self._check_deskewed(moved is not None)
-        points = points if moved is None else moved
         scan = Scan(points, cloud.cloud.intensity, stamp_ns, location.pose, self._base_T_lidar)
+        if times is None:
+            self._check_deskewed(False)
+        else:
+            start = time.perf_counter()
+            scan = self._deskew(scan, times, location)
+            timings["deskew"] = (time.perf_counter() - start) * 1e3
         labels = self._segmenter.push(scan)
         self._last_stamp = stamp_ns
         return PendingCloud(message, cloud.layout, timings, labels, scan, self._epoch)
@@ -212,6 +215,33 @@ class CloudPipeline:
         if location.base_T_lidar is not None:
             self._base_T_lidar = location.base_T_lidar
         return location
+
+    def _deskew(self, scan: Scan, times: PointTimes, location: Location) -> Scan:
+        """The scan as it is to be labelled; past ones follow where that has changed."""
+        changed = self._deskewing.observe(scan.points, times, scan.stamp_ns, location)
+        moved = self._deskewing.deskewed(scan.points, times, scan.stamp_ns, location)
+        if changed:
+            self._push_again(moved is not None)
+        self._check_deskewed(moved is not None)
+        if self._deskewing.is_settled:
+            self._recent.clear()
+        else:
+            self._recent.add(scan, times, location)
+        return scan if moved is None else moved_to(scan, moved)
+
+    def _push_again(self, deskewed: bool) -> None:
+        """Replace the history by the same scans, deskewed as clouds are from now on."""
+        self._segmenter.reset()
+        self._epoch += 1
+        self._deskewed = deskewed
+        for past in self._recent:
+            scan = past.scan
+            if past.location.generation != self._generation:
+                continue
+            points = self._deskewing.deskewed(scan.points, past.times, scan.stamp_ns, past.location)
+            if deskewed == (points is not None):
+                # Its labels are out already.
+                self._segmenter.push(scan if points is None else moved_to(scan, points)).cancel()
 
     def _check_deskewed(self, deskewed: bool) -> None:
         """Deskewed and distorted scans do not compare: what stands still differs by metres."""

@@ -13,12 +13,16 @@ from kdmos_ros.defaults import AUTO
 from kdmos_ros.errors import PoseError
 from kdmos_ros.pipeline.localization import DroppedScan, Location
 from kdmos_ros.pipeline.statistics import Statistics
+from kdmos_ros.pipeline.time_judge import TimeJudge
 from kdmos_ros.pointcloud.cloud_reader import ReadCloud
 from kdmos_ros.pointcloud.deskew_mode import deskew_mode
+from kdmos_ros.pointcloud.firing_order import times_from_order
 from kdmos_ros.pointcloud.point_times import PointTimes
 from kdmos_ros.poses.deskewer import Deskewer
 from kdmos_ros.poses.pose_source import PoseSource
 from kdmos_ros.throttled_log import ThrottledLog
+
+Float32 = npt.NDArray[np.float32]
 
 # No sweep is shorter, or takes so many times the spacing of the stamps.
 _SHORTEST_S = 1e-3
@@ -26,13 +30,17 @@ _LONGEST_STEPS = 1.5
 _STEPS = 9
 # A pose that is missing by less is there, but for rounding.
 _ROUNDING_S = 1e-3
+_LONGEST_TURN_S = 0.5
+# Somebody who sets one of these knows where in the sweep the stamp is.
+_KNOWN_STAMPS = ("start", "middle", "end")
 
 
 class CloudDeskewing:
     """Deskews clouds as the parameter `deskew` says.
 
     With `auto`, a cloud whose times are of no use, or whose sweep the poses do not cover, is left
-    as it came; with `true` it is an error.
+    as it came, and the sweeps tell whether their times are right (`TimeJudge`); with `true`, all
+    that is an error, and times are taken as they are.
 
     Args:
         options: current value of deskew.
@@ -60,11 +68,20 @@ class CloudDeskewing:
         self._told: set[str] = set()
         self._last_ns: int | None = None
         self._steps_s: deque[float] = deque(maxlen=_STEPS)
+        self._judge: TimeJudge | None = None
+        self._judged: tuple[Any, ...] = ()
         if self._mode != "false":
             self._deskewer.warm_up()
+        if self._mode == AUTO:
+            TimeJudge.warm_up()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether clouds so far are taken as those to come will be."""
+        return self._judge is None or self._judge.is_done
 
     def times(self, cloud: ReadCloud, stamp_ns: int) -> PointTimes | None:
-        """When the points of a cloud were taken; None: it is not to be deskewed.
+        """When the points of a cloud were taken, as it says; None: not known, or not wanted.
 
         Clouds are seen once each, in the order of their stamps.
         """
@@ -73,24 +90,58 @@ class CloudDeskewing:
         self._last_ns = stamp_ns
         if self._mode == "false":
             self.state = "off: the parameter deskew is false"
+            self._judge, self._judged = None, ()
             return None
         if cloud.untimed is not None:
-            self._off(cloud.untimed.reason, str(cloud.untimed))
-            return None
+            times = self._from_order(cloud)
+            if times is None:
+                self._off(cloud.untimed.reason, str(cloud.untimed))
+                return None
+            # Organised clouds may be of a simulator, which sees all at once: they are measured.
+            self._choose_judge(trusted=cloud.layout.height == 1)
+            # How long a turn takes is not known from one cloud.
+            return times if self._steps_s else None
         if self._mode == AUTO and (complaint := self._complaint(cloud.times)):
             self._off("bad_point_time", complaint)
             return None
-        self.state = "on"
+        self._choose_judge(trusted=True)
         return cloud.times
 
+    def for_registration(self, times: PointTimes | None) -> Float32 | None:
+        """(N,) seconds after the stamp for a pose source that registers clouds; None: not known."""
+        if times is None or (self._judge is not None and not self._judge.deskews):
+            return None
+        return times.seconds if self._judge is None else self._judge.corrected(times).seconds
+
+    def observe(
+        self, points: Float32, times: PointTimes, stamp_ns: int, location: Location
+    ) -> bool:
+        """Let a located cloud tell whether its times are right; whether that changed anything."""
+        judge = self._judge
+        if judge is None or judge.is_done or not judge.observe(points, times, stamp_ns, location):
+            return False
+        told = "deskewed from now on" if judge.deskews else "no longer deskewed"
+        if judge.stamp:
+            told = f"deskewed as with time_base {judge.stamp} from now on"
+        self._log.warning("deskew measured", f"the clouds are {told}: {judge.why}")
+        return True
+
     def deskewed(
-        self, points: npt.NDArray[np.float32], times: PointTimes, stamp_ns: int, location: Location
-    ) -> npt.NDArray[np.float32] | None:
+        self, points: Float32, times: PointTimes, stamp_ns: int, location: Location
+    ) -> Float32 | None:
         """Points (N, 3) as the LiDAR would have seen them at the stamp; None: left as they came.
 
         Raises:
             DroppedScan: the poses do not cover the sweep, and it must be deskewed.
         """
+        judge = self._judge
+        if judge is not None:
+            self.state = self._found(judge)
+            if not judge.deskews:
+                return None
+            times = judge.corrected(times)
+        else:
+            self.state = "on"
         try:
             moved = self._deskewer.deskew(points, times, stamp_ns, location.tracked_T_lidar)
         except PoseError as error:
@@ -106,6 +157,38 @@ class CloudDeskewing:
     @property
     def _mode(self) -> str:
         return deskew_mode(self._options["deskew"])
+
+    def _from_order(self, cloud: ReadCloud) -> PointTimes | None:
+        """Times of a spinning LiDAR's cloud that has none; None: it is no such cloud."""
+        if cloud.untimed is None or cloud.untimed.reason != "no_point_time":
+            return None
+        period_s = float(np.median(self._steps_s)) if self._steps_s else _SHORTEST_S
+        layout = cloud.layout
+        if period_s > _LONGEST_TURN_S or self._options["time_field"]:
+            return None
+        times = times_from_order(cloud.cloud.points, layout.height, layout.width, period_s)
+        if times is not None and "order" not in self._told:
+            self._told.add("order")
+            self._log.warning(
+                "deskew order",
+                "the clouds have no time of each point: it is taken from the order of the points, "
+                "which is that of a spinning LiDAR's firings",
+            )
+        return times
+
+    def _choose_judge(self, trusted: bool) -> None:
+        """Begin anew where the times are of another kind than before."""
+        form = tuple(self._options.get(f"time_{name}") for name in ("field", "unit", "base"))
+        if self._judged == (self._mode, trusted, *form):
+            return
+        self._judged = (self._mode, trusted, *form)
+        known = trusted and form[-1] in _KNOWN_STAMPS
+        self._judge = TimeJudge(self._deskewer, trusted, known) if self._mode == AUTO else None
+
+    def _found(self, judge: TimeJudge) -> str:
+        if not judge.deskews:
+            return f"off: {judge.why or 'the order of the points may tell their times'}"
+        return f"on: {judge.why}" if judge.why else "on"
 
     def _complaint(self, times: PointTimes | None) -> str:
         """Why times cannot be those of one sweep, as far as the stamps tell; empty if they can."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import PoseError
-from kdmos_ros.geometry.transforms import interpolate
+from kdmos_ros.geometry.transforms import interpolate, invert
 from kdmos_ros.pointcloud.deskewing import deskew, knot_times, sensor_motion
 from kdmos_ros.pointcloud.point_times import PointTimes, extent
 from kdmos_ros.poses.pose_source import PoseSource
@@ -26,10 +26,12 @@ class Deskewed(NamedTuple):
     Attributes:
         points: (N, 3) float32 at the stamp.
         continued_s: for how long the newest motion was continued for want of poses.
+        sweep: (4, 4) from the sensor at the sweep's last point to that at the first one.
     """
 
     points: npt.NDArray[np.float32]
     continued_s: float
+    sweep: Matrix
 
 
 class Deskewer:
@@ -85,7 +87,7 @@ class Deskewer:
             found = {stamp: pose @ mount for stamp, pose in found.items()}
         motion = sensor_motion([found[stamp] for stamp in stamps], found[stamp_ns])
         moved = deskew(points, times.seconds, knots, motion)
-        return Deskewed(moved, ahead_ns * 1e-9)
+        return Deskewed(moved, ahead_ns * 1e-9, invert(motion[0]) @ motion[-1])
 
     def _poses_at(self, stamps: set[int]) -> tuple[dict[int, Matrix], int]:
         """Poses by stamp, and the newest of these that is known and not continued."""
