@@ -18,15 +18,17 @@ Float32 = npt.NDArray[np.float32]
 
 # Two sweeps are compared once the sensor has moved so far, and not after a longer time.
 _MOVED_M, _TURNED_RAD, _LONGEST_NS = 2.0, 0.35, 2_000_000_000
-_FEWEST, _MOST = 5, 40
+_FEWEST, _USUAL, _MOST = 3, 5, 40
 # Odometry as it is, between two sweeps: metres, metres, radians; farther off counts less and less.
 _POSE_NOISE = np.array([0.05, 0.05, 0.004])
 _OUTLIER = 10.0
 # Of the pairs, so many must agree, and their mean must be so many standard errors from zero.
-_AGREEING, _ERRORS = 0.75, 2.5
+# (Student's t, 97.5 %, for that many values.)
+_AGREEING, _ERRORS = 0.75, {2: 12.7, 3: 4.3, 4: 3.2, 5: 2.8}
+_MANY_ERRORS = 2.5
 # A difference between misfits that says something.
 _TELLING = 0.1
-_FEWEST_STAMPS, _SURE = 3, 1.0
+_SURE = 1.0
 # The share of the motion that sweeps of right times show, and a precise one.
 _LEAST, _GREATEST = 0.8, 1.3
 _SCALE_ERROR = 0.1
@@ -128,6 +130,8 @@ class SweepEvidence:
         gain = np.array(self._gains)
         if _agree(-gain):
             return False
+        if len(self._matches) < _USUAL:
+            return None
         scale, error = _mean_scale(self._matches)
         right = error < _SCALE_ERROR and _LEAST <= scale <= _GREATEST
         return True if right and gain.mean() > 0 else None
@@ -145,7 +149,7 @@ class SweepEvidence:
                  for found in both if len(found) > 1]
             )  # fmt: skip
             gain = gain[np.abs(gain) > _TELLING]
-            if len(gain) >= _FEWEST_STAMPS and gain.sum() > _SURE and _agree(gain):
+            if len(gain) >= _FEWEST and gain.sum() > _SURE and _agree(gain):
                 return name
         return ""
 
@@ -162,7 +166,10 @@ def _agree(gain: Matrix) -> bool:
     """Whether values (n,) are surely above zero; single large ones do not decide."""
     gain = np.sign(gain) * np.sqrt(np.abs(gain))
     error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
-    return bool(np.mean(gain > 0) >= _AGREEING and gain.mean() > _ERRORS * error)
+    return bool(
+        np.mean(gain > 0) >= _AGREEING
+        and gain.mean() > _ERRORS.get(len(gain), _MANY_ERRORS) * error
+    )
 
 
 def _misfit(error: Matrix) -> float:
