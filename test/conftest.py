@@ -18,10 +18,12 @@ sys.path.insert(1, str(ROOT / "test" / "pipeline"))
 from cli_harness import drive  # noqa: E402, F401  # a fixture
 from eval_harness import ForwardSegmenter, write_data_set  # noqa: E402
 
-# No other participant may see the tests, and none of the machine's may reach them. Domains up to
-# 101 are free of the ports that Linux hands out.
+from kdmos_ros.sessions.ros_domain import own_domain  # noqa: E402
+
+# No other participant may see the tests, also not those of another run, and none of the machine's
+# may reach them.
 ISOLATION = {
-    "ROS_DOMAIN_ID": str(1 + os.getpid() % 101),
+    "ROS_DOMAIN_ID": str(own_domain()),
     "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     # Two names, old and new, for the profile that lets whole scans through shared memory.
     "FASTRTPS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds_profile.xml"),

@@ -13,11 +13,10 @@ from kdmos_ros.closing import Closing
 from kdmos_ros.dds_profile import dds_profile
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.resources import PACKAGE, share_dir
+from kdmos_ros.sessions.ros_domain import own_domain
 
 _STOP_S = 10.0
 _SHOWN_LINES = 15
-# Domains up to 101 keep clear of the ports that Linux hands out.
-_DOMAINS = 101
 
 
 def isolate(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -31,7 +30,7 @@ def isolate(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     present = os.environ if environment is None else environment
     variables = {
-        "ROS_DOMAIN_ID": str(1 + os.getpid() % _DOMAINS),
+        "ROS_DOMAIN_ID": str(own_domain()),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     }
     if present.get("ROS_DISTRO") == "humble":

@@ -1,6 +1,8 @@
 """The demo's node: a process that is watched, and ended whatever happens."""
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -38,6 +40,25 @@ def test_isolated_from_other_systems():
     assert os.path.isfile(variables["FASTRTPS_DEFAULT_PROFILES_FILE"])
     own = isolate({"FASTDDS_DEFAULT_PROFILES_FILE": "/mine.xml"})
     assert not [name for name in own if name.startswith("FAST")]
+
+
+def test_runs_at_the_same_time_have_domains_of_their_own():
+    code = (
+        "from kdmos_ros.sessions import ros_domain\n"
+        "ros_domain.os.getpid = lambda: 7\n"
+        "print(ros_domain.own_domain(), ros_domain.own_domain(), flush=True)\n"
+        "input()\n"
+    )
+    command = [sys.executable, "-c", code]
+    pipe = subprocess.PIPE
+    running = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(3)]
+    try:
+        found = [process.stdout.readline().split() for process in running]
+    finally:
+        for process in running:
+            process.communicate("\n")
+    assert all(first == again for first, again in found), "kept"
+    assert len({first for first, _ in found} | {isolate({})["ROS_DOMAIN_ID"]}) == 4
 
 
 def test_a_node_that_ends_says_why(tmp_path, monkeypatch):
