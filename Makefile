@@ -10,11 +10,11 @@ PYTEST_ARGS ?= --durations=5
 export PYTHON BAG CLOUD ODOM
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint layers tables docs dist clean
+.PHONY: help demo test test-fast test-faults lint layers tables docs dist clean
 
 help: ## List the targets
 	@printf 'make <target>, in a virtual environment of its own (.venv):\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 	@printf '\n  demo takes BAG=path [CLOUD=/topic ODOM=/topic] to run on your own rosbag2.\n'
 	@printf '  PYTHON=python3.12 chooses the Python of a new set-up (3.10 to 3.13).\n'
 
@@ -32,6 +32,9 @@ test: .venv/ready-$(ROS)-test ## Lint, check types and run all tests
 
 test-fast: .venv/ready-$(ROS)-test ## Run the quick tests only, and none of the node over DDS
 	@$(RUN) python -m pytest -m "not slow" --ignore test/ros $(PYTEST_ARGS)
+
+test-faults: .venv/ready-$(ROS)-test ## Try faults on purpose, each many times, and report what was lost
+	@$(RUN) KDMOS_FAULTS=long python -m pytest test/faults $(PYTEST_ARGS)
 
 lint: .venv/ready-$(ROS)-test ## Lint, check types, spelling and released files only
 	@$(RUN) { failed=0; \

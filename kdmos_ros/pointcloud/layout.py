@@ -17,6 +17,7 @@ _DTYPES = {
     INT8: "i1", UINT8: "u1", INT16: "i2", UINT16: "u2",
     INT32: "i4", UINT32: "u4", FLOAT32: "f4", FLOAT64: "f8",
 }  # fmt: skip
+_LARGEST_POINT = 1 << 16
 _NAMES = {number: np.dtype(code).name for number, code in _DTYPES.items()}
 
 DEFAULT_MAX_POINTS: int = CLOUD_OPTIONS["max_points"]
@@ -118,6 +119,11 @@ def read_layout(msg: PointCloud2, max_points: int = DEFAULT_MAX_POINTS) -> Layou
         Field(str(f.name), int(f.offset), int(f.datatype), max(1, int(f.count)))
         for f in msg.fields
     )
+    if point_step > _LARGEST_POINT:
+        raise CloudError(
+            "bad_point_step",
+            f"point_step is {point_step}: no point has over {_LARGEST_POINT} bytes",
+        )
     _check_fields(fields, point_step)
     data = np.frombuffer(msg.data, np.uint8) if len(msg.data) else np.empty(0, np.uint8)
     odd_row_step = None

@@ -6,13 +6,12 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
-from typing import IO
 
 from kdmos_ros.errors import KdmosError
 
 # Domains up to 101 keep clear of the ports that Linux hands out.
 DOMAINS = 101
-_held: dict[int, IO[bytes]] = {}
+_held: list[int] = []
 
 
 def own_domain() -> int:
@@ -21,19 +20,19 @@ def own_domain() -> int:
     Raises:
         KdmosError: they have all of them.
     """
-    pid = os.getpid()
+    if _held:
+        return _held[0]
+    pid, folder = os.getpid(), Path(tempfile.gettempdir())
     for number in (1 + (pid + i) % DOMAINS for i in range(DOMAINS)):
-        if number in _held:
-            return number
         try:
-            lock = Path(tempfile.gettempdir(), f"kdmos_ros_domain_{number}").open("ab")  # noqa: SIM115
+            lock = os.open(folder / f"kdmos_ros_domain_{number}", os.O_RDWR | os.O_CREAT, 0o666)
         except OSError:
             continue  # of another user
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            lock.close()
+            os.close(lock)
             continue
-        _held[number] = lock
+        _held.append(number)  # and the file stays open
         return number
     raise KdmosError(f"other runs use all ROS domains from 1 to {DOMAINS}")

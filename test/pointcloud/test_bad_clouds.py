@@ -44,6 +44,13 @@ def test_point_step_smaller_than_the_fields(step):
     assert reason_of(message) == "bad_point_step"
 
 
+@pytest.mark.parametrize("width", [0, 1])
+def test_a_point_of_a_size_that_none_has(width):
+    message, _ = make_cloud("kitti", width)
+    message.point_step = 2**32 - 1
+    assert reason_of(message) == "bad_point_step"
+
+
 def test_field_beyond_the_point():
     message, _ = make_cloud()
     message.fields.append(Field("ring", 15, 4, 1))
