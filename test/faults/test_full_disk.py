@@ -13,6 +13,7 @@ from kdmos_ros.io.atomic import new_file
 from kdmos_ros.io.point_file import write_points
 from kdmos_ros.labelling import job
 from kdmos_ros.labelling.job import Target
+from kdmos_ros.labelling.sinks import MapStyle
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ def points(folder, _):
 
 def labelling(kind, name):
     def run(folder, recording):
-        label(recording, Target(folder / name, kind, voxel_m=0.01))
+        label(recording, Target(folder / name, kind, map_style=MapStyle(0.01)))
 
     run.__name__ = f"labelling_{kind}"
     return run
