@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TypeVar
@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 def thread_count(wanted: int) -> int:
@@ -39,12 +40,14 @@ class Threads:
             return lambda: result
         return self._pool.submit(work).result
 
+    def each(self, items: Iterable[Item], work: Callable[[Item], None]) -> None:
+        """Run work on each item, in all threads, and wait for it."""
+        for _ in map(work, items) if self._pool is None else self._pool.map(work, items):
+            pass
+
     def in_parts(self, n: int, work: Callable[[slice], None]) -> None:
         """Run work on slices of n rows in all threads, and wait for it."""
-        if self._pool is None:
-            work(slice(0, n))
-            return
         # More parts than threads, so that one which is busy otherwise does not hold up the end.
-        edges = np.linspace(0, n, 4 * self._threads + 1).astype(int)
-        parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
-        list(self._pool.map(work, parts))
+        parts = 1 if self._pool is None else 4 * self._threads
+        edges = np.linspace(0, n, parts + 1).astype(int)
+        self.each((slice(int(a), int(b)) for a, b in pairwise(edges)), work)

@@ -17,7 +17,10 @@ from kdmos_ros.features.grid import PolarGrid
 from kdmos_ros.features.height_residual import (
     N_RESIDUALS,
     CellHeights,
+    PastPoints,
+    cell_bounds,
     height_residuals,
+    keep_points,
     newest_heights,
     past_heights,
 )
@@ -25,7 +28,7 @@ from kdmos_ros.features.history import PastScan
 from kdmos_ros.features.point_coordinates import Mount, Places
 from kdmos_ros.features.scan_lookup import AtLag
 from kdmos_ros.features.spec import FeatureSpec
-from kdmos_ros.features.vacated import take_voxels, vacated_share
+from kdmos_ros.features.vacated import Voxels, take_voxels, vacated_share
 from kdmos_ros.thread_pool import Threads
 
 Float32 = npt.NDArray[np.float32]
@@ -52,66 +55,85 @@ class CellResiduals:
     ) -> None:
         self._points, self._at, self._pasts = points, at, pasts
         self._grid, self._spec, self._mount = grid, spec, mount
+        self._threads = threads
         self._laid: list[Callable[[], CellHeights]] = []
         if spec.height_residuals:
+            self._bounds = cell_bounds(at.ground, grid)
             self._laid = [threads.begin(partial(self._lay, past)) for past in pasts]
 
-    def fill(
+    def begin(
         self,
         motion: Float32,
         newest: PastScan,
         index: npt.NDArray[np.int64],
         cell: npt.NDArray[np.int32],
-    ) -> PastScan:
-        """Fill in the columns of the motion map (n_cells, M), which are zeros.
+    ) -> Callable[[], PastScan]:
+        """Begin to fill in the columns of the motion map (n_cells, M), which are zeros.
 
         Args:
             newest: the scan, its image made.
             index, cell: (P,) rows of the scan in the grid, and their cells.
 
         Returns:
-            The newest scan with what later ones will ask it for.
+            Waits for it; gives the newest scan with what later ones will ask it for.
         """
-        first = self._spec.n_states
-        if self._spec.vacated:
-            newest = self._vacated(motion[:, first:], newest, index, cell)
-            first += self._spec.n_vacated
-        if self._spec.height_residuals:
-            newest = self._heights(motion[:, first:], newest)
-        return newest
+        spec, begin = self._spec, self._threads.begin
+        work: list[Callable[[], object]] = []
+        voxels: Callable[[], Voxels] | None = None
+        first = spec.n_states
+        if spec.vacated:
+            columns = motion[:, first : first + spec.n_vacated]
+            work += [begin(partial(self._vacated, p, columns, newest)) for p in self._pasts]
+            voxels = begin(partial(self._voxels, index, cell))
+            first += spec.n_vacated
+        points: Callable[[], PastPoints] | None = None
+        if spec.height_residuals:
+            # Before those that wait for it.
+            now = begin(partial(newest_heights, self._at, self._bounds, self._grid))
+            columns = motion[:, first:]
+            for past, laid in zip(self._pasts, self._laid, strict=True):
+                work.append(begin(partial(self._heights, past, laid, now, columns)))
+            points = begin(partial(keep_points, self._points, self._grid))
 
-    def _vacated(
-        self,
-        columns: Float32,
-        newest: PastScan,
-        index: npt.NDArray[np.int64],
-        cell: npt.NDArray[np.int32],
-    ) -> PastScan:
-        slabs = np.asarray(self._spec.slabs_m, np.float32)
-        n_slabs = len(slabs) - 1
-        for past in self._pasts:
-            assert past.scan.voxels is not None
-            vacated_share(
-                past.scan.voxels,
-                past.now_from_then.astype(np.float32),
-                newest.image,
-                self._grid,
-                self._spec.visibility,
-                self._mount,
-                columns[:, past.lag * n_slabs : (past.lag + 1) * n_slabs],
+        def filled() -> PastScan:
+            for wait in work:
+                wait()
+            return dataclasses.replace(
+                newest,
+                voxels=None if voxels is None else voxels(),
+                points=None if points is None else points(),
             )
-        n_cells = self._grid.n_cells
-        voxels = take_voxels(self._points, index, cell, self._at.height, slabs, n_cells)
-        return dataclasses.replace(newest, voxels=voxels)
+
+        return filled
+
+    def _vacated(self, past: AtLag, columns: Float32, newest: PastScan) -> None:
+        n_slabs = len(self._spec.slabs_m) - 1
+        assert past.scan.voxels is not None
+        vacated_share(
+            past.scan.voxels,
+            past.now_from_then.astype(np.float32),
+            newest.image,
+            self._grid,
+            self._spec.visibility,
+            self._mount,
+            columns[:, past.lag * n_slabs : (past.lag + 1) * n_slabs],
+        )
+
+    def _voxels(self, index: npt.NDArray[np.int64], cell: npt.NDArray[np.int32]) -> Voxels:
+        slabs = np.asarray(self._spec.slabs_m, np.float32)
+        return take_voxels(self._points, index, cell, self._at.height, slabs, self._grid.n_cells)
 
     def _lay(self, past: AtLag) -> CellHeights:
         points = past.scan.points
         assert points is not None
-        return past_heights(points, past.now_from_then, self._mount, self._at.ground, self._grid)
+        return past_heights(points, past.now_from_then, self._mount, self._bounds, self._grid)
 
-    def _heights(self, columns: Float32, newest: PastScan) -> PastScan:
-        now = newest_heights(self._at, self._grid)
-        for past, laid in zip(self._pasts, self._laid, strict=True):
-            start = past.lag * N_RESIDUALS
-            height_residuals(now, laid(), columns[:, start : start + N_RESIDUALS])
-        return dataclasses.replace(newest, points=self._points.copy())
+    def _heights(
+        self,
+        past: AtLag,
+        laid: Callable[[], CellHeights],
+        now: Callable[[], CellHeights],
+        columns: Float32,
+    ) -> None:
+        start = past.lag * N_RESIDUALS
+        height_residuals(now(), laid(), columns[:, start : start + N_RESIDUALS])

@@ -21,7 +21,7 @@ from kdmos_ros.features.cell_residuals import CellResiduals
 from kdmos_ros.features.grid import PolarGrid
 from kdmos_ros.features.ground_alignment import take_ground
 from kdmos_ros.features.history import PastScan, ScanHistory
-from kdmos_ros.features.kernels import motion_map, occupancy, point_columns
+from kdmos_ros.features.kernels import map_states, occupancy, point_columns
 from kdmos_ros.features.point_coordinates import Mount, Places, level_mount, place
 from kdmos_ros.features.range_image import build_range_image
 from kdmos_ros.features.scan_lookup import Seen, compare, leads_at, on_ground, pasts_at
@@ -69,7 +69,8 @@ class FeatureExtractor:
     Args:
         grid, spec: what the model was trained with.
         base_T_sensor: (4, 4) mount of the sensor, for scans that do not know theirs.
-        num_threads: threads for the look-ups, at least 1.
+        num_threads: threads to share the work among, at least 1.
+        threads: instead, those of others.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class FeatureExtractor:
         spec: FeatureSpec,
         base_T_sensor: npt.NDArray[np.float64],
         num_threads: int = 1,
+        threads: Threads | None = None,
     ) -> None:
         self.grid = grid
         self.spec = spec
@@ -85,7 +87,7 @@ class FeatureExtractor:
         self._slabs = np.asarray(spec.slabs_m, np.float32)
         self._upright = Upright(base_T_sensor)
         self._history = ScanHistory(max(spec.visibility.lags_s))
-        self._threads = Threads(num_threads)
+        self._threads = threads or Threads(num_threads)
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the pose or of time."""
@@ -167,8 +169,12 @@ class FeatureExtractor:
         grid, width, n = self.grid, self.spec.n_motion, len(at.rho)
         index, cell, slot, z_bin, occupied = occupancy(at.cell, at.z_bin, grid.n_cells)
         mapped = seen.state if self.spec.visibility_map else seen.state[:, :0]
-        mapping = self._threads.begin(
-            lambda: motion_map(index, cell, at.height, self._slabs, mapped, grid.n_cells, width)
+        # Not in compiled code: numpy's zeros come from the system as such, in large pages.
+        motion = np.zeros((grid.n_cells, width), np.float32)
+        # All of these fill columns of their own.
+        filled = cells.begin(motion, newest, index, cell)
+        mapped_states = self._threads.begin(
+            lambda: map_states(index, cell, at.height, self._slabs, mapped, motion)
         )
         extent = (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max)
         if intensity is None:
@@ -190,8 +196,8 @@ class FeatureExtractor:
             )
 
         self._threads.in_parts(n, fill)
-        motion = mapping()
-        known = cells.fill(motion, newest, index, cell)
+        mapped_states()
+        known = filled()
         frame = FeatureFrame(
             index, columns, cell, slot, z_bin, occupied, motion, n, seen.n_compared
         )

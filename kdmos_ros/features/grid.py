@@ -102,20 +102,25 @@ class PolarGrid:
 # Compiled code below works in float32 and without branches, so that it is vectorised.
 
 
+@njit(nogil=True, inline="always")
+def cell_at(rho, phi, plane):  # type: ignore[no-untyped-def]
+    """Cell (int32) at rho, metres, and phi, radians, of a grid's `plane`, or OUTSIDE."""
+    rho_min, d_rho, n_rho, d_phi, n_phi = plane
+    row = (rho - rho_min) / d_rho
+    # NaN fails both comparisons and is outside too.
+    inside = (row >= _ZERO) & (row < np.float32(n_rho))
+    # Rounding may put +pi one past the end: azimuth wraps, so that is sector 0.
+    column = np.int32((phi + PI) / d_phi)
+    column = column - n_phi if column >= n_phi else column
+    return np.int32(np.int32(row) * n_phi + column if inside else OUTSIDE)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def cells_of(rho, phi, plane):  # type: ignore[no-untyped-def]
     """`PolarGrid.cells` of a grid's `plane`."""
-    rho_min, d_rho, n_rho, d_phi, n_phi = plane
     cells = np.empty(len(rho), np.int32)
-    rings = np.float32(n_rho)
     for i in range(len(rho)):
-        row = (rho[i] - rho_min) / d_rho
-        # NaN fails both comparisons and is outside too.
-        inside = (row >= _ZERO) & (row < rings)
-        # Rounding may put +pi one past the end: azimuth wraps, so that is sector 0.
-        column = np.int32((phi[i] + PI) / d_phi)
-        column = column - n_phi if column >= n_phi else column
-        cells[i] = np.int32(row) * n_phi + column if inside else OUTSIDE
+        cells[i] = cell_at(rho[i], phi[i], plane)
     return cells
 
 

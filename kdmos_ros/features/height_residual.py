@@ -11,19 +11,24 @@ lag, so that all values are there at once. Both are laid into the cells of the n
 h is max z - min z of a cell's points, metres, 0 for a cell without points; so both values are 0 or
 positive. They are 0 too where the cell was hidden from the scan of the smaller span, as far as the
 published test tells: where neither the cell nor any farther one of its sector has a span there.
+Points that are higher or lower than the grid reaches, at the middle of their cell, are left out.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from kdmos_ros.features.grid import OUTSIDE, PolarGrid, cells_of, to_level, to_polar
+from kdmos_ros.features.grid import OUTSIDE, PolarGrid, cell_at
 from kdmos_ros.features.ground import height_above
 from kdmos_ros.features.point_coordinates import Mount, Places
+from kdmos_ros.features.range_image import BLOCK, zeros
+from kdmos_ros.geometry.angles import fine_atan2
 from kdmos_ros.geometry.transforms import Matrix
 
 Float32 = npt.NDArray[np.float32]
@@ -33,10 +38,25 @@ N_RESIDUALS = 2
 SMALL_SHARE = 0.2
 SPAN_MIN_M, SPAN_MAX_M = 0.4, 4.0
 
-# Points are laid in blocks that stay in the fastest cache.
-_BLOCK = 2048
+# How far the sensor may travel while a scan is a past one: points beyond the grid and this are
+# not kept.
+_TRAVEL_M = 66.0
+_STEPS = 32767
 _INFINITY, _ZERO = np.float32(np.inf), np.float32(0)
 _SMALL, _MIN, _MAX = np.float32(SMALL_SHARE), np.float32(SPAN_MIN_M), np.float32(SPAN_MAX_M)
+
+
+@dataclass(frozen=True)
+class PastPoints:
+    """The returns of a past scan in half the memory.
+
+    Attributes:
+        steps: (N, 3) int16, sensor frame.
+        step_m: metres of one step; coordinates are true to half of it, 2 mm for a grid of 62 m.
+    """
+
+    steps: npt.NDArray[np.int16]
+    step_m: float
 
 
 @dataclass(frozen=True)
@@ -52,32 +72,46 @@ class CellHeights:
     seen: npt.NDArray[np.bool_]
 
 
-def newest_heights(at: Places, grid: PolarGrid) -> CellHeights:
-    """The newest scan; points beyond the grid's range of z are left out."""
-    low, high = _nothing(grid.n_cells)
-    _widen(at.cell, at.level[:, 2], at.z, _bounds(grid), low, high)
-    return _cell_heights(low, high, grid)
+def keep_points(points: Float32, grid: PolarGrid) -> PastPoints:
+    """The returns among points (N, 3) float32, sensor frame, metres, that may matter later."""
+    step_m = (grid.rho_max + _TRAVEL_M) / _STEPS
+    return PastPoints(_in_steps(points, np.float32(1 / step_m)), step_m)
+
+
+def cell_bounds(ground: Float32, grid: PolarGrid) -> Float32:
+    """Lowest and highest level z that count in each cell, (n_cells, 2) float32, metres.
+
+    Args:
+        ground: ground map of the newest scan.
+    """
+    bounds = np.empty((grid.n_cells, 2), np.float32)
+    bounds[:] = grid.z_min, grid.z_max
+    if grid.above_ground:
+        rho, phi = _centres(grid)
+        bounds -= height_above(ground, np.zeros_like(rho), rho, phi)[:, None]
+    return bounds
+
+
+def newest_heights(at: Places, bounds: Float32, grid: PolarGrid) -> CellHeights:
+    """The newest scan; bounds: of `cell_bounds`."""
+    return _cell_heights(_extremes(at.cell, at.level[:, 2], bounds), grid)
 
 
 def past_heights(
-    points: Float32, now_from_past: Matrix, mount: Mount, ground: Float32, grid: PolarGrid
+    points: PastPoints, now_from_past: Matrix, mount: Mount, bounds: Float32, grid: PolarGrid
 ) -> CellHeights:
     """A past scan, laid into the cells of the newest level frame.
 
     Args:
-        points: (N, 3) float32 sensor frame; rows without a return are left out, and so are points
-            beyond the grid's range of z.
         now_from_past: (4, 4) between the sensor frames.
-        ground: ground map of the newest scan.
+        bounds: of `cell_bounds`.
     """
     rotation, height = mount
     motion = now_from_past.astype(np.float32)
     shift = rotation @ motion[:3, 3]
     shift[2] += height
-    turn, bounds = rotation @ motion[:3, :3], _bounds(grid)
-    low, high = _nothing(grid.n_cells)
-    _lay(points, turn, shift, ground, grid.plane, bounds, grid.above_ground, low, high)
-    return _cell_heights(low, high, grid)
+    turn = rotation @ motion[:3, :3] * np.float32(points.step_m)
+    return _cell_heights(_lay(points.steps, turn, shift, grid.plane, bounds), grid)
 
 
 def height_residuals(now: CellHeights, past: CellHeights, out: Float32) -> None:
@@ -86,38 +120,91 @@ def height_residuals(now: CellHeights, past: CellHeights, out: Float32) -> None:
     _grown(past.span, now.span, now.seen, out[:, 1])
 
 
-def _bounds(grid: PolarGrid) -> tuple[np.float32, np.float32]:
-    return np.float32(grid.z_min), np.float32(grid.z_max)
+@lru_cache(maxsize=4)
+def _centres(grid: PolarGrid) -> tuple[Float32, Float32]:
+    """rho, metres, and phi, radians, (n_cells,) of the middle of each cell."""
+    rho = grid.rho_min + (np.arange(grid.n_rho) + 0.5) * grid.d_rho
+    phi = (np.arange(grid.n_phi) + 0.5) * grid.d_phi - math.pi
+    rings, sectors = np.meshgrid(rho, phi, indexing="ij")
+    return rings.reshape(-1).astype(np.float32), sectors.reshape(-1).astype(np.float32)
 
 
-def _nothing(n_cells: int) -> tuple[Float32, Float32]:
-    return np.full(n_cells, _INFINITY), np.full(n_cells, -_INFINITY)
-
-
-def _cell_heights(low: Float32, high: Float32, grid: PolarGrid) -> CellHeights:
-    span = np.maximum(high - low, _ZERO)
+def _cell_heights(span: Float32, grid: PolarGrid) -> CellHeights:
     return CellHeights(span, _seen(span.reshape(grid.n_rho, grid.n_phi)).reshape(-1))
 
 
 @njit(cache=True, nogil=True)
-def _lay(points, rotation, shift, ground, plane, bounds, above_ground, low, high):  # type: ignore[no-untyped-def]
-    for start in range(0, len(points), _BLOCK):
-        level = to_level(points[start : start + _BLOCK], rotation, shift[2])
-        level[:, 0] += shift[0]
-        level[:, 1] += shift[1]
-        rho, phi = to_polar(level)
-        z = height_above(ground, level[:, 2], rho, phi) if above_ground else level[:, 2]
-        _widen(cells_of(rho, phi, plane), level[:, 2], z, bounds, low, high)
+def _in_steps(points, per_m):  # type: ignore[no-untyped-def]
+    kept = np.empty((len(points), 3), np.int16)
+    n = 0
+    most = np.float32(_STEPS)
+    for i in range(len(points)):
+        x, y, z = points[i, 0] * per_m, points[i, 1] * per_m, points[i, 2] * per_m
+        size = max(abs(x), max(abs(y), abs(z)))
+        # NaN fails the comparison; all zero is no return.
+        if size < most and (x != 0 or y != 0 or z != 0) and y == y and z == z:
+            kept[n, 0], kept[n, 1], kept[n, 2] = round(x), round(y), round(z)
+            n += 1
+    return kept[:n].copy()
+
+
+@njit(nogil=True, inline="always")
+def _nothing(bounds):  # type: ignore[no-untyped-def]
+    """Four values a cell: bounds, and lowest and highest z of no point at all. Flat."""
+    table = np.empty(4 * len(bounds), np.float32)
+    for c in range(len(bounds)):
+        table[4 * c], table[4 * c + 1] = bounds[c]
+        table[4 * c + 2], table[4 * c + 3] = _INFINITY, -_INFINITY
+    return table
+
+
+@njit(nogil=True, inline="always")
+def _widen(cell, z, n, table):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        if cell[i] != OUTSIDE:
+            # Unsigned: a negative index would be looked after.
+            k = np.uint32(4) * np.uint32(cell[i])
+            value, low, high = z[i], table[k + 2], table[k + 3]
+            counts = (value >= table[k]) & (value <= table[k + 1])
+            table[k + 2] = value if counts & (value < low) else low
+            table[k + 3] = value if counts & (value > high) else high
+
+
+@njit(nogil=True, inline="always")
+def _spans(table):  # type: ignore[no-untyped-def]
+    span = np.empty(len(table) // 4, np.float32)
+    for c in range(len(span)):
+        span[c] = max(table[4 * c + 3] - table[4 * c + 2], _ZERO)
+    return span
 
 
 @njit(cache=True, nogil=True)
-def _widen(cell, level_z, z, bounds, low, high):  # type: ignore[no-untyped-def]
-    """Widen what each cell has from low to high by its points."""
-    for i in range(len(cell)):
-        c = cell[i]
-        if c != OUTSIDE and z[i] >= bounds[0] and z[i] <= bounds[1]:
-            low[c] = min(low[c], level_z[i])
-            high[c] = max(high[c], level_z[i])
+def _extremes(cell, level_z, bounds):  # type: ignore[no-untyped-def]
+    table = _nothing(bounds)
+    _widen(cell, level_z, len(cell), table)
+    return _spans(table)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _lay(points, turn, shift, plane, bounds):  # type: ignore[no-untyped-def]
+    table = _nothing(bounds)
+    t00, t01, t02 = turn[0]
+    t10, t11, t12 = turn[1]
+    t20, t21, t22 = turn[2]
+    x, y, z = zeros(), zeros(), zeros()
+    cell = np.empty(BLOCK, np.int32)
+    for start in range(0, len(points), BLOCK):
+        length = min(BLOCK, len(points) - start)
+        for j in range(length):
+            x[j], y[j], z[j] = points[start + j]
+        for j in range(BLOCK):
+            level_x = t00 * x[j] + t01 * y[j] + t02 * z[j] + shift[0]
+            level_y = t10 * x[j] + t11 * y[j] + t12 * z[j] + shift[1]
+            z[j] = t20 * x[j] + t21 * y[j] + t22 * z[j] + shift[2]
+            rho = np.float32(math.sqrt(level_x * level_x + level_y * level_y))
+            cell[j] = cell_at(rho, fine_atan2(level_y, level_x), plane)
+        _widen(cell, z, length, table)
+    return _spans(table)
 
 
 @njit(cache=True, nogil=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.features.ground_alignment import Ground
+from kdmos_ros.features.height_residual import PastPoints
 from kdmos_ros.features.range_image import RangeImage
 from kdmos_ros.features.vacated import Voxels
 
@@ -23,15 +24,14 @@ _ABSOLUTE_TOLERANCE_S = 0.05
 class PastScan:
     """A past scan: stamp (ns), T_odom_sensor (4, 4) float64, its range image and voxels.
 
-    And its points, (N, 3) float32 in its sensor frame, metres, where height residuals are used, and
-    its ground, where scans are aligned by it.
+    And its points, where height residuals are used, and its ground, where scans are aligned by it.
     """
 
     stamp_ns: int
     pose: npt.NDArray[np.float64]
     image: RangeImage
     voxels: Voxels | None = None
-    points: npt.NDArray[np.float32] | None = None
+    points: PastPoints | None = None
     ground: Ground | None = None
 
 

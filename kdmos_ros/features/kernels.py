@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from kdmos_ros.features.grid import OUTSIDE
@@ -31,7 +30,7 @@ GEOMETRIC_FEATURES = (
 )
 NEAR, FAR = len(GEOMETRIC_FEATURES), len(GEOMETRIC_FEATURES) + 1
 
-_HALF = np.float32(0.5)
+_HALF, _ONE = np.float32(0.5), np.float32(1)
 
 
 @njit(cache=True, nogil=True)
@@ -154,49 +153,38 @@ def _geometric(code, value, block, at: Places, intensity, extent, velocity):  # 
             value[j] = abs(vx * y[j] - vy * x[j]) / rho[j]
 
 
-def motion_map(
-    index: npt.NDArray[np.int64],
-    cell: npt.NDArray[np.int32],
-    height: npt.NDArray[np.float32],
-    slabs: npt.NDArray[np.float32],
-    state: npt.NDArray[np.uint8],
-    n_cells: int,
-    width: int,
-) -> npt.NDArray[np.float32]:
-    """Share of a cell's points in each state, by slab and lag: (n_cells, width) float32.
-
-    The first slabs * lags * 3 columns; the others are left at zero.
+@njit(cache=True, nogil=True, error_model="numpy")
+def map_states(index, cell, height, slabs, state, motion):  # type: ignore[no-untyped-def]
+    """Share of a cell's points in each state, by slab and lag.
 
     Args:
         index: (P,) int64 rows of the scan; cell: (P,) int32 their cells.
         height: (N,) float32 metres above the ground; slabs: (S + 1,) float32 edges, points outside
             of them are left out.
         state: (N, L) uint8 of `visibility`.
+        motion: (n_cells, M) float32 zeros, whose first S * L * 3 columns are filled.
     """
-    # Not in compiled code: numpy's zeros come from the system as such, in large pages.
-    motion = np.zeros((n_cells, width), np.float32)
-    _count_states(index, cell, height, slabs, state, motion)
-    return motion
-
-
-@njit(cache=True, nogil=True)
-def _count_states(index, cell, height, slabs, state, motion):  # type: ignore[no-untyped-def]
+    n_cells, width = motion.shape
     n_slabs, n_lags = len(slabs) - 1, state.shape[1]
-    n_cells = len(motion)
-    count = np.zeros((n_cells, n_slabs), np.float32)
+    flat = motion.reshape(-1)
+    count = np.zeros(n_cells * n_slabs, np.float32)
     found = slabs_of(height, slabs)
+    # Unsigned: a negative index would be looked after.
+    columns, slab_columns = np.uint32(width), np.uint32(3 * n_lags)
     for p in range(len(index)):
-        i = index[p]
-        k = found[i]
-        if k == NO_SLAB:
+        i = np.uint32(index[p])
+        if found[i] == NO_SLAB:
             continue
-        row = motion[cell[p]]
-        count[cell[p], k] += 1
+        c, k = np.uint32(cell[p]), np.uint32(found[i])
+        count[c * np.uint32(n_slabs) + k] += _ONE
+        first = c * columns + k * slab_columns
         for lag in range(n_lags):
-            if state[i, lag] != UNKNOWN:
-                row[(k * n_lags + lag) * 3 + state[i, lag] - 1] += 1
-    for c in range(n_cells):
-        for k in range(n_slabs):
-            if count[c, k] > 1:
-                for j in range(k * n_lags * 3, (k + 1) * n_lags * 3):
-                    motion[c, j] /= count[c, k]
+            seen = state[i, lag]
+            if seen != UNKNOWN:
+                flat[first + np.uint32(3 * lag) + seen - np.uint32(1)] += _ONE
+    for row in range(n_cells):
+        for slab in range(n_slabs):
+            points = count[row * n_slabs + slab]
+            if points > _ONE:
+                for j in range(slab * n_lags * 3, (slab + 1) * n_lags * 3):
+                    motion[row, j] /= points

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,12 @@ from kdmos_ros.inference.providers import (
     usable_provider,
 )
 from kdmos_ros.labels import CLASS_NAMES
+from kdmos_ros.thread_pool import Threads, thread_count
 
 # On a CPU, a block's embeddings stay in the cache until they are scattered; and what the runtime
-# keeps for them is megabytes, not tens of megabytes.
-_POINTS_BLOCK = 16384
+# keeps for them is megabytes, not tens of megabytes. Each thread has a block of its own: sharing
+# one would have them wait for each other after every layer.
+_POINTS_BLOCK = 8192
 _POINTS_STEP = 4096
 _CELLS_STEP = 2048
 _ON_GPU = {key: PROVIDERS[key] for key in ON_GPU}
@@ -64,6 +67,7 @@ class Engine:
         num_threads: threads on the CPU; 0: as many as the cores that this process may use.
         precision: one of defaults.PRECISIONS, or "auto": the fastest on the provider in use.
         options: of the provider, see `provider_settings`.
+        threads: as many, to share the encoder's work with; None: its own.
 
     Attributes:
         spec: the model's specification.
@@ -86,7 +90,9 @@ class Engine:
         num_threads: int = 0,
         precision: str = AUTO,
         options: str = "",
+        threads: Threads | None = None,
     ) -> None:
+        self._threads = threads or Threads(thread_count(num_threads))
         used = usable_provider(provider)
         settings = parse_settings(options, used if provider == AUTO else provider)
         self.spec: ModelSpec = load_spec(folder)
@@ -118,15 +124,16 @@ class Engine:
     ) -> None:
         self.precision: str = choose_precision(self.spec, provider, precision)
         files = graph_precision(provider, self.precision)
+        threads = (1 if provider == "cpu" else num_threads, num_threads)
         self._encoder, self._bev = (
             make_session(
                 folder / self.spec.graph_in(graph, files),
                 provider,
                 self.precision,
-                num_threads,
+                n,
                 settings,
             )
-            for graph in GRAPHS
+            for graph, n in zip(GRAPHS, threads, strict=True)
         )
         self.provider: str = self._bev.get_providers()[0]
 
@@ -184,20 +191,29 @@ class Engine:
         """The inputs of the grid network, and the points' queries (P, Q)."""
         query = np.empty((len(frame.point), self._n_query), np.float32)
         appearance = np.zeros((self.spec.grid.n_cells, self._n_appearance), np.float32)
-        encoder_s = scatter_s = 0.0
         step = len(frame.point) if self.provider in _ON_GPU.values() else _POINTS_BLOCK
-        for first in range(0, len(frame.point), step):
-            start = time.perf_counter()
-            points = self._points(frame.point[first : first + step])
+        scattering, scatter_s = Lock(), 0.0
+
+        def encode(first: int) -> None:
+            nonlocal scatter_s
+            rows = slice(first, first + step)
+            points = self._points(frame.point[rows])
             embedding, *asked = self._encoder.run(None, {"point_features": points})
             if asked:
-                rows = query[first : first + step]
-                rows[:] = asked[0][: len(rows)]
-            encoded = time.perf_counter()
-            scatter_max(embedding, frame.cell[first : first + step], appearance)
-            encoder_s += encoded - start
-            scatter_s += time.perf_counter() - encoded
-        timings_ms["encoder"] = encoder_s * 1e3
+                query[rows] = asked[0][: len(query[rows])]
+            with scattering:
+                start = time.perf_counter()
+                scatter_max(embedding, frame.cell[rows], appearance)
+                scatter_s += time.perf_counter() - start
+
+        start = time.perf_counter()
+        blocks = range(0, len(frame.point), step)
+        if self.provider == PROVIDERS["cpu"]:
+            self._threads.each(blocks, encode)
+        else:  # shares each block among threads of its own
+            for first in blocks:
+                encode(first)
+        timings_ms["encoder"] = (time.perf_counter() - start - scatter_s) * 1e3
         timings_ms["scatter"] = scatter_s * 1e3
         cells = self._cells(frame.occupied)
         return {"appearance": appearance, "motion": frame.motion, "cells": cells}, query

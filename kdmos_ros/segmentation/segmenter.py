@@ -21,7 +21,7 @@ from kdmos_ros.labels import MOVING, STATIC, UNLABELLED
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmentation.hysteresis import evidence_of_motion
 from kdmos_ros.segmentation.read_out import NO_EVIDENCE, gather
-from kdmos_ros.thread_pool import thread_count
+from kdmos_ros.thread_pool import Threads, thread_count
 
 Labels = npt.NDArray[np.uint8]
 Probability = npt.NDArray[np.float32]
@@ -99,12 +99,15 @@ class Segmenter:
         provider_options: str = "",
         footprint: str = AUTO,
     ) -> None:
-        self._engine = Engine(find_model(model), provider, num_threads, precision, provider_options)
+        threads = Threads(thread_count(num_threads))
+        self._engine = Engine(
+            find_model(model), provider, num_threads, precision, provider_options, threads
+        )
         if mount is None:
             mount = make_transform(np.eye(3), [0, 0, self.spec.sensor_height_m])
         self._own_body = OwnBody(footprint, mount)
         self._extractor = FeatureExtractor(
-            self.spec.grid, self.spec.features, mount, thread_count(num_threads)
+            self.spec.grid, self.spec.features, mount, threads=threads
         )
 
     @property

@@ -5,7 +5,7 @@ import pytest
 
 from kdmos_ros.features.extractor import FeatureExtractor
 from kdmos_ros.features.grid import OUTSIDE, PolarGrid
-from kdmos_ros.features.kernels import motion_map
+from kdmos_ros.features.kernels import map_states
 from kdmos_ros.features.spec import FeatureSpec
 from kdmos_ros.features.visibility import HIDDEN, MATCHED, SEEN_THROUGH, UNKNOWN, VisibilitySpec
 from kdmos_ros.geometry.transforms import make_transform
@@ -111,7 +111,9 @@ def test_motion_map_is_the_share_of_each_state():
     slabs = np.array([0.1, 1, 2], np.float32)
     states = [SEEN_THROUGH, MATCHED, SEEN_THROUGH, SEEN_THROUGH, HIDDEN, UNKNOWN]
     state = np.array([states], np.uint8).T
-    motion = motion_map(index, cell, height, slabs, state, 8, 6).reshape(8, 2, 3)
+    motion = np.zeros((8, 6), np.float32)
+    map_states(index, cell, height, slabs, state, motion)
+    motion = motion.reshape(8, 2, 3)
     np.testing.assert_allclose(motion[5, 0], [2 / 3, 1 / 3, 0])
     assert motion.sum() == pytest.approx(1), "a height outside and an unknown state leave no trace"
 

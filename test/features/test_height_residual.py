@@ -109,9 +109,9 @@ def test_the_values_are_those_of_the_slow_definition():
     values = residuals(fx.push(Scan(now, None, 200_000_000, pose)))[:, 0]
     expected = slow(now, past, invert(pose), grid, mount)
     assert (expected > 0).sum(0).min() > 15, "both kinds must occur for this test to say anything"
-    # Single precision puts a few points on the other side of a border.
-    agree = np.isclose(values, expected, atol=1e-3)
-    assert agree.all(1).mean() > 0.997
+    # A few points come to lie on the other side of a border: past ones are kept to 2 mm.
+    agree = np.isclose(values, expected, atol=5e-3)
+    assert agree.all(1).mean() > 0.995
     assert agree[expected > 0].mean() > 0.95
 
 
