@@ -24,12 +24,17 @@ FILL_ROWS = 4
 # they are vectorised, and each point's result is the same wherever in a block it stands.
 BLOCK = 256
 
+STEP_M = 0.005
+NOTHING = 0xFFFF
+
+_STEP, _PER_M = np.float32(STEP_M), np.float32(1 / STEP_M)
 _BOTTOM = np.float32(ELEVATION_MIN)
 _ROWS_PER_RADIAN = np.float32(1 / D_ELEVATION)
 _COLUMNS_PER_RADIAN = np.float32(1 / D_AZIMUTH)
 _ROWS = np.float32(N_ROWS)
 _INFINITY = np.float32(np.inf)
-_ZERO = np.float32(0)
+_ZERO, _HALF = np.float32(0), np.float32(0.5)
+_MOST_STEPS = np.float32(NOTHING - 1)
 
 
 @dataclass(frozen=True)
@@ -37,25 +42,41 @@ class RangeImage:
     """The rows of a range image that have returns: the few degrees that a sensor covers, or all.
 
     Attributes:
-        ranges: (rows, N_COLUMNS, 2) float32, metres. Channel 0 holds the nearest and channel 1
-            the farthest return around a pixel: its own, or that of the nearest filled row up to
-            FILL_ROWS away, over three columns; and over the rows that it was built to pool.
-            No return: inf and -inf.
+        pixels: (rows * N_COLUMNS + 1,) uint32, row by row, the nearest return around a pixel in
+            the lower 16 bits and the farthest in the upper ones, in steps of STEP_M: the pixel's
+            own, or that of the nearest filled row up to FILL_ROWS away, over three columns; and
+            over the rows that it was built to pool. No return: NOTHING, as in the last pixel,
+            which stands for all that lie outside.
         first_row: which of the N_ROWS rows the first one is.
     """
 
-    ranges: npt.NDArray[np.float32]
+    pixels: npt.NDArray[np.uint32]
     first_row: int
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows it has."""
+        return len(self.pixels) // N_COLUMNS
+
+    @property
+    def ranges(self) -> npt.NDArray[np.float32]:
+        """(rows, N_COLUMNS, 2) float32 nearest and farthest, metres. No return: inf and -inf."""
+        pixels = self.pixels[:-1].reshape(-1, N_COLUMNS)
+        ranges = np.stack([pixels & 0xFFFF, pixels >> 16], -1).astype(np.float32) * _STEP
+        ranges[pixels == NOTHING] = np.inf, -np.inf
+        return ranges
 
 
 def build_range_image(points: npt.NDArray[np.float32], pool_rows: int = 0) -> RangeImage:
     """Range image of points (N, 3), upright frame, metres; rows without a return are left out.
 
+    Ranges are true to half of STEP_M, up to 327 m; what is farther counts as that.
+
     Args:
         pool_rows: a pixel that knows anything takes in so many rows above and below it, too.
     """
     ranges, first_row = _build(points)
-    return RangeImage(_pool_rows(ranges, pool_rows) if pool_rows else ranges, first_row)
+    return RangeImage(_pack(_pool_rows(ranges, pool_rows) if pool_rows else ranges), first_row)
 
 
 @njit(nogil=True, inline="always")
@@ -76,10 +97,11 @@ def pixel(x, y, z):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _build(points):  # type: ignore[no-untyped-def]
     place, distance = _places(points)
-    first, last = N_ROWS, -1
+    lowest, highest = N_ROWS * N_COLUMNS, -1
     for i in range(len(place)):
-        first = min(first, place[i] // N_COLUMNS if place[i] >= 0 else N_ROWS)
-        last = max(last, place[i] // N_COLUMNS if place[i] >= 0 else -1)
+        lowest = min(lowest, place[i] if place[i] >= 0 else N_ROWS * N_COLUMNS)
+        highest = max(highest, place[i])
+    first, last = lowest // N_COLUMNS, highest // N_COLUMNS
     top, end = max(first - FILL_ROWS, 0), min(last + FILL_ROWS, N_ROWS - 1)
     if last < 0:
         return np.empty((0, N_COLUMNS, 2), np.float32), 0
@@ -91,9 +113,9 @@ def _build(points):  # type: ignore[no-untyped-def]
     start = (top - FILL_ROWS) * N_COLUMNS
     for i in range(len(place)):
         if place[i] >= 0:
-            p = place[i] - start
-            near[p] = min(near[p], distance[i])
-            far[p] = max(far[p], distance[i])
+            p = np.uint32(place[i] - start)  # unsigned: a negative index would be looked after
+            near[p] = distance[i] if distance[i] < near[p] else near[p]
+            far[p] = distance[i] if distance[i] > far[p] else far[p]
     return _spread(nearest, farthest), top
 
 
@@ -147,6 +169,32 @@ def _spread(nearest, farthest):  # type: ignore[no-untyped-def]
             out[c, 0] = a if a < near[c + 2] else near[c + 2]
             out[c, 1] = b if b > far[c + 2] else far[c + 2]
     return ranges
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pack(ranges):  # type: ignore[no-untyped-def]
+    near_far = ranges.reshape(-1, 2)
+    pixels = np.empty(len(near_far) + 1, np.uint32)
+    for p in range(len(near_far)):
+        near, far = _steps(near_far[p, 0]), _steps(near_far[p, 1])
+        known = near_far[p, 0] < _INFINITY
+        pixels[p] = near | far << np.uint32(16) if known else np.uint32(NOTHING)
+    pixels[-1] = NOTHING
+    return pixels
+
+
+@njit(nogil=True, inline="always")
+def _steps(metres):  # type: ignore[no-untyped-def]
+    steps = metres * _PER_M + _HALF
+    steps = steps if steps < _MOST_STEPS else _MOST_STEPS
+    return np.uint32(np.int32(steps if steps > _ZERO else _ZERO))
+
+
+@njit(nogil=True, inline="always")
+def metres_of(pixel):  # type: ignore[no-untyped-def]
+    """Nearest and farthest range, float32 metres, of a pixel that is not NOTHING."""
+    near, far = pixel & np.uint32(NOTHING), pixel >> np.uint32(16)
+    return np.float32(np.int32(near)) * _STEP, np.float32(np.int32(far)) * _STEP
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -16,13 +16,21 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from kdmos_ros.features.range_image import BLOCK, FILL_ROWS, N_COLUMNS, RangeImage, pixel, zeros
+from kdmos_ros.features.range_image import (
+    BLOCK,
+    FILL_ROWS,
+    N_COLUMNS,
+    NOTHING,
+    RangeImage,
+    metres_of,
+    pixel,
+    zeros,
+)
 
 UNKNOWN, SEEN_THROUGH, MATCHED, HIDDEN = 0, 1, 2, 3
 KNOWN_STATES = ("seen through", "matched", "hidden")
 N_KNOWN_STATES = len(KNOWN_STATES)
 
-_INFINITY = np.float32(np.inf)
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
@@ -88,14 +96,14 @@ def look_up(
             margins, clipped to -1..1 at two margins; 0 where unknown.
     """
     margins = np.float32(margin_m), np.float32(margin_per_m)
-    _look_up(image.ranges, image.first_row, past_from_now, points, *margins, state, near, far)
+    _look_up(image.pixels, image.first_row, past_from_now, points, *margins, state, near, far)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
-def _look_up(ranges, first_row, m, points, margin_m, margin_per_m, state, near, far):  # type: ignore[no-untyped-def]
-    flat = ranges.reshape(-1, 2)
-    low, high = np.float32(first_row), np.float32(first_row + len(ranges))
-    first = np.int32(first_row)
+def _look_up(pixels, first_row, m, points, margin_m, margin_per_m, state, near, far):  # type: ignore[no-untyped-def]
+    outside = np.int32(len(pixels) - 1)
+    first, columns = np.int32(first_row), np.int32(N_COLUMNS)
+    low, high = np.float32(first_row), np.float32(first_row + len(pixels) // N_COLUMNS)
     m00, m01, m02, m03 = m[0]
     m10, m11, m12, m13 = m[1]
     m20, m21, m22, m23 = m[2]
@@ -103,6 +111,7 @@ def _look_up(ranges, first_row, m, points, margin_m, margin_per_m, state, near, 
     x, y, z = zeros(), zeros(), zeros()
     distance, nearest, farthest = zeros(), zeros(), zeros()
     place = np.empty(BLOCK, np.int32)
+    seen = np.empty(BLOCK, np.uint32)
     answer = np.empty(BLOCK, np.uint8)
     for start in range(0, len(points), BLOCK):
         length = min(BLOCK, len(points) - start)
@@ -115,18 +124,16 @@ def _look_up(ranges, first_row, m, points, margin_m, margin_per_m, state, near, 
             squared = px * px + py * py + pz * pz
             row, column = pixel(px, py, pz)
             inside = (row >= low) & (row < high) & (squared > 0)
-            place[j] = (np.int32(row) - first) * N_COLUMNS + column if inside else -1
+            place[j] = (np.int32(row) - first) * columns + column if inside else outside
             distance[j] = np.float32(math.sqrt(squared))
-        for j in range(length):
-            if place[j] >= 0:
-                nearest[j], farthest[j] = flat[place[j]]
-            else:
-                nearest[j], farthest[j] = _INFINITY, -_INFINITY
         for j in range(BLOCK):
-            known = nearest[j] < _INFINITY
-            margin = margin_m + margin_per_m * distance[j]
-            d_near = (nearest[j] - distance[j]) / margin if known else _ZERO
-            d_far = (farthest[j] - distance[j]) / margin if known else _ZERO
+            seen[j] = pixels[np.uint32(place[j])]
+        for j in range(BLOCK):
+            known = seen[j] != NOTHING
+            near_m, far_m = metres_of(seen[j])
+            per_margin = _ONE / (margin_m + margin_per_m * distance[j])
+            d_near = (near_m - distance[j]) * per_margin if known else _ZERO
+            d_far = (far_m - distance[j]) * per_margin if known else _ZERO
             found = HIDDEN if d_far < -_ONE else MATCHED
             found = SEEN_THROUGH if d_near > _ONE else found
             answer[j] = np.uint8(found if known else UNKNOWN)

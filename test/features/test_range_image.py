@@ -11,6 +11,7 @@ from kdmos_ros.features.range_image import (
     FILL_ROWS,
     N_COLUMNS,
     N_ROWS,
+    STEP_M,
     build_range_image,
 )
 from kdmos_ros.features.visibility import look_up
@@ -67,7 +68,7 @@ def test_an_image_is_the_definition_cropped_to_its_returns(rows, pool_rows):
     whole = np.empty((N_ROWS, N_COLUMNS, 2), np.float32)
     whole[...] = np.inf, -np.inf
     whole[image.first_row : image.first_row + len(image.ranges)] = image.ranges
-    np.testing.assert_allclose(whole, expected, rtol=1e-6)
+    np.testing.assert_allclose(whole, expected, rtol=1e-6, atol=STEP_M / 2)
     assert len(image.ranges) <= np.ptp(row) + 1 + 2 * FILL_ROWS
 
 
@@ -111,3 +112,9 @@ def test_angles_are_as_exact_as_they_say():
     y[:2], x[:2] = [0, np.nan], [0, 1]
     _all(y, x, coarse, fine)
     assert coarse[0] == fine[0] == 0 and np.isnan([coarse[1], fine[1]]).all()
+
+
+@pytest.mark.parametrize("distance", [0.001, 0.7, 100.0, 326.0, 1000.0])
+def test_ranges_are_true_to_half_a_step_as_far_as_they_reach(distance):
+    near, far = build_range_image(np.array([[distance, 0, 0]], np.float32)).ranges[4, 450]
+    assert near == far == pytest.approx(min(distance, 65534 * STEP_M), abs=0.501 * STEP_M)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdmos_ros.features.history import PastScan, ScanHistory
-from kdmos_ros.features.range_image import RangeImage, build_range_image
+from kdmos_ros.features.range_image import NOTHING, RangeImage, build_range_image
 from kdmos_ros.features.visibility import (
     HIDDEN,
     MATCHED,
@@ -127,7 +127,7 @@ def test_a_specification_that_cannot_be_is_refused(change):
         VisibilitySpec(**change)
 
 
-NO_IMAGE = RangeImage(np.empty((0, 900, 2), np.float32), 0)
+NO_IMAGE = RangeImage(np.full(1, NOTHING, np.uint32), 0)
 
 
 def past(stamp_s):
