@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kdmos_ros.segmentation.segmenter import Segmenter
 
 
+_NEGATIVE = re.compile(r"-\.?\d")
 _STORAGE_SUFFIXES = (".mcap", ".db3", ".bag")
 
 
@@ -53,8 +55,7 @@ def add_bag_options(parser: argparse.ArgumentParser) -> None:
         "--base-to-lidar",
         type=parse_mount,
         metavar="X,Y,Z[,ROLL,PITCH,YAW]",
-        help="mount of the LiDAR on the base, metres and radians, instead of /tf_static"
-        " (with '=' before a negative number)",
+        help="mount of the LiDAR on the base, metres and radians, instead of /tf_static",
     )
 
 
@@ -76,12 +77,20 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
 
 
 def spell_out(words: Sequence[str]) -> list[str]:
-    """A command line with "--deskew=true" for a "--deskew" that stands alone."""
-    following = [*words, ""][1:]
-    return [
-        "--deskew=true" if word == "--deskew" and after not in DESKEW_CHOICES else word
-        for word, after in zip(words, following, strict=True)
-    ]
+    """A command line as argparse understands it.
+
+    A "--deskew" that stands alone becomes "--deskew=true". Negative numbers are joined to their
+    option: "--base-to-lidar -1,0,2" would be taken for two options.
+    """
+    spelt: list[str] = []
+    for word, after in zip(words, [*words, ""][1:], strict=True):
+        if _NEGATIVE.match(word) and spelt and spelt[-1].startswith("--") and "=" not in spelt[-1]:
+            spelt[-1] += f"={word}"
+        elif word == "--deskew" and after not in DESKEW_CHOICES:
+            spelt.append("--deskew=true")
+        else:
+            spelt.append(word)
+    return spelt
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -110,8 +119,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default=PARAMETERS["footprint"],
         metavar="X_MIN,X_MAX,Y_MIN,Y_MAX",
         help="outline of the vehicle in the base frame, metres, none of which moves; auto"
-        " (default): learned from what travels with the LiDAR; none (with '=' before a negative"
-        " number)",
+        " (default): learned from what travels with the LiDAR; none",
     )
 
 

@@ -66,7 +66,7 @@ def add_error_options(parser: argparse.ArgumentParser) -> None:
         type=_finite,
         default=0.0,
         metavar="MS",
-        help="delay of its stamps (with '=' before a negative number)",
+        help="delay of its stamps; negative: they are early",
     )
     group.add_argument(
         "--planar-odometry",

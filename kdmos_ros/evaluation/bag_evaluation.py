@@ -116,6 +116,16 @@ class Report:
             **({"map": self.static_map.score().figures()} if self.static_map else {}),
         }
 
+    def _left_out(self) -> list[str]:
+        """What the figures do not know of, if anything."""
+        if not self.dropped:
+            return []
+        dropped = ", ".join(f"{n} {reason}" for reason, n in sorted(self.dropped.items()))
+        total = self.scans + self.dropped.total()
+        return [
+            f"scans dropped, and not in the figures: {self.dropped.total()} of {total} ({dropped})"
+        ]
+
     def to_text(self, tables: Collection[str] = ()) -> str:
         """The same for people.
 
@@ -126,6 +136,7 @@ class Report:
         lines = [
             f"model {self.model}, {self.provider}, {self.scans} scans, {self.points} points"
             + self._delay(),
+            *self._left_out(),
             f"moving IoU {_figure(c.iou)}   precision {_figure(c.precision)}"
             f"   recall {_figure(c.recall)}",
             f"TP {c.tp}   FP {c.fp}   FN {c.fn}",
@@ -134,9 +145,6 @@ class Report:
         if share is not None:
             lines.append(f"static points called moving: {100 * share:.4f} %")
         lines.append(self.objects.summary())
-        if self.dropped:
-            dropped = ", ".join(f"{n} {reason}" for reason, n in sorted(self.dropped.items()))
-            lines.append(f"scans dropped: {dropped}")
         lines += self.health.summary()
         if len(self.sequences) > 1:
             lines += [f"sequence {n}: IoU {_figure(p.iou)}" for n, p in self.sequences.items()]

@@ -25,6 +25,13 @@ def test_values(words, mode):
     assert bag_options(args).deskew == mode
 
 
+@pytest.mark.parametrize("given", [["--base-to-lidar", "-1,0,-2"], ["--base-to-lidar=-1,0,-2"]])
+def test_negative_numbers_need_no_sign_of_equality(given):
+    args = make_parser().parse_args(["eval", *given, "bag", "--stamp-offset-ms", "-.5"])
+    assert args.base_to_lidar[:3, 3].tolist() == [-1, 0, -2]
+    assert args.stamp_offset_ms == -0.5
+
+
 def test_other_values_are_refused(capsys):
     with pytest.raises(SystemExit):
         make_parser().parse_args(["eval", "bag", "--deskew=sometimes"])

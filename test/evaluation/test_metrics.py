@@ -124,6 +124,9 @@ def test_dropped_scans_are_counted_and_not_scored():
     content = report.to_dict()
     assert content["iou_moving"] == 1.0 and content["scans"] == 1 and content["points"] == 2
     assert content["dropped"] == {"too_old": 1} and content["lookahead"] == 0
+    second, third = report.to_text().splitlines()[1:3]
+    assert second == "scans dropped, and not in the figures: 1 of 2 (1 too_old)"
+    assert third.startswith("moving IoU")
     assert content["latency_ms"]["p90"] == 4.0
     assert seen == [replayed[1]]
     assert "1 too_old" in report.to_text()
