@@ -16,6 +16,7 @@ from kdmos_ros.pipeline.worker import Job, Worker
 from kdmos_ros.poses.auto_poses import AutoPoses
 from kdmos_ros.poses.extrinsics import FixedExtrinsics
 from kdmos_ros.poses.pose_messages import frame_of, stamp_ns_of
+from kdmos_ros.ros.cloud_topic import CloudTopic
 from kdmos_ros.ros.diagnostics import Identity
 from kdmos_ros.ros.input_watch import InputWatch
 from kdmos_ros.ros.latency_topics import LatencyTopics
@@ -84,7 +85,7 @@ class Session:
             HealthMonitor(self._rare_log),
         )  # fmt: skip
         self._worker: Worker | None = None
-        self._clouds: Any = None
+        self._clouds: CloudTopic | None = None
         self._odometry_topic: OdometryTopic | None = None
         self._introduce()
 
@@ -106,20 +107,18 @@ class Session:
                 self._node, self._subscribe_odometry, self._odometry, self._rare_log
             )
             poses = self._odometry.topic + ("" if self._poses is self._odometry else ", if any")
-        points = Input("points", p["cloud_reliability"], p["cloud_depth"], "cloud_reliability")
         topic = self._node.resolve_topic_name("points")
         odometry = self._odometry.topic if self._odometry is not None else None
         self._watch = InputWatch(self._node, topic, odometry, p, self._rare_log)
-        self._clouds = subscribe(
-            self._node, points, PointCloud2, self._on_cloud, self._rare_log,
-            self._watch.lost_on_the_way,
-        )  # fmt: skip
+        self._clouds = CloudTopic(
+            self._node, self._subscribe_clouds, self._on_cloud, self._statistics, self._rare_log
+        )
         self._node.get_logger().info(f"labelling {topic} with poses from {poses}")
 
     def stop(self) -> None:
         """Unsubscribe and stop labelling; twice is fine."""
         if self._clouds is not None:
-            self._node.destroy_subscription(self._clouds)
+            self._clouds.close()
             self._clouds = None
         if self._odometry_topic is not None:
             self._odometry_topic.close()
@@ -154,14 +153,16 @@ class Session:
         limit_poses(self._poses, self._parameters)
         if self._odometry_topic is not None:
             self._odometry_topic.follow()
+        if self._clouds is not None:
+            self._clouds.follow()
         self._leave_tf()
         if self._worker is not None:
             self._worker.resize(self._parameters["queue_size"])
 
     def watch_inputs(self) -> None:
         """Warn if nothing is published, or hardly anything arrives."""
-        if self._worker is not None:
-            self._watch.check()
+        if self._clouds is not None:
+            self._watch.check(self._clouds.readable)
 
     def complaints(self) -> list[Complaint]:
         """What cannot be right at present, the worst first."""
@@ -211,6 +212,12 @@ class Session:
         if worker is not None:
             frame = frame_of(message.header.frame_id)
             worker.submit(Job(message, stamp, frame, time.perf_counter()))
+
+    def _subscribe_clouds(self, kind: Any, callback: Callable[[Any], None], raw: bool) -> Any:
+        p = self._parameters
+        points = Input("points", p["cloud_reliability"], p["cloud_depth"], "cloud_reliability")
+        lost = self._watch.lost_on_the_way
+        return subscribe(self._node, points, kind, callback, self._rare_log, lost, raw)
 
     def _subscribe_odometry(self, kind: Any, callback: Callable[[Any], None]) -> Any:
         reliability = self._parameters["odom_reliability"]

@@ -32,12 +32,14 @@ def subscribe(
     callback: Callable[[Any], None],
     log: ThrottledLog,
     lost: Callable[[int], None] | None = None,
+    raw: bool = False,
 ) -> Any:
     """A subscription of a message class; what does not fit goes to the log.
 
     Args:
         lost: gets the number of messages that the middleware has lost since the last call, as far
             as it counts them.
+        raw: messages come serialised.
     """
 
     def incompatible(_event: Any) -> None:
@@ -51,7 +53,7 @@ def subscribe(
     def make(callbacks: Any) -> Any:
         quality = profile(wanted.reliability, wanted.depth)
         return node.create_subscription(
-            kind, wanted.topic, callback, quality, event_callbacks=callbacks
+            kind, wanted.topic, callback, quality, raw=raw, event_callbacks=callbacks
         )
 
     if lost is not None:
