@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kdmos_ros.segmentation.scan_segmenter import ScanSegmenter
 
 # io.sources.FOLDER_DATASETS, repeated since importing it takes a second.
-DATASETS = ("apollo", "helimos", "semantickitti")
+DATASETS = ("apollo", "argoverse2", "helimos", "nuscenes", "semantickitti")
 # Of the kinds that a model should do well on: 64, 16 and 128 beams, few of them slowly, a rosette.
 SENSORS = ("hdl64e", "vlp16", "os1_64", "os1_128", "pandar40", "mid360")
 # Options that make sense for bags only, and for all but bags.
@@ -38,7 +38,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         type=_names,
         default=[],
         help="train (00-07,09,10), val (08), test (11-21); with KITTI-road: road-train (30-34,40),"
-        " road-val (35-39,41); HeLiMOS: train, val, test (default: val; apollo: test, 02 and 03)",
+        " road-val (35-39,41); HeLiMOS, Argoverse 2: train, val, test (default: val; apollo: test,"
+        " 02 and 03); nuScenes: mini, trainval, test (default: the one there is)",
     )
     folders.add_argument(
         "--sequence",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError, ReasonedError
-from kdmos_ros.io import folder_sources
+from kdmos_ros.io import argoverse, folder_sources, nuscenes
 from kdmos_ros.io.samples import LabelledScan, Source
 from kdmos_ros.io.trajectory_file import TUM, trajectory_form
 from kdmos_ros.labels import from_semantickitti, instances_of
@@ -25,6 +25,8 @@ FOLDER_DATASETS: dict[str, Folders] = {
     "semantickitti": folder_sources.semantickitti,
     "helimos": folder_sources.helimos,
     "apollo": folder_sources.apollo,
+    "argoverse2": argoverse.argoverse2,
+    "nuscenes": nuscenes.nuscenes,
 }
 SIMULATED = "sim:"
 
@@ -186,11 +188,15 @@ def drive_files(path: Path) -> list[Path]:
 
 
 def folder_kind(path: Path) -> str | None:
-    """ "semantickitti", "helimos", "sequence" (one alone), or None for what is no such folder."""
+    """One of FOLDER_DATASETS, "sequence" (one alone), or None for what is no such folder."""
+    if nuscenes.is_nuscenes(path):
+        return "nuscenes"
     if (path / "sequences").is_dir():
         return "semantickitti"
     if any((f / "val.txt").is_file() for f in (path, path / "Deskewed_LiDAR")):
         return "helimos"
+    if argoverse.is_argoverse(path):
+        return "argoverse2"
     velodyne = path / "velodyne"
     known = velodyne.is_dir() and not any(velodyne.glob("*.p*"))
     return "sequence" if known and trajectory_form(path / "poses.txt") != TUM else None

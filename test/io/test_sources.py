@@ -193,8 +193,8 @@ def test_nothing_there(tmp_path):
         open_sources(tmp_path / "none")
     with pytest.raises(KdmosError, match=r"no such folder: .*none"):
         open_sources(tmp_path / "none", "semantickitti")
-    with pytest.raises(KdmosError, match="no data set 'nuscenes'"):
-        open_sources(tmp_path, "nuscenes")
+    with pytest.raises(KdmosError, match="no data set 'waymo'"):
+        open_sources(tmp_path, "waymo")
 
 
 def test_simulated():
