@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from kdmos_ros.geometry.transforms import make_transform
+    from kdmos_ros.io.calibration_file import read_calibration
     from kdmos_ros.io.drive_bag import DriveWriter
-    from kdmos_ros.io.kitti_calibration import read_calibration
     from kdmos_ros.io.semantickitti import Sequence
     from kdmos_ros.progress import progress
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.geometry import transforms
 from kdmos_ros.geometry.mount import parse_transform
+from kdmos_ros.io.calibration_file import LIDAR_TO_CAMERA, read_calibration
 from kdmos_ros.io.cloud_file import bin_columns, check_libraries, stem_of, suffix_of
 from kdmos_ros.io.file_stamps import TIME_FILES, Stamps, read_times, stamps_of_names
 from kdmos_ros.io.trajectory_file import Trajectory, read_trajectory, trajectory_form
@@ -219,8 +220,6 @@ def _mount(places: list[Path]) -> Matrix | None:
 
 def _of_lidar(trajectory: Trajectory, places: list[Path]) -> Trajectory:
     """KITTI's poses are those of a camera where a calib.txt says where it is."""
-    from kdmos_ros.io.kitti_calibration import LIDAR_TO_CAMERA, read_calibration
-
     path = _beside(places, [CALIBRATION])
     if trajectory.form == "KITTI" and path is not None:
         camera_T_lidar = np.eye(4)

@@ -14,12 +14,11 @@ from kdmos_ros.io.bag_messages import cloud_message, odometry_message, transform
 from kdmos_ros.io.bag_poses import TF_STATIC
 from kdmos_ros.io.bag_reader import GROUND_TRUTH
 from kdmos_ros.io.bag_writer import BagWriter
+from kdmos_ros.io.calibration_file import LIDAR_TO_CAMERA, Calibration
 from kdmos_ros.io.ground_truth import ground_truth_message
 from kdmos_ros.io.kitti_calibration import (
     CAMERA_FRAME,
     CAMERA_INFO,
-    LIDAR_TO_CAMERA,
-    Calibration,
     camera_info,
     camera_topic,
 )

@@ -1,57 +1,25 @@
-"""KITTI's calib.txt: camera projections P0..P3 and `Tr`, which moves LiDAR points to camera 0.
+"""KITTI's calibration in a bag, as ROS has it; the file is `calibration_file`.
 
-In a bag they are what ROS has for them: a static transform from the LiDAR to CAMERA_FRAME, and a
-CameraInfo for each projection.
+A static transform from the LiDAR to CAMERA_FRAME, and a CameraInfo for each projection.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.bag_file import BagFile, decode_cdr, typestore
 from kdmos_ros.io.bag_messages import header
 from kdmos_ros.io.bag_poses import chain
 from kdmos_ros.io.bag_reader import BagReader
+from kdmos_ros.io.calibration_file import LIDAR_TO_CAMERA
 
-Calibration = Mapping[str, npt.NDArray[np.float64]]
-
-LIDAR_TO_CAMERA = "Tr"
 CAMERA_FRAME = "camera_0"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 _TOPIC = re.compile(r"/camera_(\d)/camera_info")
-
-
-def read_calibration(path: Path) -> dict[str, npt.NDArray[np.float64]]:
-    """Matrices (3, 4) by name, in the order of the file; other lines are left out.
-
-    Raises:
-        KdmosError: the file cannot be read.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KdmosError(f"cannot read {path}: {error}") from error
-    found: dict[str, npt.NDArray[np.float64]] = {}
-    for line in lines:
-        name, _, numbers = line.partition(":")
-        try:
-            found[name.strip()] = np.array(numbers.split(), dtype=np.float64).reshape(3, 4)
-        except ValueError:
-            continue
-    return found
-
-
-def write_calibration(path: Path, calibration: Calibration) -> None:
-    """Write a calib.txt."""
-    rows = (f"{n}: {' '.join(f'{v:.12g}' for v in m.ravel())}\n" for n, m in calibration.items())
-    path.write_text("".join(rows), encoding="utf-8")
 
 
 def camera_topic(name: str) -> str | None:

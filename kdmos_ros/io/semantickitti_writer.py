@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kdmos_ros.geometry import transforms
 from kdmos_ros.io.atomic import new_folder
-from kdmos_ros.io.kitti_calibration import LIDAR_TO_CAMERA, Calibration, write_calibration
+from kdmos_ros.io.calibration_file import LIDAR_TO_CAMERA, Calibration, write_calibration
 from kdmos_ros.scan import Scan
 
 

@@ -9,7 +9,7 @@ from kdmos_ros import cli
 from kdmos_ros.geometry.transforms import from_pose, invert
 from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD
 from kdmos_ros.io.bag_reader import BagReader
-from kdmos_ros.io.kitti_calibration import read_calibration
+from kdmos_ros.io.calibration_file import read_calibration
 from kdmos_ros.io.semantickitti import Sequence
 
 N_SCANS = 4
