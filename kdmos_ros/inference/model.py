@@ -126,6 +126,10 @@ class ModelSpec:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{where}: not a usable model specification: {error}") from error
+        except RecursionError:
+            raise ModelError(
+                f"{where}: not a usable model specification: nested too deep"
+            ) from None
 
 
 def find_model(name: str | Path = DEFAULT_MODEL) -> Path:

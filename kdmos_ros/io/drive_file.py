@@ -100,7 +100,7 @@ def load_drive(path: Path) -> LabelledDrive:
             )
         ]
         return LabelledDrive(scans, content["base_T_sensor"], str(content["sensor"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, MemoryError, KeyError, zipfile.BadZipFile) as error:
         raise KdmosError(f"{path}: not a readable drive: {error}") from error
 
 
@@ -123,7 +123,7 @@ def read_header(path: Path) -> DriveHeader:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             sizes = [int(n) for n in file["count"]]
             return DriveHeader(sizes, file["base_T_sensor"], str(file["sensor"]))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, MemoryError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise KdmosError(f"{path}: not a readable drive: {error}") from error
 
 

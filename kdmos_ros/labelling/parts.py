@@ -124,7 +124,7 @@ class LabelParts:
                 content = {name: stored[name] for name in stored.files}
             ends = np.cumsum(content["count"])
             stamps, labels, steps = (content[k] for k in ("stamp_ns", "labels", "probability"))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, MemoryError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise KdmosError(f"{path}: unreadable; remove it and continue with --resume") from error
         for stamp_ns, start, end in zip(stamps, ends - content["count"], ends, strict=True):
             probability: npt.NDArray[np.float32] = steps[start:end].astype(np.float32) / _STEPS

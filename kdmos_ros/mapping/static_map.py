@@ -191,7 +191,7 @@ class StaticMap:
             made.scans, made._has_intensity = int(scans), bool(has_intensity)
             made._table.origin = content["origin"] if content["origin"].size else None
             made._table.restore(content["keys"], content["sums"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, MemoryError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise KdmosError(f"{path}: cannot be read: {error}") from error
         views.keep_before(made.scans)
         return made

@@ -105,5 +105,5 @@ class Views:
                 ranges = stored["ranges"].astype(np.float32)
                 image = RangeImage(ranges, int(stored["first_row"]))
                 return image, stored["pose"], int(stored["stamp_ns"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, MemoryError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise KdmosError(f"{path}: cannot be read: {error}") from error

@@ -54,7 +54,7 @@ class LogitsFolder:
         try:
             with open(self.file(name), "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return str(file["source"]) == self.source
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, MemoryError, KeyError, EOFError, zipfile.BadZipFile):
             return False
 
     def write(self, drive: LabelledDrive, name: str, logits: list[npt.NDArray]) -> None:  # type: ignore[type-arg]
@@ -125,7 +125,7 @@ def _load(path: Path, wanted: str, drive: LabelledDrive) -> dict[str, npt.NDArra
         drive_name, source = str(content["drive"]), str(content["source"])
     except FileNotFoundError:
         raise KdmosError(f"{path}: no teacher logits of {first} and on") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, MemoryError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise KdmosError(f"{path}: unreadable teacher logits of {first}: {error}") from error
     if (drive_name, source) != (path.name, wanted):
         raise KdmosError(
@@ -160,7 +160,7 @@ def import_logits(folder: Path, drive: LabelledDrive) -> list[Float16]:
             raise KdmosError(f"{candidates[0]}: no teacher logits of {name}")
         try:
             values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, MemoryError, EOFError) as error:
             raise KdmosError(f"{path}: unreadable teacher logits of {name}: {error}") from error
         _check_shape(values, len(labelled.labels), f"{path}, {name}")
         if not np.isfinite(values).all():
