@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from kdmos_ros.defaults import AUTO, frames_to_try
+from kdmos_ros.defaults import AUTO, FIXED_FRAMES, frames_to_try
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.bag_file import POINT_CLOUD, BagError, BagFile, Topic, decode_cdr
+from kdmos_ros.io.bag_poses import BASE_FRAME
 from kdmos_ros.io.bag_transforms import BagTransforms
 from kdmos_ros.poses.kiss_source import load_kiss_icp
 from kdmos_ros.poses.pose_messages import ODOMETRY, PATH, POSE_TYPES, frame_of
@@ -66,6 +67,8 @@ class PoseChooser:
         self._cloud_topic = cloud_topic
         self._cloud_frame = cloud_frame
         self._has_mount = has_mount
+        # With a given mount, TF need not know the LiDAR's frame.
+        self._placed_frame = BASE_FRAME if has_mount else cloud_frame
         self._transforms = transforms
 
     def choose(self, source: str, topic: str | None, fixed_frame: str) -> PoseChoice:
@@ -82,6 +85,7 @@ class PoseChooser:
         if source == "odometry" or (source == AUTO and topic is not None):
             return self._odometry(topic)
         if source == "tf":
+            self._check_frame(fixed_frame)
             return PoseChoice("tf", fixed_frame=fixed_frame)
         if source != AUTO:
             return PoseChoice(source)
@@ -90,6 +94,15 @@ class PoseChooser:
             return self._from_odometry(names)
         from_tf = self._from_tf(names, "no odometry topic")
         return from_tf or self._other_topic() or self._from_clouds()
+
+    def _check_frame(self, fixed_frame: str) -> None:
+        if self._transforms().fixed_frame(self._placed_frame, (fixed_frame,)):
+            return
+        if other := self._transforms().fixed_frame(self._placed_frame, FIXED_FRAMES):
+            raise BagError(
+                f"{self._bag.path}: no {fixed_frame} on /tf in which {self._placed_frame} moves,"
+                f" but {other}: give it with --fixed-frame {other}"
+            )
 
     def _odometry(self, wanted: str | None, note: str = "") -> PoseChoice:
         name = "/" + (wanted or "").strip("/")
@@ -125,10 +138,10 @@ class PoseChooser:
         return Candidate(topic, parent, child, leads)
 
     def _from_tf(self, names: Sequence[str], why: str) -> PoseChoice | None:
-        fixed = self._transforms().fixed_frame(self._cloud_frame, names)
+        fixed = self._transforms().fixed_frame(self._placed_frame, names)
         if not fixed:
             return None
-        note = f"{why}: poses are taken from /tf, {fixed} -> {self._cloud_frame}"
+        note = f"{why}: poses are taken from /tf, {fixed} -> {self._placed_frame}"
         return PoseChoice("tf", fixed_frame=fixed, note=note)
 
     def _other_topic(self) -> PoseChoice | None:

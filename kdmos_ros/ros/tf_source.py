@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+from kdmos_ros.defaults import FIXED_FRAMES
 from kdmos_ros.errors import PoseError
 from kdmos_ros.poses.buffer import FoundPose, PoseBuffer
 from kdmos_ros.poses.pose_messages import place_of
@@ -82,7 +83,7 @@ class TfSource(BufferedPoses):
                 final = error.reason in ("extrapolation", "no_stamp", "failed")
                 if final or time.monotonic() >= deadline or self._stopped.wait(_POLL_S):
                     self.timeouts += error.reason == "timeout" and stamp_ns == self._cloud_ns
-                    raise
+                    raise PoseError(error.reason, f"{error}{self._remedy(error.reason)}") from None
         if stamp_ns == self._cloud_ns:
             notice = self.buffer.add(stamp_ns, pose)
             if notice:
@@ -115,6 +116,14 @@ class TfSource(BufferedPoses):
 
     def close(self) -> None:
         """Nothing to do: the listener's owner closes it."""
+
+    def _remedy(self, reason: str) -> str:
+        """Where TF knows another fixed frame than the one asked for."""
+        if reason not in ("unknown_frame", "not_connected"):
+            return ""
+        others = (f for f in FIXED_FRAMES if self._listener.moves(f, self._frame))
+        other = next(others, "")
+        return f"; TF moves it in {other}: set the parameter fixed_frame to it" if other else ""
 
     def _look_up(self, stamp_ns: int) -> Matrix:
         tf2, fixed, frame = self._tf2, self.fixed_frame, self._frame

@@ -123,7 +123,11 @@ def test_a_frame_that_the_user_named_is_not_replaced(tmp_path):
     pytest.importorskip("kiss_icp", reason="kiss-icp is not installed")
     path = bag_with(tmp_path / "bag", links("camera_init"))
     assert chosen(path, fixed_frame="world")[0] == "kiss_icp"
-    assert chosen(path, "tf", fixed_frame="world")[:2] == ("tf", "world")
+    with pytest.raises(BagError, match=r"no world on /tf.*--fixed-frame camera_init"):
+        chosen(path, "tf", fixed_frame="world")
+    assert chosen(path, "tf", fixed_frame="camera_init")[:2] == ("tf", "camera_init")
+    base = chosen(path, base_T_sensor=np.eye(4))
+    assert base[:2] == ("tf", "camera_init") and "camera_init -> base_link" in base[2][0]
 
 
 @pytest.mark.parametrize("frame", ["map", "odom", "camera_init"])

@@ -31,8 +31,8 @@ DRIVE = packages.small_drive()
 class Node:
     """What the node has of poses, with the topic `odom` remapped to one of a recording."""
 
-    def __init__(self, topics, odom, clouds=""):
-        self.parameters = {**PARAMETERS, "pose_timeout": 0.0}
+    def __init__(self, topics, odom, clouds="", **parameters):
+        self.parameters = {**PARAMETERS, "pose_timeout": 0.0, **parameters}
         self.logger, self.statistics = Logger(), Statistics()
         log = ThrottledLog(self.logger, 0)
         air = tf_stand_in.Air()
@@ -107,6 +107,12 @@ def test_odometry_without_a_child_frame_gives_way_to_tf():
         node.odometry.receive(message, POSE_TYPES[0])
     assert len(list(node.locate())) == len(DRIVE.stamps)
     assert "child frame not named" in node.poses.figures()["pose_source"]
+
+
+def test_a_wrong_fixed_frame_is_told_with_the_right_one():
+    node = Node(packages.kiss_icp(DRIVE), "", pose_source="tf")
+    assert list(node.locate()) == []
+    assert "TF moves it in odom_lidar: set the parameter fixed_frame" in node.logger.lines[-1]
 
 
 def test_a_topic_that_the_user_named_is_never_replaced():
