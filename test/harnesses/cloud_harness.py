@@ -57,6 +57,17 @@ LAYOUTS: dict[str, tuple[int, int, list[tuple[str, str, int]]]] = {
          ("return_type", "u1", 13), ("channel", "u2", 14), ("azimuth", "f4", 16),
          ("elevation", "f4", 20), ("distance", "f4", 24), ("time_stamp", "u4", 28)],
     ),
+    "sick_multiscan": (
+        44, 1,
+        [("x", "f4", 0), ("y", "f4", 4), ("z", "f4", 8), ("i", "f4", 12), ("range", "f4", 16),
+         ("azimuth", "f4", 20), ("elevation", "f4", 24), ("t", "u4", 28), ("ts", "f4", 32),
+         ("lidar_sec", "u4", 36), ("lidar_nsec", "u4", 40)],
+    ),
+    "gazebo": (
+        32, 4,
+        [("x", "f4", 0), ("y", "f4", 4), ("z", "f4", 8), ("intensity", "f4", 16),
+         ("ring", "u2", 20)],
+    ),
     "double_xyz": (24, 1, [("x", "f8", 0), ("y", "f8", 8), ("z", "f8", 16)]),
     "shuffled": (20, 1, [("z", "f4", 2), ("intensity", "u2", 0), ("x", "f4", 14), ("y", "f4", 8)]),
 }  # fmt: skip

@@ -13,7 +13,7 @@ from kdmos_ros.pointcloud.cloud_reader import read_cloud
 from kdmos_ros.pointcloud.sensor_files import sensor_file, sensor_names, sensor_options
 from kdmos_ros.resources import share_dir
 
-NAMES = ["autoware", "generic", "hesai", "livox", "ouster", "robosense", "velodyne"]
+NAMES = ["autoware", "generic", "hesai", "livox", "ouster", "robosense", "sick", "velodyne"]
 STAMP_NS = 1_700_000_123_400_000_000
 STAMP_S = STAMP_NS * 1e-9
 N = 48
@@ -127,20 +127,22 @@ DRIVERS = {
     "robosense": ("robosense", {"timestamp": STAMP_S + SWEEP}, SWEEP, "intensity"),
     "livox": ("livox", {"timestamp": STAMP_NS + SWEEP * 1e9}, SWEEP, "intensity"),
     "autoware": ("autoware_xyzircaedt", {"time_stamp": SWEEP * 1e9}, SWEEP, "intensity"),
+    "sick": ("sick_multiscan", {"t": SWEEP * 1e9}, SWEEP, "i"),
     "generic": ("kitti", {}, None, "intensity"),
 }
+FULL_SCALE = {"generic": 1, "sick": 65535}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_clouds_of_the_driver_are_read(name):
     layout, times, expected, intensity = DRIVERS[name]
-    raw = np.linspace(0, 1 if name == "generic" else 255, N)
+    scale = FULL_SCALE.get(name, 255)
+    raw = np.linspace(0, scale, N)
     values = {**times, intensity: raw, "x": np.linspace(2, 60, N)}
     message, truth = make_cloud(layout, width=N // LAYOUTS[layout][1], values=values)
     options = {**CLOUD_OPTIONS, **values_of(name), "deskew": expected is not None}
     _, cloud, read, _ = read_cloud(message, STAMP_NS, options)
     np.testing.assert_array_equal(cloud.points[:, 0], truth["x"].astype(np.float32))
-    scale = 1 if name == "generic" else 255
     np.testing.assert_allclose(cloud.intensity, truth[intensity] / scale, atol=1e-6)
     assert cloud.saturated == 0
     if expected is not None:
