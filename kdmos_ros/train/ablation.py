@@ -24,6 +24,7 @@ from kdmos_ros.train.fitting.metrics_file import (
     read_metrics,
     write_metrics,
 )
+from kdmos_ros.train.fitting.recording_metrics import recording_metrics
 from kdmos_ros.train.networks.student import count_macs, count_parameters
 from kdmos_ros.train.networks.weights import load_student, progress_of
 from kdmos_ros.train.parallel.task_processes import in_processes
@@ -63,12 +64,17 @@ class Row:
 class Plan:
     """A recipe and the variants of it.
 
+    Attributes:
+        recordings: name to a folder of a labelled recording to score on, too; see
+            `recording_metrics`.
+
     Raises:
         ValueError: two rows of one name that are not the same, or a row without a seed.
     """
 
     recipe: Path
     rows: tuple[Row, ...]
+    recordings: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         first: dict[str, Row] = {}
@@ -95,6 +101,9 @@ class Plan:
 def load_plan(path: Path) -> Plan:
     """Read a plan: `recipe`, a path relative to the plan, and `groups` of rows by name.
 
+    `recordings`, if there are any, are folders by name, relative to the working directory as the
+    sources of a recipe.
+
     Raises:
         KdmosError: unreadable, unknown entries, or a row that gives no usable recipe; names it.
     """
@@ -105,8 +114,9 @@ def load_plan(path: Path) -> Plan:
             for group, named in content["groups"].items()
             for name, row in named.items()
         ]
-        _refuse_unknown(content, {"recipe", "groups"})
-        plan = Plan(path.parent / content["recipe"], tuple(rows))
+        _refuse_unknown(content, {"recipe", "groups", "recordings"})
+        recordings = {k: Path(v) for k, v in content.get("recordings", {}).items()}
+        plan = Plan(path.parent / content["recipe"], tuple(rows), recordings)
     except OSError as error:
         raise KdmosError(f"{path}: cannot read: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
@@ -168,8 +178,12 @@ def train_and_score(plan: Plan, row: Row, seed: int, work: Path, threads: int) -
     if not _is_newer(run.student_folder / METRICS_FILE, checkpoint):
         student = load_student(checkpoint, recipe.student_config())
         steps, seconds = progress_of(checkpoint, "student", recipe.fit.steps)
+        scored = student_metrics(student, run.drives.held_out(), recipe.grid, recipe.features)
         metrics = {
-            **student_metrics(student, run.drives.held_out(), recipe.grid, recipe.features),
+            **scored,
+            "recordings": recording_metrics(
+                student, recipe, scored["threshold"], plan.recordings, run.student_folder / "model"
+            ),
             "parameters": count_parameters(student),
             "macs": count_macs(student, _MACS_POINTS),
             "steps": steps,

@@ -9,11 +9,15 @@ from typing import Any
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.evaluation.breakdown import RANGE_EDGES_M, band_names
+from kdmos_ros.evaluation.object_score import OBJECT_RANGE_EDGES_M
 from kdmos_ros.train.ablation import Plan, Row
 from kdmos_ros.train.fitting.metrics_file import METRICS_FILE, read_metrics
 
 _FAR = band_names(RANGE_EDGES_M, "m")[-2]
-_SCORES = ("moving IoU", "false alarms", "missed", f"IoU {_FAR}", "pedestrians", "cyclists")
+_SCORES = (
+    "moving IoU", "false alarms", "missed", f"IoU {_FAR}", "pedestrians", "cyclists",
+    "objects found", "pedestrians found", "false alarms a scan",
+)  # fmt: skip
 _KINDS = ("pedestrian", "bicycle")  # a cyclist is part of the bicycle
 _TEACHER = "teacher"
 
@@ -33,10 +37,33 @@ def report(plan: Plan, work: Path, command: str) -> str:
         for row in members:
             parts.append(f"- {row.name}: `{plan.command(row, row.seeds[0], work)}`")
         parts.append("")
+        if plan.recordings:
+            parts.append("\n".join(_on_recordings(plan, members, work)) + "\n")
     if read_metrics(work / _TEACHER):
         parts.append("## Teacher and students\n")
         parts.append("\n".join(_beside_the_teacher(plan, work)) + "\n")
     return "\n".join(parts)
+
+
+def _on_recordings(plan: Plan, rows: Sequence[Row], work: Path) -> list[str]:
+    """Figures on each recording, at the thresholds of the simulated drives."""
+    lines = []
+    for name in plan.recordings:
+        for row in rows:
+            figures = [run["recordings"][name] for run in _runs(plan, row, work)]
+            objects = [part["by_object"] for part in figures]
+            bands = zip(*(part["by_range"] for part in objects), strict=True)
+            lines.append(
+                [
+                    name,
+                    row.name,
+                    _known([part["iou_moving"] for part in figures], "{:.3f}"),
+                    *(_known([part["recall"] for part in band], "{:.2f}") for band in bands),
+                    _known([part["false_alarms_a_scan"] for part in objects], "{:.2f}"),
+                ]
+            )
+    ranges = [f"found {name}" for name in band_names(OBJECT_RANGE_EDGES_M, "m")]
+    return _table(lines, ("recording", "", "moving IoU", *ranges, "false alarms a scan"))
 
 
 def _beside_the_teacher(plan: Plan, work: Path) -> list[str]:
@@ -102,7 +129,19 @@ def _scores(runs: Sequence[dict[str, Any]]) -> list[str]:
             else "-"
             for kind in _KINDS
         ),
+        _known([run["by_object"]["recall"] for run in runs], "{:.3f}"),
+        _known(
+            [run["by_object"]["by_class"].get(_KINDS[0], {}).get("recall") for run in runs],
+            "{:.3f}",
+        ),
+        _known([run["by_object"]["false_alarms_a_scan"] for run in runs], "{:.2f}"),
     ]
+
+
+def _known(values: Sequence[float | None], form: str) -> str:
+    """As `_spread`; "-" unless all are known."""
+    known = [value for value in values if value is not None]
+    return _spread(known, form) if len(known) == len(values) else "-"
 
 
 def _spread(values: Sequence[float], form: str) -> str:

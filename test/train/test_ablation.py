@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 import yaml
+from drive_harness import write_drive
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.resources import share_dir
@@ -21,10 +23,21 @@ CONFIG = share_dir() / "config"
 TOY = CONFIG / "train" / "toy.yaml"
 
 
-def write_plan(folder, groups):
+def write_plan(folder, groups, **more):
     path = folder / "plan.yaml"
-    path.write_text(yaml.safe_dump({"recipe": str(TOY), "groups": groups}))
+    path.write_text(yaml.safe_dump({"recipe": str(TOY), "groups": groups, **more}))
     return path
+
+
+def write_recording(folder):
+    """Four scans, a third of whose points move by their labels."""
+    folder.mkdir()
+    write_drive(folder / "bag", 4, 300)
+    (folder / "labels").mkdir()
+    truth = np.where(np.arange(300) % 3, 9, 251).astype("<u4")
+    for i in range(4):
+        truth.tofile(folder / "labels" / f"{i:06d}.label")
+    return folder
 
 
 def test_changes_reach_the_recipe():
@@ -125,6 +138,7 @@ def test_variants_are_trained_once_and_compared(tmp_path, capsys):
                 "with teacher": {"set": {"fit.steps": 2}},
             }
         },
+        recordings={"clip": str(write_recording(tmp_path / "clip"))},
     )
     work, report = tmp_path / "work", tmp_path / "table.md"
     command = ["ablate", str(plan), "--work", str(work), "--report", str(report)]
@@ -145,6 +159,10 @@ def test_variants_are_trained_once_and_compared(tmp_path, capsys):
     teacher = json.loads((work / "teacher" / "figures.json").read_text())["iou_moving"]
     mean = sum(each["iou_moving"] for each in metrics) / 2
     assert f"| moving IoU | {teacher:.3f} | {mean:.3f} |" in text
+    on_clip = metrics[0]["recordings"]["clip"]
+    assert on_clip["scans"] == 4 and on_clip["iou_moving"] is not None
+    ious = [each["recordings"]["clip"]["iou_moving"] for each in metrics]
+    assert f"| clip | alone | {sum(ious) / 2:.3f} (" in text
     # The same noise, the same network, another loss: the teacher was listened to.
     assert "distil" in (work / "with_teacher_1" / "log.jsonl").read_text()
     assert "distil" not in (work / "alone_1" / "log.jsonl").read_text()
