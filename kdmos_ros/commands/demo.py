@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdmos_ros.commands._options import add_bag_options, add_model_options, model_folder, open_bag
+from kdmos_ros.defaults import PARAMETERS
 from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"length (default: {_SIMULATED_S:g} for a simulated drive; otherwise the whole bag)",
     )
     parser.add_argument("--sensor", default="hdl64e", help="LiDAR to simulate (default: hdl64e)")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, pose_source=PARAMETERS["pose_source"])
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,6 +71,11 @@ def run(args: argparse.Namespace) -> int:
         bag_path = simulate(outputs, args.seconds or _SIMULATED_S, args.sensor)
     with ExitStack() as stack:
         bag = stack.enter_context(open_bag(bag_path, args))
+        if bag.pose_source != "odometry":
+            raise KdmosError(
+                f"{bag.path}: the demo plays odometry to the node, and this bag has none: label it"
+                " with kdmos label, which does without, and look at it with kdmos view"
+            )
         labels = _labels(args.labels, bag)
         if labels is not None:
             stack.enter_context(labels)

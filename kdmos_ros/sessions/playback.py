@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.io.bag_file import DIAGNOSTICS, ODOMETRY, POINT_CLOUD, TF, BagFile
+from kdmos_ros.io.bag_file import DIAGNOSTICS, POINT_CLOUD, TF, BagFile
 from kdmos_ros.io.bag_messages import header_stamp
 from kdmos_ros.io.bag_poses import TF_STATIC
 from kdmos_ros.io.bag_reader import BagReader
@@ -53,6 +53,7 @@ def run_session(
         KdmosError: the node does not start, does not connect, or ends.
     """
     with ros_node("kdmos_demo") as node, BagFile(drive.path) as bag:
+        kinds = {topic.name: topic.msgtype for topic in bag.topics}
         player = Player(node, bag, topics=[drive.cloud_topic, drive.odom_topic], clock=True)
         # Not compressed: on two cores that time is the node's, and it would save a fifth only.
         with BagWriter(output, overwrite=True, compress=False) as writer:
@@ -62,7 +63,7 @@ def run_session(
                 {
                     LABELLED_TOPIC: POINT_CLOUD,
                     DIAGNOSTICS_TOPIC: DIAGNOSTICS,
-                    drive.odom_topic: ODOMETRY,
+                    drive.odom_topic: kinds[drive.odom_topic],
                 },
                 writer,
             )

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from drive_harness import cloud, odometry, stamp, write_drive
+from drive_harness import cloud, drive_topics, odometry, stamp, write_bag, write_drive
 
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 pytest.importorskip("PIL", reason="Pillow is not installed")
@@ -121,6 +121,17 @@ def test_ended_demo_leaves_no_process_and_no_half_bag(tmp_path, tiny_model, numb
     assert "Traceback" not in errors, errors
     assert [p.name for p in out.iterdir()] == ["node.log"]
     assert nobody_is_left(tiny_model)
+
+
+def test_a_bag_without_odometry_is_told_what_shows_it(tmp_path, capsys):
+    pytest.importorskip("kiss_icp", reason="kiss-icp is not installed")
+    from kdmos_ros import cli
+
+    topics = drive_topics()
+    del topics["/odom"]
+    bag = write_bag(tmp_path / "bag", topics)
+    status = cli.main(["demo", str(bag), "--out", str(tmp_path / "out")])
+    assert status == 2 and "kdmos label" in capsys.readouterr().err
 
 
 def test_wrong_use_of_the_demo(tmp_path, capsys):
