@@ -1,5 +1,6 @@
 """Livox's CustomMsg over real DDS: the node subscribes to it where its package is installed."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -34,9 +35,7 @@ def livox(tmp_path_factory):
     root = tmp_path_factory.mktemp("messages")
     definitions = {"CustomPoint": POINT_DEFINITION, "CustomMsg": MESSAGE_DEFINITION}
     sys.path.insert(0, str(build(root, PACKAGE, definitions)))
-    import livox_ros_driver2.msg as messages
-
-    yield messages
+    yield importlib.import_module(f"{PACKAGE}.msg")
     sys.path.remove(str(root))
 
 
