@@ -24,7 +24,7 @@ CLIPS = {
     "lyft_a": "40 beams, 5 Hz, no intensity: a crossing with many cars",
     "kitti_0001": "HDL-64E, 10 Hz: nothing else moves",
 }
-MODELS = ("kdmos_s", "kdmos_l")
+MODELS = ("kdmos_s",)
 BANDS = ("0-20 m", "20-35 m", "35-50 m", "50-80 m")
 
 

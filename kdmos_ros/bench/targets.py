@@ -51,11 +51,9 @@ def targets(results: Results) -> list[Target]:
         *_by("kdmos bench --sweep", _growth(results)),
         *_by("kdmos eval --precision", _accuracy(results.scores)),
     ]
-    for model, name, most in (("kdmos_l", "L", 5), ("kdmos_s", "S", 3)):
-        run = _run(results, "Tensorrt", "fp16", model)
-        line = _at_most(f"{name}, TensorRT, fp16: median", most, run, _median, "ms")
-        found += _by("kdmos bench --provider tensorrt", [line])
-    return found
+    run = _run(results, "Tensorrt", "fp16", "kdmos_s")
+    line = _at_most("S, TensorRT, fp16: median", 3, run, _median, "ms")
+    return [*found, *_by("kdmos bench --provider tensorrt", [line])]
 
 
 def _by(how: str, lines: Iterable[Target]) -> list[Target]:

@@ -112,7 +112,6 @@ def test_what_is_reached():
     results = full()
     assert [t.what for t in targets(results) if t.met is False] == []
     unknown = [
-        "L, TensorRT, fp16: median",
         "S, TensorRT, fp16: median",
     ]
     assert [t.what for t in targets(results) if t.met is None] == unknown
@@ -177,7 +176,7 @@ def test_what_was_not_measured_is_not_met():
 @pytest.mark.parametrize(
     "other",
     [
-        {"model": "kdmos_l"},
+        {"model": "kdmos_s_lookahead"},
         {"lookahead": 3},
         {"command": "kdmos eval other_bag"},
         {"command": "kdmos eval --model x bag", "data": "other_bag"},
@@ -206,7 +205,7 @@ def test_what_a_file_has_taken_over_is_taken_over_with_it(tmp_path):
 
 def test_a_single_thread_or_another_model_is_not_the_target():
     results = full()
-    results.runs = [run(threads=1), run(model="kdmos_l"), run(precision="fp32")]
+    results.runs = [run(threads=1), run(model="kdmos_s_lookahead"), run(precision="fp32")]
     assert found(results, "S, OpenVINO, INT8: median") is None
 
 
