@@ -14,7 +14,7 @@ _LOWEST_M, _HIGHEST_M = 0.15, 4.0
 _BIN_M = 0.1
 # Of the cells with a return, so many must agree on the height, and at least this many.
 _AGREEING, _CELLS = 0.25, 20
-_SCANS, _TRIES = 10, 50
+_SCANS, _TRIES = 10, 300
 
 
 class GroundHeight:
