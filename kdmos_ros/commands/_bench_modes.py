@@ -1,4 +1,4 @@
-"""What `kdmos bench` does instead of timing stages (--sweep, --soak, --published, --against)."""
+"""What `kdmos bench` does instead of timing stages: --sweep, --soak, --against and others."""
 
 from __future__ import annotations
 
@@ -111,6 +111,24 @@ def run_against(args: argparse.Namespace) -> int:
         path = args.bag or simulate(Path(scratch) / "drive")
         open_bag(path, args).close()  # what is wrong with it is said at once
         result = compare(args.against, [*words[1:], "--bag", str(path.resolve())], args.rounds)
+        print(result.to_text(), flush=True)
+        write(result)
+    return 0
+
+
+def run_memory(args: argparse.Namespace) -> int:
+    """`--memory`; returns the exit status."""
+    from kdmos_ros.bench.memory_steps import measure
+
+    if args.report or args.plot or not _single(args):
+        raise KdmosError("--memory is for one model, with --bag, --limit and --json")
+    model, provider, precision, threads = _choices(args)
+    with _json_file(args) as write, tempfile.TemporaryDirectory(prefix="kdmos_bench_") as scratch:
+        path = args.bag or simulate(Path(scratch) / "drive")
+        open_bag(path, args).close()  # what is wrong with it is said at once
+        options = {"path": str(path), "cloud": args.cloud, "odom": args.odom, "limit": args.limit}
+        options |= {"model": str(model), "provider": provider, "precision": precision}
+        result = measure({**options, "threads": threads})
         print(result.to_text(), flush=True)
         write(result)
     return 0

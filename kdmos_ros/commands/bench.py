@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kdmos_ros.commands._bench_modes import (
     isolate_ros,
     run_against,
+    run_memory,
     run_published,
     run_soak,
     run_sweep,
@@ -101,6 +102,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " their medians; each uses its own models",
     )
     parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="instead: say what takes the memory, from the start of the process to --limit scans",
+    )
+    parser.add_argument(
         "--rounds",
         type=positive,
         default=3,
@@ -143,6 +149,8 @@ def run(args: argparse.Namespace) -> int:
         return run_published(args)
     if args.against:
         return run_against(args)
+    if args.memory:
+        return run_memory(args)
     from contextlib import ExitStack
 
     from kdmos_ros.bench import machine

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.scan import turned
+
 # Where the ground is near enough to be flat, and far enough not to be the robot.
 _NEAREST_M, _FARTHEST_M = 1.5, 12.0
 _CELL_M, _SECTORS = 1.5, 72
@@ -24,15 +26,18 @@ class GroundHeight:
         self._seen: list[float] = []
         self._tries = 0
 
-    def observe(self, points: npt.NDArray[np.float32]) -> float | None:
+    def observe(
+        self, points: npt.NDArray[np.float32], rotation: npt.NDArray[np.float64] | None = None
+    ) -> float | None:
         """Height in metres, or None if no scan has told it so far.
 
         Args:
-            points: (N, 3) in the sensor frame, metres, but with level axes.
+            points: (N, 3) in the sensor frame, metres.
+            rotation: (3, 3) to level axes; None: they are level.
         """
         if len(self._seen) < _SCANS and self._tries < _TRIES:
             self._tries += 1
-            height = sensor_height(points)
+            height = sensor_height(points if rotation is None else turned(points, rotation))
             if height is not None:
                 self._seen.append(height)
         return float(np.median(self._seen)) if self._seen else None

@@ -143,7 +143,7 @@ class Localizer:
         """
         if mount is None:
             return None
-        height = self._ground.observe(cloud.points @ mount[:3, :3].T.astype(np.float32))
+        height = self._ground.observe(cloud.points, mount[:3, :3])
         if height is None or height <= mount[2, 3] + _HIGH_M:
             return mount
         if not self._base_said:

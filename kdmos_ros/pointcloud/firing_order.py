@@ -15,6 +15,8 @@ Float32 = npt.NDArray[np.float32]
 
 _BLOCKS = 120
 _FEWEST_POINTS = 2000
+# Of a block, to find out quickly that there is no turn.
+_SOME_POINTS = 64
 # Of the steps from block to block, so many go the same way; and the turn is about a full one.
 _STEADY = 0.95
 _LEAST_TURN, _GREATEST_TURN = np.deg2rad(270.0), np.deg2rad(450.0)
@@ -32,6 +34,8 @@ def times_from_order(
         period_s: time of one turn, seconds: the spacing of the clouds.
     """
     n = height * width
+    if not _may_turn(points, height, width):
+        return None
     # The place of each point in the order of the firings: its column, or its own.
     place = np.tile(np.arange(width), height) if height > 1 else np.arange(n)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -63,6 +67,21 @@ def times_from_order(
     middle = 0.5 * (first + last)
     seconds[known] = np.clip(passed, first, last) - middle
     return PointTimes(seconds, float(first - middle), float(last - middle))
+
+
+def _may_turn(points: Float32, height: int, width: int) -> bool:
+    """Whether some of the points show the turn that all must show; takes a tenth of the time."""
+    n = height * width
+    # Odd, so that no column of an organised cloud is left out.
+    some = np.arange(0, n, max(1, n // (_BLOCKS * _SOME_POINTS)) | 1)
+    x, y = points[some, 0], points[some, 1]
+    with np.errstate(invalid="ignore", over="ignore"):
+        squared = x * x + y * y
+        known = np.flatnonzero((squared > 0.01) & (squared < np.inf))
+    count = width if height > 1 else n
+    blocks = min(_BLOCKS, count)
+    place = some[known] % width if height > 1 else some[known]
+    return _directions(np.arctan2(y[known], x[known]), place * blocks // count, blocks) is not None
 
 
 def _directions(

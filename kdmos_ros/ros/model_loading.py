@@ -38,6 +38,7 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
     )
     if parameters["lookahead"]:
         check_lookahead(segmenter.spec)
+    return_free_memory()  # before the next step wants more: the peak is lower
     segmenter.warm_up()
     return_free_memory()
     return segmenter

@@ -207,3 +207,18 @@ def test_over_dds(drive, tiny_model, tmp_path, capsys, monkeypatch):
     assert (
         "over DDS" in capsys.readouterr().out and "## Over DDS" in (tmp_path / "b.md").read_text()
     )
+
+
+def test_memory_is_told_step_by_step(drive, tiny_model, tmp_path, capsys):
+    out = tmp_path / "memory.json"
+    command = ["bench", "--memory", "--bag", str(drive), "--model", str(tiny_model)]
+    command += ["--provider", "cpu", "--threads", "1", "--limit", "3", "--json", str(out)]
+    assert main(command) == 0
+    steps = json.loads(out.read_text())["memory"]
+    assert [step["name"] for step in steps][-1] == "3 scans labelled: history, features, maps"
+    assert all(0 < s["own_mb"] < s["resident_mb"] <= s["peak_mb"] + 1 for s in steps)
+    numba, given_back = (
+        next(s for s in steps if word in s["name"]) for word in ("numba", "given back")
+    )
+    assert numba["files_mb"] > given_back["files_mb"], "library pages stay"
+    assert "| numba and LLVM |" in capsys.readouterr().out
