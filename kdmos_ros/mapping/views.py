@@ -50,7 +50,7 @@ class Views:
         with new_file(self._file(number)) as scratch, scratch.open("wb") as file:
             np.savez(
                 file,
-                ranges=image.ranges.astype(np.float16),
+                pixels=image.pixels,
                 first_row=image.first_row,
                 pose=scan.pose,
                 stamp_ns=scan.stamp_ns,
@@ -102,8 +102,7 @@ class Views:
     def _read(self, path: Path) -> tuple[RangeImage, npt.NDArray[np.float64], int]:
         try:
             with np.load(path, allow_pickle=False) as stored:
-                ranges = stored["ranges"].astype(np.float32)
-                image = RangeImage(ranges, int(stored["first_row"]))
+                image = RangeImage(stored["pixels"], int(stored["first_row"]))
                 return image, stored["pose"], int(stored["stamp_ns"])
         except (OSError, ValueError, MemoryError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise KdmosError(f"{path}: cannot be read: {error}") from error
