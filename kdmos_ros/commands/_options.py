@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 _NEGATIVE = re.compile(r"-\.?\d")
-_STORAGE_SUFFIXES = (".mcap", ".db3", ".bag")
+_STORAGE_SUFFIXES = (".mcap", ".db3", ".bag", ".pcap", ".osf")
 
 
 def bag_name(path: Path) -> str:
