@@ -43,7 +43,6 @@ EXTRAS = {
     "dufomap": ["dufomap==1.1.1"],
     # `kdmos label --cluster`
     "dask": ["distributed"],
-    "ray": ["ray"],
     "train": ["torch", "pydantic>=2.7", "onnx", "onnxscript", "PyYAML", "tensorboard", "tqdm"],
     # `pytest` here is also what makes `colcon test` run pytest.
     "test": [

@@ -34,7 +34,6 @@ _EXTRAS = {
     "plyfile": "clouds",
     "pypcd4": "clouds",
     "pyarrow": "argoverse",
-    "ray": "ray",
     "rclpy": "ros",
     "rerun": "view",
     "rosbags": "tools",

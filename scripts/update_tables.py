@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("README.md", "docs/interface.md", "docs/lidar.md", "docs/results.md", "docs/troubles.md")
+FILES = (
+    "README.md",
+    "docs/interface.md",
+    "docs/lidar.md",
+    "docs/offline.md",
+    "docs/results.md",
+    "docs/troubles.md",
+)
 PARAMETER_FILE = "config/mos.yaml"
 CLIPS = {
     "kitti_0005": "HDL-64E, 10 Hz: a van, a cyclist, pedestrians, a car",
@@ -25,6 +32,8 @@ CLIPS = {
     "kitti_0001": "HDL-64E, 10 Hz: nothing else moves",
 }
 MODELS = ("kdmos_s",)
+# The figures of --offline with the default model are the teacher's.
+OFFLINE = "kdmos_teacher"
 BANDS = ("0-20 m", "20-35 m", "35-50 m", "50-80 m")
 
 
@@ -114,18 +123,19 @@ def _row(model: str, clip: str, about: dict[str, Any]) -> list[str]:
     moves = about["tp"] + about["fn"] > 0
     objects = about.get("by_object")
     points = [share(about[key]) if moves else "-" for key in ("iou_moving", "precision", "recall")]
+    name = f"`{MODELS[0]} --offline`" if model == OFFLINE else f"`{model}`"
     if objects is None:
-        return [clip, f"`{model}`", *points, *["-"] * (len(BANDS) + 1)]
+        return [clip, name, *points, *["-"] * (len(BANDS) + 1)]
     bands = [
         f"{band['found']} of {band['objects']}" if band["objects"] else "-"
         for band in objects["by_range"][: len(BANDS)]
     ]
-    return [clip, f"`{model}`", *points, *bands, share(objects["false_alarms_a_scan"], 2)]
+    return [clip, name, *points, *bands, share(objects["false_alarms_a_scan"], 2)]
 
 
 def results() -> str:
-    """The default model on real clips, by point and by object."""
-    return _results(MODELS[:1])
+    """The default model on real clips, alone and offline, by point and by object."""
+    return _results((MODELS[0], OFFLINE))
 
 
 def all_results() -> str:
@@ -144,6 +154,25 @@ def _results(models: tuple[str, ...]) -> str:
     head += [f"found {BANDS[0]}", *BANDS[1:], "false alarms a scan"]
     where = "; ".join(f"{clip}: {what}" for clip, what in CLIPS.items())
     return f"{table(head, rows)}\n\n{where}."
+
+
+def maps() -> str:
+    """Static maps of --offline on the clips in which something moves, and DUFOMap's."""
+    rows = []
+    for clip in CLIPS:
+        for model, name in ((OFFLINE, "`--offline --map`"), ("dufomap", "DUFOMap 1.1.1")):
+            about = (figures(model, clip) or {}) if model == OFFLINE else _dufomap(clip)
+            found = about.get("map")
+            if found and found["associated_accuracy"] is not None:
+                keys = ("static", "dynamic", "associated", "harmonic")
+                rows.append([clip, name, *(f"{found[f'{key}_accuracy']:.4f}" for key in keys)])
+    return table(["clip", "map", "SA", "DA", "AA", "HA"], rows)
+
+
+def _dufomap(clip: str) -> dict[str, Any]:
+    """What `scripts/compare_dufomap.py --json` wrote."""
+    path = ROOT / "docs" / "dufomap" / f"{clip}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _remedies(name: str) -> str:
@@ -174,7 +203,7 @@ def events() -> str:
 
 
 _MAKERS = (
-    parameters, commands, sensors, results, all_results, health, drops, pose_drops, events
+    parameters, commands, sensors, results, all_results, maps, health, drops, pose_drops, events
 )  # fmt: skip
 BLOCKS = {f.__name__: f for f in _MAKERS}
 

@@ -37,9 +37,9 @@ def label_many(args: argparse.Namespace) -> int:
         print(f"[{len(results)}/{len(jobs)}] {text}", file=stream, flush=True)
 
     if args.cluster:
-        from kdmos_ros.labelling.cluster import run_on_cluster
+        from kdmos_ros.labelling.cluster import run_on_dask
 
-        run_on_cluster(args.cluster, args.scheduler, jobs, on_result)
+        run_on_dask(args.scheduler, jobs, on_result)
     else:
         with Interrupt() as interrupt:
             run_processes(jobs, args.jobs, interrupt, on_result)

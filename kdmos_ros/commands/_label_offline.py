@@ -101,9 +101,9 @@ def _spread(args: argparse.Namespace, parts: LabelParts, interrupt: Interrupt) -
         print(f"[{count}/{len(jobs)}] {result.name}: {result.text}", file=sys.stderr, flush=True)
 
     if args.cluster:
-        from kdmos_ros.labelling.cluster import run_on_cluster
+        from kdmos_ros.labelling.cluster import run_on_dask
 
-        run_on_cluster(args.cluster, args.scheduler, jobs, on_result)
+        run_on_dask(args.scheduler, jobs, on_result)
     else:
         run_processes(jobs, args.jobs, interrupt, on_result)
     if failed and not interrupt.signal:

@@ -118,7 +118,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="with --offline, parts (50 scans each) of a stretch of one bag (default: 12)",
     )
     many.add_argument(
-        "--cluster", choices=("dask", "ray"), help="spread them over the machines of a cluster"
+        "--cluster", choices=("dask",), help="spread them over the machines of a cluster"
     )
     many.add_argument(
         "--scheduler",

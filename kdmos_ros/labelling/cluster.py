@@ -1,4 +1,4 @@
-"""Hands jobs to an engine that spreads them over many machines: Dask or Ray.
+"""Hands jobs to Dask, which spreads them over many machines.
 
 kdmos_ros must be installed on each of them, and the paths of bags and outputs must mean the same.
 """
@@ -10,34 +10,23 @@ from collections.abc import Sequence
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.labelling.many import Job, OnResult, Result, run_job
 
-ENGINES = ("dask", "ray")
 _TIMEOUT_S = 20
 
 
-def run_on_cluster(
-    engine: str, address: str | None, jobs: Sequence[Job], on_result: OnResult
-) -> None:
+def run_on_dask(address: str | None, jobs: Sequence[Job], on_result: OnResult) -> None:
     """Run jobs on a cluster; jobs that it loses (dead machines) count as failed.
 
-    Stopped by a signal, it leaves at once; bags that are in work are finished where they are.
+    Stopped by a signal, it leaves at once; jobs that are in work are finished where they are.
 
     Args:
-        engine: one of ENGINES.
-        address: of its scheduler; None: as the engine is configured, else a cluster of its own
-            on this machine.
+        address: of its scheduler; None: as Dask is configured, else a cluster of its own on this
+            machine.
         on_result: is called with each result as it comes.
 
     Raises:
-        ModuleNotFoundError: the engine is not installed.
+        ModuleNotFoundError: Dask is not installed.
         KdmosError: there is no cluster at the address.
     """
-    if engine == "dask":
-        _run_on_dask(address, jobs, on_result)
-    else:
-        _run_on_ray(address, jobs, on_result)
-
-
-def _run_on_dask(address: str | None, jobs: Sequence[Job], on_result: OnResult) -> None:
     from distributed import Client, as_completed
 
     try:
@@ -49,27 +38,6 @@ def _run_on_dask(address: str | None, jobs: Sequence[Job], on_result: OnResult) 
         for future in as_completed(list(names)):
             lost = future.exception()
             on_result(future.result() if lost is None else _lost(names[future], lost))
-
-
-def _run_on_ray(address: str | None, jobs: Sequence[Job], on_result: OnResult) -> None:
-    import ray
-
-    try:
-        ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise KdmosError(f"no Ray cluster at {address}: {_line(error)}") from error
-    try:
-        remote = ray.remote(run_job)
-        names = {remote.remote(job): job.name for job in jobs}
-        pending = list(names)
-        while pending:
-            (done,), pending = ray.wait(pending)
-            try:
-                on_result(ray.get(done))
-            except ray.exceptions.RayError as error:
-                on_result(_lost(names[done], error))
-    finally:
-        ray.shutdown()
 
 
 def _lost(name: str, error: BaseException) -> Result:

@@ -189,10 +189,10 @@ def test_running_processes_are_told_and_waited_for(monkeypatch, tmp_path):
 
 
 def test_missing_engine_is_one_line(capsys, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     bag = write_drive(tmp_path / "bag", 1)
-    text = failure(capsys, "label", bag, "--out-dir", tmp_path / "out", "--cluster", "ray")
-    assert "pip install 'kdmos_ros[ray]'" in text
+    text = failure(capsys, "label", bag, "--out-dir", tmp_path / "out", "--cluster", "dask")
+    assert "pip install 'kdmos_ros[dask]'" in text
 
 
 @pytest.mark.slow
@@ -234,7 +234,7 @@ def test_a_job_that_the_cluster_loses_is_a_failed_one(monkeypatch):
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
     ) as local:
         jobs = [Job(name, ()) for name in "abc"]
-        cluster.run_on_cluster("dask", local.scheduler_address, jobs, results.append)
+        cluster.run_on_dask(local.scheduler_address, jobs, results.append)
     assert sorted((r.name, r.status) for r in results) == [("a", 0), ("b", 1), ("c", 0)]
     assert "lost by the cluster: worker died" in {r.text for r in results}
 

@@ -33,6 +33,7 @@ from kdmos_ros.segmentation.segmenter import Question, Segmentation, Segmenter
 from kdmos_ros.train.data.teacher_window import TeacherWindows, Window, WindowJob
 from kdmos_ros.train.fitting.metrics_file import METRICS_FILE, read_metrics
 from kdmos_ros.train.fitting.trained_teacher import TrainedTeacher, find_teacher, read_teacher
+from kdmos_ros.train.networks.folding import folded
 
 Float32 = npt.NDArray[np.float32]
 
@@ -59,11 +60,29 @@ class _Opinion:
 
 
 @dataclass(frozen=True)
+class _Known:
+    """What the student makes of a scan of N points; little of it, since many wait.
+
+    Attributes:
+        segmentation: its answer.
+        rows, cell: (P,) points in its grid, and their cells.
+        own_body: (K,) rows that the own vehicle returned.
+        has_past: whether there was an earlier scan to compare with.
+    """
+
+    segmentation: Segmentation
+    rows: npt.NDArray[np.int64]
+    cell: npt.NDArray[np.int32]
+    own_body: npt.NDArray[np.int64]
+    has_past: bool
+
+
+@dataclass(frozen=True)
 class _Waiting:
-    """A scan without an answer yet, and the student's question about it."""
+    """A scan without an answer yet."""
 
     scan: Scan
-    question: Question
+    known: Future[_Known]
     answer: Future[Segmentation]
 
 
@@ -87,6 +106,7 @@ class OfflineSegmenter(Closing):
         place = find_teacher(folder)
         self._teacher, self._student, self._name = read_teacher(place), students[0], place.name
         self._mixture = _Mixture(_threshold(place, self._teacher), self.spec, alone)
+        self._network = folded(self._teacher.network)
         mount = make_transform(np.eye(3), [0, 0, self.spec.sensor_height_m])
         self._windows = TeacherWindows(self._teacher.window, mount)
         self._waiting: deque[_Waiting] = deque()
@@ -131,7 +151,8 @@ class OfflineSegmenter(Closing):
         if self._newest_ns is not None and scan.stamp_ns <= self._newest_ns:
             raise ValueError(f"scan at {scan.stamp_ns} ns is not newer than {self._newest_ns} ns")
         self._newest_ns = scan.stamp_ns
-        waiting = _Waiting(scan, self._student.ask(scan), Future())
+        known = self._pool.submit(self._ask_student, self._student.ask(scan))
+        waiting = _Waiting(scan, known, Future())
         self._waiting.append(waiting)
         self._begin(self._windows.push(scan))
         self._collect(self._side_by_side)
@@ -181,22 +202,28 @@ class OfflineSegmenter(Closing):
         window = job.make()
         made = time.perf_counter()
         timings["window"] = (made - start) * 1e3
-        teacher = self._ask_teacher(window, waiting.question.frame.n_points)
+        teacher = self._ask_teacher(window, len(waiting.scan.points))
         timings["teacher"] = (time.perf_counter() - made) * 1e3
-        student = self._free.get()
-        try:
-            known = student.answer(waiting.question)
-        finally:
-            self._free.put(student)
-        known = replace(known, timings_ms={**known.timings_ms, **timings})
+        known = waiting.known.result()  # asked first, so that it is there or in work
         if not any(job.others):  # no other scan, no claim
             teacher[:, MOVING - 1] = np.where(np.isnan(teacher[:, MOVING - 1]), np.nan, 0)
-        return self._mixture.opinion(teacher, known, waiting.question, waiting.scan)
+        opinion = self._mixture.opinion(teacher, known, waiting.scan)
+        timings = {**opinion.segmentation.timings_ms, **timings}
+        return replace(opinion, segmentation=replace(opinion.segmentation, timings_ms=timings))
+
+    def _ask_student(self, question: Question) -> _Known:
+        student = self._free.get()
+        try:
+            answer = student.answer(question)
+        finally:
+            self._free.put(student)
+        frame = question.frame
+        return _Known(answer, frame.index, frame.cell, question.own_body, frame.n_past > 0)
 
     @torch.no_grad()
     def _ask_teacher(self, window: Window, n_points: int) -> Float32:
         """Probabilities (N, 3) of static, movable and moving; NaN where it has no opinion."""
-        logits = self._teacher.network(
+        logits = self._network(
             torch.from_numpy(window.points),
             torch.from_numpy(window.time),
             torch.from_numpy(window.features),
@@ -221,31 +248,29 @@ class _Mixture:
     spec: ModelSpec
     alone: bool
 
-    def opinion(
-        self, teacher: Float32, student: Segmentation, question: Question, scan: Scan
-    ) -> _Opinion:
+    def opinion(self, teacher: Float32, known: _Known, scan: Scan) -> _Opinion:
         """Both opinions in one, on the student's scale."""
-        frame, high = question.frame, self.spec.moving_threshold
-        rows = frame.index
+        student, rows, n_points = known.segmentation, known.rows, len(scan.points)
+        high = self.spec.moving_threshold
         static, movable, moving = teacher[rows].T
         unseen = np.isnan(moving)
         own = _log_odds(student.moving_probability[rows]) - _log_odds(high)
         theirs = _log_odds(moving) - _log_odds(self.threshold)
-        if self.alone or not frame.n_past:  # a student without a past has no opinion
+        if self.alone or not known.has_past:  # a student without a past has no opinion
             mean = np.where(unseen, _log_odds(0.0), theirs)
         else:
             mean = np.where(unseen, own, (own + theirs) / 2)
         mixed = 1 / (1 + np.exp(-(mean + _log_odds(high))))
         probability = mixed.astype(np.float32)
-        probability[np.isin(rows, question.own_body)] = 0  # as the student's, see `own_body`
+        probability[np.isin(rows, known.own_body)] = 0  # as the student's, see `own_body`
         own_class = np.minimum(student.labels[rows], MOVABLE)
         stands = np.where(unseen, own_class, np.where(movable > static, MOVABLE, STATIC))
-        labels = np.full(frame.n_points, UNLABELLED, np.uint8)
+        labels = np.full(n_points, UNLABELLED, np.uint8)
         labels[rows] = np.where(probability >= np.float32(high), MOVING, stands)
-        whole = np.zeros(frame.n_points, np.float32)
+        whole = np.zeros(n_points, np.float32)
         whole[rows] = probability
         low = high if self.spec.connected_threshold is None else self.spec.connected_threshold
-        objects = connected_objects(probability, frame.cell, self.spec.grid, low)
+        objects = connected_objects(probability, known.cell, self.spec.grid, low)
         return _Opinion(
             Segmentation(labels, whole, student.stamp_ns, student.timings_ms),
             rows,

@@ -96,10 +96,10 @@ def test_stamps_must_rise(teacher, tiny_model):
 def test_an_error_costs_its_scan(teacher, tiny_model, monkeypatch):
     judge = module._Mixture.opinion
 
-    def opinion(self, teacher, student, question, scan):
+    def opinion(self, teacher, known, scan):
         if scan.stamp_ns == 5 * 200_000_000:
             raise RuntimeError("out of memory")
-        return judge(self, teacher, student, question, scan)
+        return judge(self, teacher, known, scan)
 
     monkeypatch.setattr(module._Mixture, "opinion", opinion)
     with OfflineSegmenter(teacher, [Segmenter(tiny_model, num_threads=1)]) as segmenter:
@@ -116,7 +116,8 @@ def test_the_mixture_weighs_log_odds_above_each_threshold(teacher, tiny_model):
     stream = scans(2)
     segmenter.push(stream[0])
     question = segmenter.ask(stream[1])
-    rows = question.frame.index
+    frame = question.frame
+    rows = frame.index
     student = Segmentation.unlabelled(N, stream[1].stamp_ns)
 
     def mixed(student_p, teacher_p, alone=False):
@@ -125,7 +126,8 @@ def test_the_mixture_weighs_log_odds_above_each_threshold(teacher, tiny_model):
         told[:, :2] = ((1 - teacher_p) / 2)[:, None] if np.ndim(teacher_p) else (1 - teacher_p) / 2
         known = replace(student, moving_probability=np.full(N, student_p, np.float32))
         mixture = module._Mixture(0.9, spec, alone)
-        found = mixture.opinion(told, known, question, stream[1])
+        asked = module._Known(known, rows, frame.cell, question.own_body, frame.n_past > 0)
+        found = mixture.opinion(told, asked, stream[1])
         return found.segmentation.moving_probability[rows]
 
     high = spec.moving_threshold
