@@ -72,7 +72,10 @@ class Buffer:
     def get_latest_common_time(self, target, source):
         to_target, to_source = self._ways(target, source)
         links = [*to_target, *to_source]
-        newest = [self.moving[child][1][-1] for child in links if child in self.moving]
+        stamps = [self.moving[child][1] for child in links if child in self.moving]
+        if not all(stamps):
+            raise ConnectivityException("no data")
+        newest = [link[-1] for link in stamps]
         return SimpleNamespace(nanoseconds=min(newest, default=0))
 
     def _ways(self, target, source):
