@@ -197,8 +197,8 @@ def make_drive(
         duration_s: from the first scan to the end; the drive has duration_s * rate_hz scans.
         rate_hz: scans a second; None: the sensor's usual rate. The time of one sweep is the
             sensor's, whatever the rate.
-        scene: "street", "crossing", "car_park", "field", "pavement" or "queue"; None draws one of
-            the first four.
+        scene: "street", "crossing", "car_park", "field", "pavement", "queue" or "hall"; None draws
+            one of the first four.
         movers: whether anything but the ego moves; None draws it (no in three drives of ten).
         ego: "standing", "creeping", "driving", "turning", or None to draw one.
         sweep: when in a sweep its points and its stamp are taken.

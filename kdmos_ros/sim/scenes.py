@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kdmos_ros.sim.scene_crossing import crossing
+from kdmos_ros.sim.scene_hall import hall
 from kdmos_ros.sim.scene_open import car_park, field
 from kdmos_ros.sim.scene_pavement import pavement
 from kdmos_ros.sim.scene_queue import queue
@@ -19,7 +20,8 @@ SCENES: dict[str, Callable[[Stage], Plan]] = {
     "field": field,
     "pavement": pavement,
     "queue": queue,
+    "hall": hall,
 }
 # How often each is drawn when none is asked for. Later scenes come when they are asked for, so that
 # drives which were drawn before stay what they were.
-SHARES = (0.52, 0.26, 0.1, 0.12, 0.0, 0.0)
+SHARES = (0.52, 0.26, 0.1, 0.12, 0.0, 0.0, 0.0)

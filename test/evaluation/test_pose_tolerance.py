@@ -11,7 +11,8 @@ from kiss_harness import Library
 
 from kdmos_ros import cli
 from kdmos_ros.evaluation.bag_evaluation import Report
-from kdmos_ros.evaluation.pose_tolerance import cases, measure, to_dict, to_markdown
+from kdmos_ros.evaluation.pose_tolerance import cases
+from kdmos_ros.evaluation.tolerance_table import measure, to_dict, to_markdown
 from kdmos_ros.io.bag_file import POINT_CLOUD, TF
 from kdmos_ros.io.bag_messages import transform_message
 from kdmos_ros.labels import MOVING, STATIC
@@ -37,9 +38,9 @@ def test_cases_start_with_the_poses_as_recorded_and_differ_in_one_thing():
 def test_table_gives_points_lost_against_the_first_row():
     results = iter([report(8, 2), *[report(6, 4)] * 100])
     told = []
-    rows = measure(0, lambda error: next(results), told.append)
+    rows = measure(cases(0), lambda error: next(results), told.append)
     assert told == rows
-    lines = to_markdown(rows).splitlines()
+    lines = to_markdown(rows, "poses").splitlines()
     assert len(lines) == len(cases(0)) + 2
     assert "| 80.0 | +0.0 |" in lines[2]
     assert "| 60.0 | -20.0 |" in lines[3]
@@ -48,8 +49,8 @@ def test_table_gives_points_lost_against_the_first_row():
 
 
 def test_table_of_a_bag_without_movers_has_no_figures():
-    rows = measure(0, lambda error: Report("m", "p"), lambda row: None)
-    assert "n/a" in to_markdown(rows)
+    rows = measure(cases(0), lambda error: Report("m", "p"), lambda row: None)
+    assert "n/a" in to_markdown(rows, "poses")
 
 
 class Nearsighted(ForwardSegmenter):
