@@ -26,7 +26,6 @@ def hall(stage: Stage) -> Plan:
     length = stage.travel(speed) + float(rng.uniform(14, 40))
     width, tall = float(rng.uniform(10, 30)), float(rng.uniform(2.6, 8.0))
     start, aside = float(rng.uniform(5, 8)), float(rng.uniform(-0.25, 0.25)) * width
-    stage.place(_shell(rng, length, width, tall), 0.0, 0.0, 0.0)
     for _ in range(int(rng.integers(4, 20))):
         x, y = rng.uniform(0.5, length - 0.5), rng.choice([-1, 1]) * width * rng.beta(3, 1) / 2
         stage.place(_furniture(rng, tall), x, 0.98 * y, float(rng.normal(0, 0.1)))
@@ -34,7 +33,8 @@ def hall(stage: Stage) -> Plan:
     s, v = integrate(speed, start)
     ego = follow(path, s, v)
     stage.clear(ego, [(path.xy, _CLEAR)])
-    obstacles = Obstacles([*stage.placed])
+    stage.place(_shell(rng, length, width, tall), 0.0, 0.0, 0.0)  # around the way, so not cleared
+    obstacles = Obstacles(stage.placed)
     x0, came = start + 0.5 * stage.travel(speed), 0
     for _ in range(int(rng.integers(4, 14)) if stage.movers else 0):
         heading, far = rng.uniform(0, 2 * np.pi), rng.uniform(2.5, 10.0)
