@@ -58,7 +58,7 @@ class CellResiduals:
         self._threads = threads
         self._laid: list[Callable[[], CellHeights]] = []
         if spec.height_residuals:
-            self._bounds = cell_bounds(at.ground, grid)
+            self._bounds = cell_bounds(at.ground, grid, at.top)
             self._laid = [threads.begin(partial(self._lay, past)) for past in pasts]
 
     def begin(

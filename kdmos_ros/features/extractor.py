@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.features.cell_residuals import CellResiduals
-from kdmos_ros.features.grid import PolarGrid
+from kdmos_ros.features.grid import OUTSIDE, PolarGrid
 from kdmos_ros.features.ground_alignment import take_ground
 from kdmos_ros.features.history import PastScan, ScanHistory
 from kdmos_ros.features.kernels import map_states, occupancy, point_columns
@@ -47,6 +47,7 @@ class FeatureFrame:
         occupied: (K,) int64 occupied cells, rising.
         motion: (n_rho * n_phi, M) float32 motion map.
         n_points: N.
+        overhead: (C,) int64, rows of the scan that are a ceiling's, in no cell.
         n_past: how many of the lags, those of later scans too, had a scan to compare with.
     """
 
@@ -59,6 +60,7 @@ class FeatureFrame:
     motion: Float32
     n_points: int
     n_past: int
+    overhead: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 class FeatureExtractor:
@@ -199,9 +201,26 @@ class FeatureExtractor:
         mapped_states()
         known = filled()
         frame = FeatureFrame(
-            index, columns, cell, slot, z_bin, occupied, motion, n, seen.n_compared
+            index,
+            columns,
+            cell,
+            slot,
+            z_bin,
+            occupied,
+            motion,
+            n,
+            seen.n_compared,
+            _overhead(at, grid),
         )
         return frame, known
+
+
+def _overhead(at: Places, grid: PolarGrid) -> npt.NDArray[np.int64]:
+    """Rows (C,) of a ceiling's points that the grid would have."""
+    if at.top == np.inf:
+        return np.empty(0, np.int64)
+    rows = np.flatnonzero(at.height >= at.top)
+    return rows[grid.cells(at.rho[rows], at.phi[rows]) != OUTSIDE]
 
 
 def _velocity(scan: Scan, last: PastScan | None) -> Float32:

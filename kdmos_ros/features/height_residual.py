@@ -78,14 +78,15 @@ def keep_points(points: Float32, grid: PolarGrid) -> PastPoints:
     return PastPoints(_in_steps(points, np.float32(1 / step_m)), step_m)
 
 
-def cell_bounds(ground: Float32, grid: PolarGrid) -> Float32:
+def cell_bounds(ground: Float32, grid: PolarGrid, top: np.float32 = _INFINITY) -> Float32:
     """Lowest and highest level z that count in each cell, (n_cells, 2) float32, metres.
 
     Args:
         ground: ground map of the newest scan.
+        top: height of the ceiling, if there is one (see `Places`).
     """
     bounds = np.empty((grid.n_cells, 2), np.float32)
-    bounds[:] = grid.z_min, grid.z_max
+    bounds[:] = grid.z_min, min(np.float32(grid.z_max), top)
     if grid.above_ground:
         rho, phi = _centres(grid)
         bounds -= height_above(ground, np.zeros_like(rho), rho, phi)[:, None]

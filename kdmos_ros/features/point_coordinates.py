@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kdmos_ros.features.grid import PolarGrid, to_level, to_polar
+from kdmos_ros.features.ceiling import ceiling_height
+from kdmos_ros.features.grid import OUTSIDE, PolarGrid, to_level, to_polar
 from kdmos_ros.features.ground import ground_map, height_above
 
 Float32 = npt.NDArray[np.float32]
@@ -27,7 +28,8 @@ class Places(NamedTuple):
         level: (N, 3) level frame; rho, phi: its polar coordinates (N,), phi in radians.
         ground: map of the local ground (see `ground`).
         height: (N,) above it; z: (N,) that, or above the base's plane.
-        cell, z_bin: (N,) int32 of the grid.
+        cell, z_bin: (N,) int32 of the grid; points of a ceiling are in no cell.
+        top: height from which on points are a ceiling's (see `ceiling`); infinite without one.
     """
 
     level: Float32
@@ -38,6 +40,7 @@ class Places(NamedTuple):
     z: Float32
     cell: npt.NDArray[np.int32]
     z_bin: npt.NDArray[np.int32]
+    top: np.float32
 
 
 def place(points: Float32, mount: Mount, grid: PolarGrid) -> Places:
@@ -47,4 +50,8 @@ def place(points: Float32, mount: Mount, grid: PolarGrid) -> Places:
     ground = ground_map(level[:, 2], rho, phi)
     height: Float32 = height_above(ground, level[:, 2], rho, phi)
     z = height if grid.above_ground else level[:, 2]
-    return Places(level, rho, phi, ground, height, z, grid.cells(rho, phi), grid.z_bins(z))
+    cell = grid.cells(rho, phi)
+    top = ceiling_height(height, level[:, 2] - mount[1], rho, phi)
+    if top < np.inf:
+        cell[height >= top] = OUTSIDE
+    return Places(level, rho, phi, ground, height, z, cell, grid.z_bins(z), top)

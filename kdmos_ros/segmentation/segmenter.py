@@ -190,6 +190,7 @@ class Segmenter:
         frame, timings = question.frame, dict(question.timings_ms)
         labels = np.full(frame.n_points, UNLABELLED, np.uint8)
         probability = np.zeros(frame.n_points, np.float32)
+        labels[frame.overhead] = STATIC
         on_device = self._engine.on_device
         if len(frame.index) and on_device is not None:
             answer = on_device.run(frame, self.spec.moving_threshold, timings)
