@@ -213,7 +213,8 @@ SPECS = (
         "Move each point to where it would have been seen at the cloud's stamp, by its own time "
         "and the poses during the sweep. Published clouds keep the points as they came. auto: "
         "where the cloud has usable times, or the order of its points tells them, unless its "
-        "sweeps show that it is deskewed already; true: a cloud without times is dropped; false: never.",
+        "sweeps show that it is deskewed already; true: a cloud without times is dropped; false: "
+        "never.",
         live=True, check=deskew_mode, any_type=True,
     ),
     Spec(
