@@ -98,6 +98,7 @@ class StaticMap:
         self._has_intensity = True
         # Points by truth (static, moving) that are in no voxel of the map.
         self._left_out = np.zeros(2, np.int64)
+        self._score: MapScore | None = None  # kept, since views may be gone later
 
     def add(self, scan: Scan, labels: Labels, truth: Labels | None = None) -> None:
         """Add a scan.
@@ -106,6 +107,7 @@ class StaticMap:
             labels: (N,) uint8 of kdmos_ros.labels; unlabelled points are left out.
             truth: (N,) the same, of the truth, for `score`.
         """
+        self._score = None
         self._views.add(scan, self.scans)
         static = (labels == STATIC) | (labels == MOVABLE)
         use = (static | (labels == MOVING)) & np.isfinite(scan.points).all(axis=1)
@@ -154,15 +156,17 @@ class StaticMap:
         )
 
     def score(self) -> MapScore:
-        """How clean the map is, of the points that came with a truth."""
-        stays, sums = self._structure(), self._table.sums.astype(np.float64)
-        all_static, all_moving = sums[:, _TRUE_STATIC].sum(), sums[:, _TRUE_MOVING].sum()
-        return MapScore(
-            static=int(all_static + self._left_out[0]),
-            moving=int(all_moving + self._left_out[1]),
-            static_kept=int(sums[stays, _TRUE_STATIC].sum()),
-            moving_kept=int(sums[stays, _TRUE_MOVING].sum()),
-        )
+        """How clean the map is, of the points that came with a truth; worked out once."""
+        if self._score is None:
+            stays, sums = self._structure(), self._table.sums.astype(np.float64)
+            all_static, all_moving = sums[:, _TRUE_STATIC].sum(), sums[:, _TRUE_MOVING].sum()
+            self._score = MapScore(
+                static=int(all_static + self._left_out[0]),
+                moving=int(all_moving + self._left_out[1]),
+                static_kept=int(sums[stays, _TRUE_STATIC].sum()),
+                moving_kept=int(sums[stays, _TRUE_MOVING].sum()),
+            )
+        return self._score
 
     def save(self, path: Path) -> None:
         """Write everything that is needed to go on; the views are on disk already."""

@@ -110,6 +110,20 @@ def test_unlabelled_points_are_no_structure_and_count_as_lost(empty):
     assert made.score() == MapScore(8000, 0, 0, 0)
 
 
+def test_the_score_outlives_the_views(tmp_path):
+    views = Views(tmp_path / "views")
+    made = StaticMap(0.2, views)
+    for i in range(8):
+        behind = wall(20.0, seed=i)
+        points = box(behind) if i == 0 else behind
+        truth = labels_of(len(behind), len(points) - len(behind), MOVING)
+        made.add(scan(i, points), np.full(len(points), STATIC, np.uint8), truth)
+        made.scans += 1
+    before = made.score()
+    views.remove()
+    assert made.score() == before and before.moving_kept == 0
+
+
 def test_figures_are_those_of_the_benchmark():
     figures = MapScore(static=1000, moving=100, static_kept=900, moving_kept=36).figures()
     assert figures["static_accuracy"] == pytest.approx(0.9)
