@@ -134,7 +134,12 @@ def _row(model: str, clip: str, about: dict[str, Any]) -> list[str]:
 
 
 def results() -> str:
-    """The default model on real clips, alone and offline, by point and by object."""
+    """The default model on real clips, by point and by object."""
+    return _results(MODELS[:1])
+
+
+def offline_results() -> str:
+    """The same beside labels made offline."""
     return _results((MODELS[0], OFFLINE))
 
 
@@ -203,7 +208,7 @@ def events() -> str:
 
 
 _MAKERS = (
-    parameters, commands, sensors, results, all_results, maps, health, drops, pose_drops, events
+    parameters, commands, sensors, results, offline_results, all_results, maps, health, drops, pose_drops, events
 )  # fmt: skip
 BLOCKS = {f.__name__: f for f in _MAKERS}
 
