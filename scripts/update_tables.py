@@ -208,7 +208,8 @@ def events() -> str:
 
 
 _MAKERS = (
-    parameters, commands, sensors, results, offline_results, all_results, maps, health, drops, pose_drops, events
+    parameters, commands, sensors, results, offline_results, all_results, maps, health, drops,
+    pose_drops, events,
 )  # fmt: skip
 BLOCKS = {f.__name__: f for f in _MAKERS}
 
