@@ -97,8 +97,8 @@ class CloudDeskewing:
             if times is None:
                 self._off(cloud.untimed.reason, str(cloud.untimed))
                 return None
-            # Organised clouds may be of a simulator, which sees all at once: they are measured.
-            self._choose_judge(trusted=cloud.layout.height == 1)
+            # A simulator may see all points at once and write them in the same order.
+            self._choose_judge(trusted=False)
             # How long a turn takes is not known from one cloud.
             return times if self._steps_s else None
         if self._mode == AUTO and (complaint := self._complaint(cloud.times)):
@@ -172,7 +172,7 @@ class CloudDeskewing:
             self._log.warning(
                 "deskew order",
                 "the clouds have no time of each point: it is taken from the order of the points, "
-                "which is that of a spinning LiDAR's firings",
+                "which may be that of a spinning LiDAR's firings, once that is measured to help",
             )
         return times
 

@@ -76,7 +76,7 @@ def drive(name, options, sweeps=4):
         FixedExtrinsics(make_transform(np.eye(3), [0, 0, 1.5])),
         **{"deskew": "auto", "max_points": 20_000, **options},
     )
-    for time in np.arange(0.0, 2.0, 0.01):
+    for time in np.arange(0.0, 4.0, 0.01):
         base = course(time) @ make_transform(np.eye(3), [0, 0, -1.5])
         bench.poses.add(round((EPOCH_S + time) * SECOND), base)
     for i in range(2, 2 + sweeps):

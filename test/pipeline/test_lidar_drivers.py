@@ -19,7 +19,8 @@ def test_points_are_where_they_were_at_the_stamp(name, preset):
         pytest.skip("has no preset")
     options = sensor_options(sensor) if preset else {"intensity_scale": float(full)}
     options = {**options, "min_range": 0.0}
-    scan, right, came, whole, bench = drive(name, options)
+    sweeps = 24 if name == "Firing order, no time" else 4  # which is measured first
+    scan, right, came, whole, bench = drive(name, options, sweeps)
     if "Ring after ring" in name or name == "Gazebo":
         np.testing.assert_array_equal(scan, came)  # left as they come
         assert bench.pipeline.figures()["deskew"].startswith("off: ")
@@ -28,7 +29,7 @@ def test_points_are_where_they_were_at_the_stamp(name, preset):
         error = np.linalg.norm(scan - right, axis=1)
         assert np.quantile(error, 0.98) < (0.05 if DRIVERS[name][1] else 0.15)
         assert np.linalg.norm(came - right, axis=1).max() > 0.4
-        assert bench.pipeline.figures()["deskew"] == "on"
+        assert bench.pipeline.figures()["deskew"].startswith("on")
     assert whole.intensity[1:-1] == pytest.approx(0.4, abs=0.01)
 
 
