@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from kdmos_ros import __version__, commands
 from kdmos_ros.commands._options import spell_out
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.pipeline.memory import keep_freed_memory
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -73,6 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    keep_freed_memory()
     with _clean_up_on_sigterm():
         return _run(arguments)
 

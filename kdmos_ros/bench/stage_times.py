@@ -17,6 +17,7 @@ from kdmos_ros.bench.costs import Cost, stage_costs
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.evaluation.metrics import Latency
 from kdmos_ros.io.open_bag import BagOptions
+from kdmos_ros.pipeline.memory import keep_freed_memory
 from kdmos_ros.pointcloud.codec import append_label
 
 # The first scans fill caches and the history, whose look-ups cost more once it is full.
@@ -92,6 +93,7 @@ def run(case: Case) -> Run:
 
 
 def _child(case: Case, started: float, answer: Connection) -> None:
+    keep_freed_memory()  # as every command does
     try:
         answer.send(measure(case, started))
     except KdmosError as error:
