@@ -123,12 +123,14 @@ def test_labels_of_a_simulated_drive_do_not_depend_on_the_frame(name, segmenter)
 
 @pytest.mark.slow
 def test_a_base_that_bobs_costs_little(real_data, segmenter):
-    """Bobbing by 10 degrees from the first scan on, when nothing is known of it."""
+    """Bobbing by 10 degrees from the first scan on, when nothing is known of it; then hardly."""
     with open_bag(real_data / "kitti_0005" / "bag", BagOptions()) as bag:
-        scans = [s.scan for s in replay(bag, OnlineSegmenter(segmenter), limit=5)]
+        scans = [s.scan for s in replay(bag, OnlineSegmenter(segmenter), limit=14)]
     bobs = Reframing(bob_deg=10, with_base=True)
     still, bobbing = (
         labels_of(scans, segmenter, how, bag.base_T_sensor) for how in (Reframing(), bobs)
     )
     both, either = moving_in(still, bobbing)
-    assert both > 0.95 * either
+    assert both > 0.85 * either
+    both, either = moving_in(still[8:], bobbing[8:])
+    assert both > 0.97 * either

@@ -155,16 +155,18 @@ def without_odometry(drive, tmp_path):
     return write_bag(tmp_path / "clouds", topics), labels
 
 
-def test_bag_without_odometry_is_refused_unless_kiss_icp_gives_the_poses(
+def test_bag_without_odometry_takes_poses_from_kiss_icp_unless_it_is_told_otherwise(
     without_odometry, nearsighted, monkeypatch, tmp_path, capsys
 ):
     bag, labels = without_odometry
-    assert "Odometry" in failure(capsys, "eval", bag, "--labels", labels)
+    arguments = ["eval", bag, "--labels", labels, "--pose-source", "odometry"]
+    assert "Odometry" in failure(capsys, *arguments)
     monkeypatch.setattr(
         "kdmos_ros.poses.recorded_poses.load_kiss_icp", lambda threads: lambda: Library([])
     )
-    found = evaluated(without_odometry, tmp_path, "--pose-source", "kiss_icp")
-    assert (found["scans"], found["dropped"]) == (4, {})
+    for option in ((), ("--pose-source", "kiss_icp")):
+        found = evaluated(without_odometry, tmp_path, *option)
+        assert (found["scans"], found["dropped"]) == (4, {})
 
 
 def test_missing_kiss_icp_is_one_line(without_odometry, nearsighted, monkeypatch, capsys):
