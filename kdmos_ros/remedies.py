@@ -98,6 +98,9 @@ DROPS = {
         "Set `time_unit` and `time_base`, or leave `deskew` at auto.",
     ),
     "too_many_points": Remedy("The cloud has more than `max_points`.", "Raise `max_points`."),
+    "bad_custom_message": Remedy(
+        "A Livox CustomMsg has fewer points than it says.", "Report it to the driver's makers."
+    ),
     "missing_xyz": Remedy("The cloud has no fields x, y and z.", "Check the topic and the driver."),
     "bad_datatype": Remedy(
         "x, y or z is neither float32 nor float64.", "Convert the cloud, or change the driver."

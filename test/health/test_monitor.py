@@ -52,6 +52,14 @@ def test_a_mount_that_is_tilted():
     assert "by -5 degrees ahead and 0 to the left" in found["mount_tilt"].text
 
 
+def test_poses_that_lead_elsewhere():
+    def sideways(i, base):
+        return make_transform(np.eye(3), [0, base[0, 3], 0])
+
+    found = causes(avenue(60, told=sideways))
+    assert "clocks" in found["poses_do_not_fit"].text
+
+
 def test_poses_that_jump():
     rng = np.random.default_rng(0)
     jumps = rng.normal(0, 0.2, (60, 3))
