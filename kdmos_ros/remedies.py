@@ -99,7 +99,7 @@ DROPS = {
     ),
     "too_many_points": Remedy("The cloud has more than `max_points`.", "Raise `max_points`."),
     "bad_custom_message": Remedy(
-        "A Livox CustomMsg has fewer points than it says.", "Report it to the driver's makers."
+        "A Livox CustomMsg cannot be read.", "The log says what is wrong with it."
     ),
     "missing_xyz": Remedy("The cloud has no fields x, y and z.", "Check the topic and the driver."),
     "bad_datatype": Remedy(
