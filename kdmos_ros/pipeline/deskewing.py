@@ -93,6 +93,8 @@ class CloudDeskewing:
             self._judge, self._judged = None, ()
             return None
         if cloud.untimed is not None:
+            if self._order_is_no_help:
+                return None
             times = self._from_order(cloud)
             if times is None:
                 self._off(cloud.untimed.reason, str(cloud.untimed))
@@ -176,13 +178,25 @@ class CloudDeskewing:
             )
         return times
 
+    @property
+    def _order_is_no_help(self) -> bool:
+        """Whether times from the order of points were found not to help, and may be left alone."""
+        judge = self._judge
+        done = judge is not None and judge.is_done and not judge.deskews
+        return done and self._judged == self._kind(trusted=False)
+
+    def _kind(self, trusted: bool) -> tuple[Any, ...]:
+        """What times are, and are taken to be."""
+        form = (self._options.get(f"time_{name}") for name in ("field", "unit", "base"))
+        return (self._mode, trusted, *form)
+
     def _choose_judge(self, trusted: bool) -> None:
         """Begin anew where the times are of another kind than before."""
-        form = tuple(self._options.get(f"time_{name}") for name in ("field", "unit", "base"))
-        if self._judged == (self._mode, trusted, *form):
+        kind = self._kind(trusted)
+        if self._judged == kind:
             return
-        self._judged = (self._mode, trusted, *form)
-        known = trusted and form[-1] in _KNOWN_STAMPS
+        self._judged = kind
+        known = trusted and kind[-1] in _KNOWN_STAMPS
         self._judge = TimeJudge(self._deskewer, trusted, known) if self._mode == AUTO else None
 
     def _found(self, judge: TimeJudge) -> str:

@@ -8,6 +8,7 @@ from pipeline_harness import MOUNT, SECOND, Bench
 from kdmos_ros.errors import CloudError, PoseError
 from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.pipeline.localization import DroppedScan
+from kdmos_ros.pointcloud.point_times import PointTimes
 from kdmos_ros.poses.pose_source import StampedCloud
 from kdmos_ros.poses.recorded_poses import RecordedPoses
 
@@ -223,3 +224,36 @@ def test_a_sweep_is_as_long_as_most_clouds_are_apart():
     bench = automatic()
     stamps = 1.2, 1.3, 1.6, 1.7, 1.8
     assert labelled(bench, *((s, sweep(-0.12, 0.0)) for s in stamps)) == [True] * 5
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_times_from_the_order_of_points_are_not_looked_for_where_they_do_not_help(
+    helps, monkeypatch
+):
+    class Judge:
+        why, stamp, is_done, deskews = "measured", "", True, helps
+
+        def __init__(self, *arguments):
+            pass
+
+        warm_up = staticmethod(lambda: None)
+
+        def observe(self, *arguments):
+            return False
+
+        def corrected(self, times):
+            return times
+
+    looked = []
+    monkeypatch.setattr("kdmos_ros.pipeline.deskewing.TimeJudge", Judge)
+
+    def times_from_order(points, height, width, period_s):
+        looked.append(period_s)
+        return PointTimes(np.zeros(len(points), np.float32), 0.0, 0.0)
+
+    monkeypatch.setattr("kdmos_ros.pipeline.deskewing.times_from_order", times_from_order)
+    bench = Bench(deskew="auto")
+    bench.odometry(*np.arange(0.0, 2.0, 0.1))
+    for stamp in (0.5, 0.6, 0.7, 0.8):
+        bench.process(stamp)
+    assert len(looked) == (4 if helps else 1)
