@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.features.range_image import RangeImage, build_range_image
-from kdmos_ros.features.visibility import SEEN_THROUGH, UNKNOWN, look_up
-from kdmos_ros.geometry.transforms import Matrix, invert
+from kdmos_ros.features.visibility import SEEN_THROUGH, UNKNOWN, VisibilitySpec, look_up
+from kdmos_ros.geometry.transforms import Matrix, invert, make_transform
 from kdmos_ros.labels import MOVING
 from kdmos_ros.scan import Scan
 
@@ -26,7 +26,8 @@ _HEAP_M = 0.1
 _GROUND_M, _GROUND_NEAR_M, _GROUND_FAR_M = 1.0, 2.5, 10.0
 _GROUND_POINTS, _GROUND_ROUGH_M = 50, 0.1
 _POOL_ROWS = 1
-_MARGIN_M, _MARGIN_PER_M = 0.25, 0.012
+# The margins of the features.
+_SPEC = VisibilitySpec()
 _FEW = 100
 _WORST_CONDITION = 1e8
 
@@ -48,6 +49,20 @@ class Sample:
     distance: Float32
     moving: npt.NDArray[np.bool_]
     upright: npt.NDArray[np.bool_]
+
+
+def along_the_base(scan: Scan) -> Scan:
+    """The scan with its axes turned to those of the base, so that all below knows level mounts."""
+    mount = scan.base_T_sensor
+    if mount is None:
+        return scan
+    rotation, nowhere = mount[:3, :3], np.zeros(3)
+    return replace(
+        scan,
+        points=scan.level_points,
+        pose=scan.pose @ make_transform(rotation.T, nowhere),
+        base_T_sensor=make_transform(np.eye(3), mount[:3, 3]),
+    )
 
 
 def take_sample(scan: Scan, labels: npt.NDArray[np.uint8], mount: Matrix) -> Sample:
@@ -161,7 +176,9 @@ def measure_shift(before: Reference, scan: Scan, sample: Sample) -> Shift | None
     n = len(points)
     state, near, far = np.empty(n, np.uint8), np.empty(n, np.float32), np.empty(n, np.float32)
     then_from_now = (invert(before.pose) @ scan.pose).astype(np.float32)
-    look_up(before.image, then_from_now, points, _MARGIN_M, _MARGIN_PER_M, state, near, far)
+    look_up(
+        before.image, then_from_now, points, _SPEC.margin_m, _SPEC.margin_per_m, state, near, far
+    )
     known = state != UNKNOWN
     if np.count_nonzero(known) < _FEW:
         return None
@@ -173,7 +190,7 @@ def measure_shift(before: Reference, scan: Scan, sample: Sample) -> Shift | None
     if np.count_nonzero(comparable) >= _FEW and step > 0:
         kept, differences = points[comparable].astype(np.float64), difference[comparable]
         distance = np.sqrt((kept * kept).sum(axis=1))
-        metres = differences * 2 * (_MARGIN_M + _MARGIN_PER_M * distance)
+        metres = differences * 2 * (_SPEC.margin_m + _SPEC.margin_per_m * distance)
         fitted = _least_squares([kept[:, 0] / distance, kept[:, 1] / distance], metres)
         if fitted is not None:
             sideways = float(fitted[:2] @ [-way[1], way[0]]) / step

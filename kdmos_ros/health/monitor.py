@@ -14,6 +14,7 @@ from kdmos_ros.health.measures import (
     Reference,
     Sample,
     Shift,
+    along_the_base,
     ground_lean,
     heap,
     measure_shift,
@@ -103,6 +104,7 @@ class HealthMonitor:
                 self._jitter_m = max(jitter, self._jitter_m or 0.0)
             if not self._is_due(scan.stamp_ns):
                 return
+            scan = along_the_base(scan)
             mount = _LEVEL if scan.base_T_sensor is None else scan.base_T_sensor
             sample = take_sample(scan, labels, mount)
             shift = self._shift(scan, sample)

@@ -27,6 +27,18 @@ def test_a_drive_that_is_well_has_no_complaint():
     assert causes(avenue(60)) == {}
 
 
+@pytest.mark.parametrize("turn", [pitch(90), pitch(-45), yaw(120) @ pitch(60)])
+@pytest.mark.parametrize("yaw_error", [0.0, 5.0])
+def test_the_sensor_may_be_mounted_as_it_likes(turn, yaw_error):
+    def remounted():
+        for scan, labels in avenue(60, mount=MOUNT @ yaw(yaw_error)):
+            points = scan.points @ turn[:3, :3].astype(np.float32)
+            pose, mount = scan.pose @ turn, scan.base_T_sensor @ turn
+            yield Scan(points, None, scan.stamp_ns, pose, mount), labels
+
+    assert ("mount_yaw" in causes(remounted())) == (yaw_error > 0)
+
+
 def test_a_robot_that_stands_has_no_complaint():
     assert causes(avenue(60, speed=0.0)) == {}
 
