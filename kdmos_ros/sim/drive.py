@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.geometry.transforms import invert, make_transform
+from kdmos_ros.geometry.transforms import invert
 from kdmos_ros.labels import MOVING, STATIC, UNLABELLED
 from kdmos_ros.object_kinds import Kind, draw_reflectivity
 from kdmos_ros.pointcloud.deskewing import deskew, knot_times, sensor_motion
 from kdmos_ros.scan import Scan
-from kdmos_ros.sim.odometry_noise import noisy_odometry, rotation
+from kdmos_ros.sim.mounting import draw_mount
+from kdmos_ros.sim.odometry_noise import noisy_odometry
 from kdmos_ros.sim.scan_rendering import Renderer, Returns
 from kdmos_ros.sim.scenes import SCENES, SHARES
 from kdmos_ros.sim.sensors import Sensor, draw_blind_zone, find_sensor, make_rays
@@ -180,7 +181,7 @@ def _choose(rng: np.random.Generator, given: Any, options: tuple[str, ...], p: t
 
 def make_drive(
     seed: int,
-    sensor: str = "hdl64e",
+    sensor: str | Sensor = "hdl64e",
     duration_s: float = 20.0,
     rate_hz: float | None = None,
     scene: str | None = None,
@@ -193,7 +194,7 @@ def make_drive(
     """Draw a drive. Equal arguments give equal drives.
 
     Args:
-        sensor: a name in `SENSORS`.
+        sensor: a name in `SENSORS`, or a LiDAR as `sim.mounting` mounts it.
         duration_s: from the first scan to the end; the drive has duration_s * rate_hz scans.
         rate_hz: scans a second; None: the sensor's usual rate. The time of one sweep is the
             sensor's, whatever the rate.
@@ -208,7 +209,7 @@ def make_drive(
     Raises:
         KdmosError: an unknown name, or a duration or rate that makes no sense.
     """
-    model = find_sensor(sensor)
+    model = find_sensor(sensor) if isinstance(sensor, str) else sensor
     rate = model.rate_hz if rate_hz is None else rate_hz
     if not (0 < rate <= _MAX_RATE and duration_s > 0 and 0 <= start_s <= _MAX_TIME - duration_s):
         raise KdmosError(
@@ -223,13 +224,5 @@ def make_drive(
     stage = Stage(rng, start_s + duration_s, drawn if movers is None else movers, ego)
     world = World(SCENES[scene](stage), rng)
     times = start_s + np.arange(max(1, round(duration_s * rate))) / rate
-    mount = _mount(rng, model)
+    mount = draw_mount(rng, model)
     return Drive(world, model, mount, times, seed, sweep, odometry_noise, scene, ego)
-
-
-def _mount(rng: np.random.Generator, sensor: Sensor) -> npt.NDArray[np.float64]:
-    height = float(rng.uniform(*sensor.mount))
-    if sensor.mount_usual is not None and rng.random() < 0.5:
-        height = sensor.mount_usual
-    tilt = np.deg2rad(rng.normal(0, 0.8, 3)) if rng.random() < 0.5 else np.zeros(3)
-    return make_transform(rotation(tilt), [0.0, 0.0, height])

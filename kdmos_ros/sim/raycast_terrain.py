@@ -22,12 +22,14 @@ class GroundBelow(NamedTuple):
     Attributes:
         grid, origin, profile: see `kdmos_ros.sim.terrain.Ground`.
         start: (3,) float32 origin of the sweep's first ray, metres, world.
+        upright: whether rays of greater elevation look higher.
     """
 
     grid: Floats
     origin: Floats
     profile: Floats
     start: Floats
+    upright: bool
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -36,11 +38,11 @@ def cast_ground(rays: FiredRays, ground: GroundBelow, seed: int, hits: Hits) -> 
 
     `hits` is updated where the ground is nearer than what it has.
 
-    A ray is clear at least as far as the one below it in the same azimuth bin, so it starts
-    there. Steps are limited, so that crests are not jumped over.
+    With an upright sensor a ray is clear at least as far as the one below it in the same azimuth
+    bin, so it starts there. Steps are limited, so that crests are not jumped over.
     """
     world_dir, offset, bin_start = rays.directions, rays.offsets, rays.bin_start
-    grid, origin, profile, start = ground
+    grid, origin, profile, start, upright = ground
     px, py, pz = start
     best, hit, cosine = hits
     pavement, rough = profile[PAVEMENT], profile[ROUGH]
@@ -87,7 +89,8 @@ def cast_ground(rays: FiredRays, ground: GroundBelow, seed: int, hits: Hits) -> 
                     if gap < 0.003:
                         t = middle
                         break
-            clear = _F(0.95) * t
+            if upright:
+                clear = _F(0.95) * t
             if t >= best[n]:
                 continue
             code, cos = ON_ROAD, max(-dz, _F(0.02))

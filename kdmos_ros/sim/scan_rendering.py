@@ -23,6 +23,7 @@ from kdmos_ros.sim.world import World
 Array = npt.NDArray[Any]
 _LOSS = np.float32(0.015)  # share of returns lost for no reason
 _EDGE_CHANCE = np.float32(0.25)  # share of rays at a depth edge that mix both surfaces
+_UPRIGHT = 0.9  # cosine of the tilt up to which turning is about the sensor's own axis
 # What `hit` codes below zero stand for, read from the end: nothing, road, pavement, terrain.
 _GROUND_KINDS = np.array([Kind.TERRAIN, Kind.PAVEMENT, Kind.ROAD, Kind.NOISE], dtype=np.uint8)
 
@@ -105,7 +106,8 @@ class Renderer:
         ground = self._world.ground
         assert isinstance(ground, Ground)
         start = poses[0][:3, 3].astype(np.float32)
-        below = GroundBelow(ground.grid, ground.origin, ground.profile, start)
+        upright = bool(poses[0][2, 2] > _UPRIGHT)
+        below = GroundBelow(ground.grid, ground.origin, ground.profile, start, upright)
         cast_ground(fired, below, seed, hits)
         return self._measure(rays, hits, seed)
 
@@ -137,7 +139,7 @@ class Renderer:
         # A solid that turns does so about its own middle; its middle moves along a chord.
         shift = last.center - first.center
         ego_shift = end[:3, 3] - origin
-        ego_turn = float(_wrap(_yaw(end) - _yaw(begin)))
+        ego_turn = _yaw(end[:3, :3] @ begin[:3, :3].T)
         # The end's attitude without its turn: what differs from the begin's is roll and pitch.
         c, s = np.cos(ego_turn), np.sin(ego_turn)
         unturned = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) @ end[:3, :3]
@@ -151,6 +153,12 @@ class Renderer:
         spin = np.abs(turn) + abs(ego_turn) + rock
         windows(center, axes, self._half.astype(np.float64), shift - ego_shift, spin,
                 np.ascontiguousarray(begin[:3, :3].T), self._sensor.max_range, window)  # fmt: skip
+        if begin[2, 2] <= _UPRIGHT:
+            # Turning moves things in elevation, too, and farther in azimuth where they are steep.
+            steep = np.cos(np.minimum(np.abs(window[:, 2:4]).max(1) + spin, 1.5))
+            window[:, 1] += spin / steep
+            window[:, 2] -= spin
+            window[:, 3] += spin
         window[:, 2] -= rock
         window[:, 3] += rock
         near = window[:, 4]
@@ -197,8 +205,8 @@ class Renderer:
                        self._kind[solid], self._instance[solid], rays.fractions[ray])  # fmt: skip
 
 
-def _yaw(pose: Array) -> float:
-    return float(np.arctan2(pose[1, 0], pose[0, 0]))
+def _yaw(turn: Array) -> float:
+    return float(np.arctan2(turn[1, 0], turn[0, 0]))
 
 
 def _wrap(angle: npt.ArrayLike) -> Array:

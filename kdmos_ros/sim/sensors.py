@@ -34,6 +34,7 @@ class Sensor:
         sensitivity: the greater, the farther a dark or grazed surface is still seen.
         mount: lowest and highest usual mounting height in metres.
         mount_usual: the height that half of the drives have, or None.
+        attitude_deg: roll, pitch, yaw of the sensor on the robot, about fixed axes.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Sensor:
     has_intensity: bool = True
     mount: tuple[float, float] = (1.5, 2.3)
     mount_usual: float | None = None
+    attitude_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     field_deg: tuple[float, float] = (0.0, 0.0)
     width_deg: float = 360.0
     horizon: float = 1.3
@@ -190,9 +192,10 @@ def _rosette(sensor: Sensor, rng: np.random.Generator) -> Rays:
 def draw_blind_zone(sensor: Sensor, rng: np.random.Generator) -> Floats | None:
     """Where a vehicle's own body blocks the view: see `Renderer`; None for no such place.
 
-    Roof edges, bonnet and corners hide a few steep beams over some tens of degrees each.
+    Roof edges, bonnet and corners hide a few steep beams over some tens of degrees each. A sensor
+    that does not stand upright looks past them.
     """
-    if rng.random() < 0.35:
+    if rng.random() < 0.35 or any(sensor.attitude_deg):
         return None
     lowest = sensor.elevations_deg[0] if sensor.elevations_deg else sensor.field_deg[0]
     limit: Floats = np.full(360, -90.0, dtype=np.float32)

@@ -8,6 +8,8 @@ from kdmos_ros.geometry.transforms import invert
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC
 from kdmos_ros.object_kinds import is_participant
 from kdmos_ros.sim import AT_ONCE, DISTORTED, SENSORS, Kind, SweepTiming, make_drive
+from kdmos_ros.sim.mounting import mounted, mounted_anyhow
+from kdmos_ros.sim.sensors import find_sensor
 from kdmos_ros.sim.traffic import MOVING_FROM, MOVING_UNTIL
 
 SCENES = ("street", "crossing", "car_park", "field")
@@ -216,3 +218,27 @@ def test_times_of_the_points_follow_the_turning_head(sensor, fraction):
         middle = frame.seconds[ahead] + fraction * sweep
         np.testing.assert_allclose(middle, sweep / 2, atol=0.01 * sweep)
     assert not make_drive(2, sensor=sensor, duration_s=0.1)[0].seconds.any()
+
+
+@pytest.mark.parametrize("attitude", [(0, 90, 0), (0, -45, 0), (90, 0, 0), (180, 0, 0)])
+def test_a_lidar_sits_where_it_is_mounted(attitude):
+    options = {"duration_s": 0.2, "scene": "street", "odometry_noise": False}
+    low = make_drive(3, mounted(find_sensor("os1_64"), 1.0, attitude), **options)
+    np.testing.assert_allclose(low.base_T_sensor[:3, 3], [0, 0, 1.0])
+    points = low[1].scan.points @ low.base_T_sensor[:3, :3].T + low.base_T_sensor[:3, 3]
+    assert len(points) > 10_000
+    near = points[np.linalg.norm(points[:, :2], axis=1) < 5]
+    assert abs(np.quantile(near[:, 2], 0.1)) < 0.1  # the ground is where it was
+    # The beams are turned, not only the frame.
+    usual = make_drive(3, mounted(find_sensor("os1_64"), 1.0), **options)
+    assert len(usual[1].scan.points) != len(points)
+
+
+def test_training_drives_have_mounts_of_all_kinds():
+    rng, usual = np.random.default_rng(0), find_sensor("vlp16")
+    drawn = [mounted_anyhow(usual, rng, 0.5, 0.3) for _ in range(400)]
+    heights = [s.mount[0] for s in drawn if s.mount != usual.mount]
+    assert 150 < len(heights) < 250 and min(heights) < 0.35 and max(heights) > 2.2
+    leaning = [s.attitude_deg for s in drawn if any(s.attitude_deg)]
+    assert 80 < len(leaning) < 160
+    assert mounted_anyhow(usual, rng, 0.0, 0.0) == usual

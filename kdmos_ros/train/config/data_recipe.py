@@ -114,6 +114,9 @@ class DataRecipe:
             place that wanders, and are stamped at their begin, middle or end.
         deskewed: share of the same whose points are moved to where the sensor would have seen
             them at the stamp. Those held out have neither.
+        any_height: of simulated drives: share whose sensor sits anywhere from 0.3 to 2.5 m.
+        leaning: share whose sensor is pitched by up to 90 degrees, on its side or upside down.
+            Those held out have the usual mounts.
         cache: simulated drives are kept on disk; false: made anew whenever they are read.
         sources: recorded drives to learn from beside the simulated ones.
         validation: recorded drives held out; none: the published counterparts of the sources'
@@ -132,6 +135,8 @@ class DataRecipe:
     validation_scenes: dict[str, NotNegative] | None = None
     seams: Share = 0.0
     deskewed: Share = 0.0
+    any_height: Share = 0.0
+    leaning: Share = 0.0
     cache: bool = True
     sources: Sources = ()
     validation: Sources = ()
@@ -145,9 +150,8 @@ class DataRecipe:
     def to_validate(self) -> DataRecipe:
         """The same for the simulated drives that are held out."""
         sensors = self.validation_sensors or self.sensors
-        return dataclasses.replace(
-            self, sensors=sensors, scenes=self.validation_scenes, seams=0.0, deskewed=0.0
-        )
+        usual = {"seams": 0.0, "deskewed": 0.0, "any_height": 0.0, "leaning": 0.0}
+        return dataclasses.replace(self, sensors=sensors, scenes=self.validation_scenes, **usual)
 
     def only(self, paths: list[str]) -> DataRecipe:
         """The same with these sources instead of all others and of simulated drives."""

@@ -12,6 +12,7 @@ from kdmos_ros.io.drive_file import LabelledDrive, save_drive
 from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.progress import long_task
 from kdmos_ros.sim import SweepTiming, make_drive
+from kdmos_ros.sim.mounting import mounted_anyhow
 from kdmos_ros.sim.sensors import find_sensor
 from kdmos_ros.train.config.data_recipe import DataRecipe
 from kdmos_ros.train.parallel.task_processes import in_processes
@@ -69,13 +70,14 @@ def simulate_drive(data: DataRecipe, seed: int) -> LabelledDrive:
     taken = [min(i, dense) + 2 * max(0, i - dense) for i in range(data.scans)]
     distorted = bool(rng.random() < 0.7)
     more = np.random.default_rng([seed, 1])  # so that what was drawn before stays what it was
+    another = np.random.default_rng([seed, 2])
     sweep = SweepTiming(distorted)
     if distorted and more.random() < data.seams:
         drift = more.uniform(-200, 200)
         sweep = SweepTiming(distorted, more.choice([0.0, 0.5, 1.0]), drift)
     drive = make_drive(
         seed,
-        sensor=sensor,
+        sensor=mounted_anyhow(find_sensor(sensor), another, data.any_height, data.leaning),
         duration_s=(taken[-1] + 1) * half_s,
         rate_hz=1 / half_s,
         scene=_draw_scene(more, data.scenes),
