@@ -150,8 +150,10 @@ class DataRecipe:
     def to_validate(self) -> DataRecipe:
         """The same for the simulated drives that are held out."""
         sensors = self.validation_sensors or self.sensors
-        usual = {"seams": 0.0, "deskewed": 0.0, "any_height": 0.0, "leaning": 0.0}
-        return dataclasses.replace(self, sensors=sensors, scenes=self.validation_scenes, **usual)
+        return dataclasses.replace(
+            self, sensors=sensors, scenes=self.validation_scenes, seams=0.0, deskewed=0.0,
+            any_height=0.0, leaning=0.0,
+        )  # fmt: skip
 
     def only(self, paths: list[str]) -> DataRecipe:
         """The same with these sources instead of all others and of simulated drives."""
