@@ -37,7 +37,7 @@ def hall(stage: Stage) -> Plan:
     obstacles = Obstacles(stage.placed)
     x0, came = start + 0.5 * stage.travel(speed), 0
     for _ in range(int(rng.integers(4, 14)) if stage.movers else 0):
-        heading, far = rng.uniform(0, 2 * np.pi), rng.uniform(2.5, 10.0)
+        heading, far = rng.uniform(0, 2 * np.pi), rng.uniform(1.2, 10.0)
         bearing = rng.uniform(0, 2 * np.pi)
         x, y = x0 + far * np.cos(bearing), aside + far * np.sin(bearing)
         pace = draw_pace(rng)

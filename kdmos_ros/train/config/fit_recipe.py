@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from kdmos_ros.features.spec import FeatureSpec
 from kdmos_ros.labels import CLASS_NAMES
+from kdmos_ros.object_kinds import Kind
 from kdmos_ros.train.config.checking import STRICT, Count, NotNegative, Positive, Share
 
 
@@ -27,6 +28,8 @@ class FitRecipe:
         object_points: points of an object that has its share of them in the loss; those of smaller
             objects count for more, of larger ones for less (see `object_weights`); None: each point
             counts alike.
+        kind_weights: what objects of a kind (see `object_kinds.Kind`) count for beside, such as
+            {pedestrian: 3}; others count for 1.
         ema: decay of the averaged weights, which are the ones that ship.
         checkpoint_every: steps between two checkpoints.
         false_alarms: share of points that the shipped threshold may call moving on simulated
@@ -61,6 +64,7 @@ class FitRecipe:
     class_weights: tuple[NotNegative, ...] = (0.0, 1.0, 3.0, 6.0)
     lovasz: NotNegative = 1.0
     object_points: Positive | None = None
+    kind_weights: dict[str, Positive] = field(default_factory=dict)
     ema: Share = 0.998
     checkpoint_every: Count = 250
     false_alarms: Share = 0.0005
@@ -77,6 +81,11 @@ class FitRecipe:
     def __post_init__(self) -> None:
         if len(self.class_weights) != len(CLASS_NAMES):
             raise ValueError(f"class_weights must be {len(CLASS_NAMES)}, one a class")
+        unknown = [name for name in self.kind_weights if name.upper() not in Kind.__members__]
+        if unknown:
+            raise ValueError(f"kind_weights: no kinds of that name: {', '.join(unknown)}")
+        if self.kind_weights and self.object_points is None:
+            raise ValueError("kind_weights need object_points")
         described = bool(self.start_student or self.start_features)
         if described and self.start_from is None:
             raise ValueError("start_from is missing; start_student and start_features describe it")
@@ -84,6 +93,10 @@ class FitRecipe:
             raise ValueError("start_student and start_features are for checkpoints, not for models")
         if self.averaged_with and self.start_student:
             raise ValueError("averaged_with is for students of one shape: not with start_student")
+
+    def weights_of_kinds(self) -> dict[int, float]:
+        """kind_weights by the number of the kind."""
+        return {int(Kind[name.upper()]): weight for name, weight in self.kind_weights.items()}
 
     @property
     def starts_from_model(self) -> bool:

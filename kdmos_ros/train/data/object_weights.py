@@ -6,6 +6,8 @@ the first. A robot needs both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,8 +22,11 @@ def object_weights(
     labels: npt.NDArray[np.uint8],
     kind: npt.NDArray[np.uint8],
     usual_points: float,
+    of_kind: Mapping[int, float] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """(P,) float32 weights: the root of usual_points / points of the object, 0.25 to 8; else 1.
+    """(P,) float32 weights: root of usual_points / points of the object, 0.25 to 8; else 1.
+
+    Times what its kind counts for.
 
     With the root an object of four times the points has twice the weight in all, not four times.
 
@@ -31,6 +36,7 @@ def object_weights(
             (see `clusters`).
         kind: (P,) of `sim.kinds.Kind`.
         usual_points: points of an object whose points have weight 1.
+        of_kind: what objects of a kind count for beside; 1 where it is not named.
     """
     weights = np.ones(len(labels), np.float32)
     for label in (MOVABLE, MOVING):
@@ -39,4 +45,5 @@ def object_weights(
             number = cluster_of_each(points[rows])
             size = np.bincount(number)[number]
             weights[rows] = np.sqrt(usual_points / size).clip(*_LIMITS)
+            weights[rows] *= 1.0 if of_kind is None else of_kind.get(int(value), 1.0)
     return weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -94,6 +94,7 @@ def drive_samples(
     features: FeatureSpec,
     steps: Sequence[Step] = (),
     usual_points: float | None = None,
+    of_kind: Mapping[int, float] | None = None,
 ) -> Iterator[Sample]:
     """Samples of one drive in time order, after the given changes.
 
@@ -101,7 +102,7 @@ def drive_samples(
     seen as far as each scan says, and there are any.
 
     Args:
-        usual_points: of an object, see `object_weights`; None: all points count alike.
+        usual_points, of_kind: of an object, see `object_weights`; None: all points count alike.
     """
     for step in steps:
         drive = step(drive)
@@ -119,7 +120,7 @@ def drive_samples(
         labels, kind = labelled.labels[rows], labelled.kind[rows]
         weight = None
         if usual_points is not None:
-            weight = object_weights(labelled.scan.points[rows], labels, kind, usual_points)
+            weight = object_weights(labelled.scan.points[rows], labels, kind, usual_points, of_kind)
         yield Sample(frame, labels, kind, teacher, weight)
 
 
@@ -130,7 +131,7 @@ class StudentReader:
     Attributes:
         grid, features: of the student.
         logits: those of the teacher.
-        usual_points: see `drive_samples`.
+        usual_points, of_kind: see `drive_samples`.
         knowable: without the teacher's logits of scans that have no past: nothing there tells.
         judged: names of the drives that the teacher has judged; None: all. Others have no opinion
             of its (NaN).
@@ -140,6 +141,7 @@ class StudentReader:
     features: FeatureSpec
     logits: LogitsFolder | None = None
     usual_points: float | None = None
+    of_kind: Mapping[int, float] | None = None
     knowable: bool = False
     judged: frozenset[str] | None = None
 
@@ -151,7 +153,8 @@ class StudentReader:
                 content = self.logits.attach(content, drive.name)
             else:
                 content = _without_opinion(content)
-        for sample in drive_samples(content, self.grid, self.features, steps, self.usual_points):
+        weighing = self.usual_points, self.of_kind
+        for sample in drive_samples(content, self.grid, self.features, steps, *weighing):
             if self.knowable and not sample.frame.n_past and sample.teacher is not None:
                 sample = replace(sample, teacher=np.full_like(sample.teacher, np.nan))
             yield sample

@@ -53,6 +53,7 @@ def fit(
         recipe.features,
         logits if recipe.distil else None,
         recipe.fit.object_points,
+        recipe.fit.weights_of_kinds(),
         knowable=recipe.distil is not None and recipe.distil.knowable,
         judged=frozenset(drive.name for drive in recipe.judged(drives)),
     )

@@ -5,6 +5,7 @@ import pytest
 
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC
 from kdmos_ros.object_kinds import Kind
+from kdmos_ros.train.config.fit_recipe import FitRecipe
 from kdmos_ros.train.data.object_weights import object_weights
 
 
@@ -41,3 +42,18 @@ def test_no_point_counts_for_everything_or_nothing():
     content = scene((1, 5, MOVING, Kind.CAR), (9000, 20, MOVING, Kind.TRUCK))
     weights = object_weights(*content, 200)
     assert weights[0] == 8 and weights[1:].min() == weights[1:].max() == 0.25
+
+
+def test_a_kind_may_count_for_more():
+    content = scene((50, 5, MOVING, Kind.PEDESTRIAN), (50, 9, MOVABLE, Kind.CAR))
+    weights = object_weights(*content, 50, {int(Kind.PEDESTRIAN): 3.0})
+    np.testing.assert_allclose(weights, [3.0] * 50 + [1.0] * 50)
+
+
+def test_a_recipe_names_kinds():
+    plan = FitRecipe(object_points=200, kind_weights={"pedestrian": 3})
+    assert plan.weights_of_kinds() == {int(Kind.PEDESTRIAN): 3.0}
+    with pytest.raises(ValueError, match="no kinds of that name: person"):
+        FitRecipe(object_points=200, kind_weights={"person": 3})
+    with pytest.raises(ValueError, match="need object_points"):
+        FitRecipe(kind_weights={"pedestrian": 3})
