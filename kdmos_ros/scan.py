@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 
 @dataclass(frozen=True)
@@ -55,5 +56,22 @@ def turned(
     """
     if np.array_equal(rotation, np.eye(3)):
         return points
-    with np.errstate(invalid="ignore"):  # infinity times 0
-        return points @ rotation.T.astype(np.float32)
+    result: npt.NDArray[np.float32] = _turn(
+        np.ascontiguousarray(points, np.float32), rotation.astype(np.float32)
+    )
+    return result
+
+
+# A product of so many rows with three columns takes a BLAS ten times as long, in all its threads.
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _turn(points, rotation):  # type: ignore[no-untyped-def]
+    out = np.empty((len(points), 3), np.float32)
+    r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
+    r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
+    r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
+    for i in range(len(points)):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        out[i, 0] = r00 * x + r01 * y + r02 * z
+        out[i, 1] = r10 * x + r11 * y + r12 * z
+        out[i, 2] = r20 * x + r21 * y + r22 * z
+    return out

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from kdmos_ros.defaults import AUTO
 from kdmos_ros.errors import KdmosError
@@ -110,7 +111,10 @@ class OwnBody:
         if not self._learns:
             return np.empty(0, np.int64)
         # Along the axes of the base, on which the body is fixed: REACH_M is horizontal.
-        near, row, column, distance = _near(turned(scan.points, mount[:3, :3]))
+        points = np.ascontiguousarray(scan.points, np.float32)
+        rotation = mount[:3, :3].astype(np.float32)
+        near = _near(points, rotation, np.float32(REACH_M**2))
+        row, column, distance = _directions(turned(points[near], mount[:3, :3]))
         self._move(scan.pose[:3, 3])
         self._learn(row, column, distance)
         body = np.isfinite(self._range) & (self._travel - self._since >= _LEAST_TRAVEL_M)
@@ -139,15 +143,29 @@ class OwnBody:
         self._range[self._missed > _MOST_MISSED] = np.inf
 
 
-def _near(points: Float32) -> tuple[Rows, Rows, Rows, Float32]:
-    """Points that a body may have returned: their rows, directions and ranges."""
-    square = points[:, 0] ** 2 + points[:, 1] ** 2
-    near = np.flatnonzero((square < REACH_M**2) & (square > 0))
-    x, y, z = points[near].T
-    level = np.sqrt(square[near])
+@njit(cache=True, nogil=True)
+def _near(points, rotation, square):  # type: ignore[no-untyped-def]
+    """Rows (K,) int64 of the points (N, 3) that a body may have returned, after a rotation."""
+    near = np.empty(len(points), np.int64)
+    r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
+    r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
+    n = 0
+    for i in range(len(points)):
+        x = r00 * points[i, 0] + r01 * points[i, 1] + r02 * points[i, 2]
+        y = r10 * points[i, 0] + r11 * points[i, 1] + r12 * points[i, 2]
+        level = x * x + y * y
+        near[n] = i
+        n += 1 if (level < square) & (level > 0) else 0
+    return near[:n].copy()
+
+
+def _directions(points: Float32) -> tuple[Rows, Rows, Float32]:
+    """Directions and ranges of points (K, 3)."""
+    x, y, z = points.T
+    level = np.hypot(x, y)
     row = ((np.arctan2(z, level) + math.pi / 2) / _D_ANGLE).astype(np.int64).clip(0, _ROWS - 1)
     column = ((np.arctan2(y, x) + math.pi) / _D_ANGLE).astype(np.int64) % _COLUMNS
-    return near, row, column, np.hypot(level, z).astype(np.float32)
+    return row, column, np.hypot(level, z).astype(np.float32)
 
 
 def _around(ranges: Float32, pick: np.ufunc) -> Float32:

@@ -14,6 +14,7 @@ from kdmos_ros.pointcloud.point_times import PointTimes
 from kdmos_ros.pointcloud.structure import structure_points
 from kdmos_ros.pointcloud.sweep_match import Structure, match_sweeps
 from kdmos_ros.poses.deskewer import Deskewer
+from kdmos_ros.scan import turned
 
 Matrix = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
@@ -90,7 +91,7 @@ class TimeJudge:
     ) -> Sweep | None:
         rotation = location.pose[:3, :3]
         index = structure_points(points, rotation)
-        turn, raw = rotation.astype(np.float32), points[index]
+        raw = points[index]
         structures: dict[str, Structure] = {}
         velocity: Matrix = np.zeros(3)
         for name in (_AS_SAID, *_STAMPS):
@@ -104,9 +105,9 @@ class TimeJudge:
                 if name == _AS_SAID:
                     return None  # a sweep that the poses do not cover tells nothing
                 continue
-            shift = ((moved.points - raw) @ turn.T).astype(np.float32)
+            shift = turned(moved.points - raw, rotation)
             known = np.isfinite(shift).all(axis=1)
-            level = (raw @ turn.T).astype(np.float32)
+            level = turned(raw, rotation)
             structures[name] = Structure(level[known], shift[known])
             if name == _AS_SAID:
                 velocity = _velocity(moved.sweep, rotation, times.last - times.first)

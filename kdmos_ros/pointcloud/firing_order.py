@@ -6,15 +6,24 @@ ones whose columns are firings. Clouds sorted otherwise (ring after ring, as KIT
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
+from kdmos_ros.geometry.angles import fine_atan2
 from kdmos_ros.pointcloud.point_times import PointTimes
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 
 _BLOCKS = 120
 _FEWEST_POINTS = 2000
+# Nearer to the axis, points tell no azimuth; m^2.
+_NEAREST_SQUARED = np.float32(0.01)
+# So many points tell when the first and the last ones were taken.
+_SAMPLE = 20_000
 # Of a block, to find out quickly that there is no turn.
 _SOME_POINTS = 64
 # Of the steps from block to block, so many go the same way; and the turn is about a full one.
@@ -36,19 +45,14 @@ def times_from_order(
     n = height * width
     if not _may_turn(points, height, width):
         return None
-    # The place of each point in the order of the firings: its column, or its own.
-    place = np.tile(np.arange(width), height) if height > 1 else np.arange(n)
-    with np.errstate(invalid="ignore", over="ignore"):
-        x, y = points[:, 0], points[:, 1]
-        squared = x * x + y * y
-        known = np.flatnonzero((squared > 0.01) & (squared < np.inf))
-    if len(known) < _FEWEST_POINTS:
-        return None
-    azimuth = np.arctan2(y[known], x[known])
+    points = np.ascontiguousarray(points, np.float32)
+    # The place of a point in the order of the firings is its column, or its own.
     count = width if height > 1 else n
     blocks = min(_BLOCKS, count)
-    block = (place[known].astype(np.int64) * blocks) // count
-    directions = _directions(azimuth, block, blocks)
+    azimuth, counts, cos, sin = _azimuths(points, count, blocks)
+    if counts.sum() < _FEWEST_POINTS:
+        return None
+    directions = _directions(counts, cos, sin)
     if directions is None:
         return None
     at, angles = directions
@@ -59,14 +63,60 @@ def times_from_order(
     if np.mean(way * steps > 0) < _STEADY or not _LEAST_TURN <= total <= _GREATEST_TURN:
         return None
     # Each point by its own azimuth, on the turn of its block.
-    near = np.interp(block.astype(np.float64), at, turn)
-    own = near + np.mod(azimuth - near + np.pi, 2 * np.pi) - np.pi
-    seconds = np.zeros(n, np.float32)
-    passed = way * (own - turn[0]) / (2 * np.pi) * period_s
-    first, last = np.quantile(passed, [0.001, 0.999])
+    near = np.interp(np.arange(blocks), at, turn) - turn[0]
+    passed = _passed(azimuth, count, near, turn[0], way * period_s / (2 * np.pi))
+    some = passed[:: max(1, n // _SAMPLE) | 1]
+    first, last = np.quantile(some[np.isfinite(some)], [0.001, 0.999])
     middle = 0.5 * (first + last)
-    seconds[known] = np.clip(passed, first, last) - middle
+    seconds = np.clip(passed, first, last) - np.float32(middle)
+    seconds[np.isnan(seconds)] = 0.0
     return PointTimes(seconds, float(first - middle), float(last - middle))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _azimuths(points, count, blocks):  # type: ignore[no-untyped-def]
+    """Azimuth (N,) float32 of each point, NaN for those that tell none; and sums by block.
+
+    These are (blocks,) float64: points, and cosines and sines of their azimuths.
+
+    Args:
+        count: places in the order of the firings; each row of points has so many.
+    """
+    azimuth = np.empty(len(points), np.float32)
+    counts, cos, sin = np.zeros(blocks), np.zeros(blocks), np.zeros(blocks)
+    place = 0
+    for i in range(len(points)):
+        x, y = points[i, 0], points[i, 1]
+        squared = x * x + y * y
+        if squared > _NEAREST_SQUARED and squared < np.inf:
+            azimuth[i] = fine_atan2(y, x)
+            block = place * blocks // count
+            level = np.float32(math.sqrt(squared))
+            counts[block] += 1
+            cos[block] += x / level
+            sin[block] += y / level
+        else:
+            azimuth[i] = np.nan
+        place = place + 1 if place + 1 < count else 0
+    return azimuth, counts, cos, sin
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _passed(azimuth, count, near, start, scale):  # type: ignore[no-untyped-def]
+    """Seconds (N,) float32 since the turn began; NaN where the azimuth is.
+
+    Args:
+        near: (blocks,) what each block has turned since; start: azimuth at the start.
+        scale: seconds per radian.
+    """
+    passed = np.empty(len(azimuth), np.float32)
+    place, whole = 0, 2 * math.pi
+    for i in range(len(azimuth)):
+        turned = near[place * len(near) // count]
+        rest = azimuth[i] - start - turned + math.pi
+        passed[i] = scale * (turned + rest - whole * math.floor(rest / whole) - math.pi)
+        place = place + 1 if place + 1 < count else 0
+    return passed
 
 
 def _may_turn(points: Float32, height: int, width: int) -> bool:
@@ -77,23 +127,25 @@ def _may_turn(points: Float32, height: int, width: int) -> bool:
     x, y = points[some, 0], points[some, 1]
     with np.errstate(invalid="ignore", over="ignore"):
         squared = x * x + y * y
-        known = np.flatnonzero((squared > 0.01) & (squared < np.inf))
+        known = np.flatnonzero((squared > _NEAREST_SQUARED) & (squared < np.inf))
     count = width if height > 1 else n
     blocks = min(_BLOCKS, count)
     place = some[known] % width if height > 1 else some[known]
-    return _directions(np.arctan2(y[known], x[known]), place * blocks // count, blocks) is not None
+    level, block = np.sqrt(squared[known]), place * blocks // count
+    counts = np.bincount(block, minlength=blocks).astype(np.float64)
+    cos, sin = (np.bincount(block, part[known] / level, blocks) for part in (x, y))
+    return _directions(counts, cos, sin) is not None
 
 
-def _directions(
-    azimuth: npt.NDArray[np.floating], block: npt.NDArray[np.int64], blocks: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Blocks with points, and the direction of each, radians; None: too many look everywhere."""
-    counts = np.bincount(block, minlength=blocks)
-    with np.errstate(invalid="ignore"):
-        cos = np.bincount(block, np.cos(azimuth), blocks) / counts
-        sin = np.bincount(block, np.sin(azimuth), blocks) / counts
+def _directions(counts: Float64, cos: Float64, sin: Float64) -> tuple[Float64, Float64] | None:
+    """Blocks with points, and the direction of each, radians; None: too many look everywhere.
+
+    Args:
+        counts, cos, sin: (blocks,) points, and sums of their azimuths' cosines and sines.
+    """
+    blocks = len(counts)
     # Mean resultant length of directions spread evenly over twice the spread.
-    steady = np.hypot(cos, sin) > np.sin(_SPREAD) / _SPREAD
+    steady = np.hypot(cos, sin) > counts * np.sin(_SPREAD) / _SPREAD
     at = np.flatnonzero((counts > 0) & steady)
     if len(at) < 0.8 * blocks or len(at) < 0.9 * np.count_nonzero(counts):
         return None

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from kdmos_ros.scan import turned
+
 Float32 = npt.NDArray[np.float32]
 
 # Nearer ones are the robot's own, or hide behind each other at once; farther ones are sparse.
@@ -23,7 +25,7 @@ def structure_points(points: Float32, rotation: npt.NDArray[np.float64]) -> npt.
         points: (N, 3) sensor frame, metres.
         rotation: (3, 3) from the sensor into a frame whose z points up.
     """
-    index = np.flatnonzero(_above_ground(points @ rotation.astype(np.float32).T))
+    index = np.flatnonzero(_above_ground(turned(points, rotation)))
     return index[:: max(1, -(-len(index) // _MOST))]
 
 
@@ -32,17 +34,24 @@ def _above_ground(level):  # type: ignore[no-untyped-def]
     """Which points (N, 3) stand well above the lowest return around them."""
     n, half = len(level), _CELLS // 2
     low = np.full((_CELLS, _CELLS), np.inf, np.float32)
+    cell = np.full(n, -1, np.int32)
+    for i in range(n):
+        x, y, z = level[i, 0], level[i, 1], level[i, 2]
+        r = np.sqrt(x * x + y * y)
+        if not (_NEAREST_M < r < _FARTHEST_M and np.isfinite(z)):
+            continue
+        a, b = int(np.floor(x / _CELL_M)) + half, int(np.floor(y / _CELL_M)) + half
+        low[a, b] = min(low[a, b], z)
+        cell[i] = a * _CELLS + b
+    ground = low.copy()
+    for a in range(1, _CELLS - 1):
+        for b in range(1, _CELLS - 1):
+            for c in range(a - 1, a + 2):
+                for d in range(b - 1, b + 2):
+                    ground[a, b] = min(ground[a, b], low[c, d])
     chosen = np.zeros(n, np.bool_)
-    for pass_ in range(2):
-        for i in range(n):
-            x, y, z = level[i, 0], level[i, 1], level[i, 2]
-            r = np.sqrt(x * x + y * y)
-            if not (_NEAREST_M < r < _FARTHEST_M and np.isfinite(z)):
-                continue
-            a, b = int(np.floor(x / _CELL_M)) + half, int(np.floor(y / _CELL_M)) + half
-            if pass_ == 0:
-                low[a, b] = min(low[a, b], z)
-                continue
-            ground = low[a - 1 : a + 2, b - 1 : b + 2].min()
-            chosen[i] = _LOWEST_M < z - ground < _HIGHEST_M
+    lowest = ground.reshape(-1)
+    for i in range(n):
+        if cell[i] >= 0:
+            chosen[i] = _LOWEST_M < level[i, 2] - lowest[cell[i]] < _HIGHEST_M
     return chosen

@@ -119,11 +119,13 @@ def _fit(
     matrix, vector = np.zeros((4, 4)), np.zeros(4)
     cost, count = 0.0, 0
     steps = _FITTING if free else _ALIGNING
+    cloud, cloud_motion = _by_x(new, scale)
     for step in range(steps + 1):
         radius = _FIRST_RADIUS_M if not free and step == 0 else _RADIUS_M
-        at = np.float32(scale)
+        if free and step > 0:
+            cloud, cloud_motion = _by_x(new, scale)
         cost, count = _normal_equations(
-            points + at * motion, motion, new.points + at * new.motion, new.motion, pose, radius,
+            points + np.float32(scale) * motion, motion, cloud, cloud_motion, pose, radius,
             matrix, vector,
         )  # fmt: skip
         if count < _FEWEST:
@@ -142,6 +144,13 @@ def _fit(
     return _Fit(cost, scale, float(matrix[3, 3] - matrix[3, :3] @ across), pose)
 
 
+def _by_x(sweep: Structure, scale: float) -> tuple[Float32, Float32]:
+    """Points at a share of their motion, and that motion, sorted along x."""
+    points = sweep.points + np.float32(scale) * sweep.motion
+    order = np.argsort(points[:, 0])
+    return points[order], sweep.motion[order]
+
+
 def _sampled(old: Structure, shift: Vector) -> tuple[Float32, Float32]:
     """Points and motion of a few hundred points, spread over all directions."""
     x, y = old.points[:, 0], old.points[:, 1]
@@ -154,12 +163,25 @@ def _sampled(old: Structure, shift: Vector) -> tuple[Float32, Float32]:
     return old.points[sample] + shift.astype(np.float32), old.motion[sample]
 
 
+@njit(nogil=True, inline="always")
+def _first_from(cloud, x):  # type: ignore[no-untyped-def]
+    """The first of the points (m, 3), sorted along x, that does not lie before x."""
+    low, high = 0, len(cloud)
+    while low < high:
+        middle = (low + high) // 2
+        if cloud[middle, 0] < x:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @njit(cache=True, nogil=True)
 def _normal_equations(points, motion, cloud, cloud_motion, pose, radius, matrix, vector):  # type: ignore[no-untyped-def]
     """Sums over the matches of points with their neighbours in the cloud; mean cost and count.
 
     Args:
-        points, motion: (n, 3) float32; cloud, cloud_motion: (m, 3) float32.
+        points, motion: (n, 3) float32; cloud, cloud_motion: (m, 3) float32, sorted along x.
         pose: (3,) moves the points: x, y, yaw.
         matrix, vector: (4, 4) and (4,), get the sums for x, y, yaw and scale.
     """
@@ -173,10 +195,10 @@ def _normal_equations(points, motion, cloud, cloud_motion, pose, radius, matrix,
         z = points[i, 2]
         near[:] = radius * radius
         found = 0
-        for j in range(len(cloud)):
+        for j in range(_first_from(cloud, x - radius), len(cloud)):
             dx = x - cloud[j, 0]
-            if dx > radius or dx < -radius:
-                continue
+            if dx < -radius:
+                break
             dy, dz = y - cloud[j, 1], (z - cloud[j, 2]) * _HEIGHT_WEIGHT
             squared = dx * dx + dy * dy + dz * dz
             if squared >= near[-1]:
