@@ -11,7 +11,7 @@ from student_harness import calibrated, tiny  # noqa: E402
 from torch import nn  # noqa: E402
 
 from kdmos_ros.train.export import lean_layers  # noqa: E402
-from kdmos_ros.train.export.joined_convolutions import join_split_convolutions  # noqa: E402
+from kdmos_ros.train.export.int8_layers import for_int8  # noqa: E402
 from kdmos_ros.train.export.onnx_export import export_student  # noqa: E402
 from kdmos_ros.train.networks.attention import CoAttentionGate  # noqa: E402
 from kdmos_ros.train.networks.upsample import DySample  # noqa: E402
@@ -40,14 +40,16 @@ def test_a_gate_weighs_alike(pool):
     )
 
 
-def test_split_convolutions_are_joined_again(tmp_path):
-    config = tiny(query_width=4)
+def test_layers_for_int8_give_the_same(tmp_path):
+    """Split convolutions are joined again, and means are convolutions."""
+    config = tiny(query_width=4, gate_pool=2)
     _, path = export_student(calibrated(config), tmp_path)
     model = onnx.load(path)
-    before = count(model, "Conv")
-    join_split_convolutions(model)
+    convolutions, means = count(model, "Conv"), count(model, "AveragePool")
+    for_int8(model)
     onnx.checker.check_model(model, full_check=True)
-    assert count(model, "Conv") == before - len(config.decoder_widths)
+    assert means > 0 and count(model, "AveragePool") == 0
+    assert count(model, "Conv") == convolutions + means - len(config.decoder_widths)
     rng = np.random.default_rng(0)
     feeds = {
         "appearance": rng.random((config.n_cells, config.n_appearance), np.float32),

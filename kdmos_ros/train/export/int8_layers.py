@@ -1,7 +1,9 @@
-"""Undoes what `lean_layers` does for single precision and what INT8 is faster without.
+"""A grid network's layers as INT8 kernels run them fastest: same weights, same values.
 
-Two convolutions and their sum become one convolution of the joined maps: joining bytes is cheap,
-and the sum would be worked out in single precision.
+What `lean_layers` does for single precision is undone: two convolutions and their sum become one
+convolution of the joined maps. Joining bytes is cheap, and the sum would be worked out in single
+precision. And means over windows become convolutions, which ONNX Runtime has fast INT8 kernels for:
+its own kernel for INT8 means takes six times as long.
 """
 
 from __future__ import annotations
@@ -9,6 +11,45 @@ from __future__ import annotations
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+
+def for_int8(model: onnx.ModelProto) -> None:
+    """Rewrite a grid network, as `onnx_export` writes it, in place."""
+    join_split_convolutions(model)
+    average_by_convolutions(model)
+
+
+def average_by_convolutions(model: onnx.ModelProto) -> None:
+    """Replace each mean over windows that do not leave the map, in place.
+
+    A model to which shapes cannot be inferred keeps them.
+    """
+    graph = model.graph
+    channels = {
+        value.name: value.type.tensor_type.shape.dim[1].dim_value
+        for value in onnx.shape_inference.infer_shapes(model).graph.value_info
+        if len(value.type.tensor_type.shape.dim) == 4
+    }
+    for node in [node for node in graph.node if node.op_type == "AveragePool"]:
+        options = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        n, window = channels.get(node.input[0], 0), options["kernel_shape"]
+        if not n or any(options.get("pads", ())) or options.get("ceil_mode"):
+            continue
+        share = np.full((n, 1, *window), 1 / np.prod(window), np.float32)
+        kernel = numpy_helper.from_array(share, f"{node.name}/kernels")
+        mean = helper.make_node(
+            "Conv",
+            [node.input[0], kernel.name],
+            node.output,
+            node.name,
+            group=n,
+            kernel_shape=window,
+            strides=options.get("strides", [1, 1]),
+        )
+        graph.initializer.append(kernel)
+        at = list(graph.node).index(node)
+        graph.node.remove(node)
+        graph.node.insert(at, mean)
 
 
 def join_split_convolutions(model: onnx.ModelProto) -> None:
