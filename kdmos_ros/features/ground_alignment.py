@@ -20,6 +20,7 @@ from numba import njit
 
 from kdmos_ros.features.point_coordinates import Mount
 from kdmos_ros.geometry.angles import PI, coarse_atan2
+from kdmos_ros.geometry.median import median
 from kdmos_ros.geometry.transforms import Matrix, invert, make_transform, quaternion_to_matrix
 
 Float32 = npt.NDArray[np.float32]
@@ -115,7 +116,8 @@ def _cells(points, rotation, shift):  # type: ignore[no-untyped-def]
         cell[3] += z
     for c in range(len(cells)):
         if cells[c, 0] > 0:
-            cells[c, 1:] /= cells[c, 0]
+            for i in range(1, 4):
+                cells[c, i] /= cells[c, 0]
     return cells
 
 
@@ -131,14 +133,15 @@ def _fit_plane(past, now):  # type: ignore[no-untyped-def]
         higher = past[c, 3] - now[c, 3]
         if min(past[c, 0], now[c, 0]) >= _MIN_POINTS and abs(higher) < _FARTHEST_M:
             places[n, 0] = 1.0
-            places[n, 1:] = 0.5 * (past[c, 1:3] + now[c, 1:3])
+            for i in range(1, 3):
+                places[n, i] = 0.5 * (past[c, i] + now[c, i])
             rises[n] = higher
             n += 1
     plane = np.zeros(3)
     if n < _MIN_CELLS:
         return False, plane
     place, rise = places[:n], rises[:n]
-    plane[0] = np.median(rise)
+    plane[0] = median(rise.copy())
     for _ in range(_ROUNDS):
         rest = _rest(place, rise, plane)
         scale = max(_scatter(rest), _FLOOR_M)
@@ -166,7 +169,10 @@ def _rest(place, rise, plane):  # type: ignore[no-untyped-def]
 @njit(nogil=True)
 def _scatter(rest):  # type: ignore[no-untyped-def]
     """The standard deviation, from the median of the absolute values."""
-    return 1.4826 * np.median(np.abs(rest))
+    away = np.empty(len(rest))
+    for c in range(len(rest)):
+        away[c] = abs(rest[c])
+    return 1.4826 * median(away)
 
 
 @njit(nogil=True)
@@ -176,7 +182,8 @@ def _solve(left, right):  # type: ignore[no-untyped-def]
     whole = _determinant(left)
     for i in range(3):
         replaced = left.copy()
-        replaced[:, i] = right
+        for j in range(3):
+            replaced[j, i] = right[j]
         solution[i] = _determinant(replaced) / whole
     return solution
 

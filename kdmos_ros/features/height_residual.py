@@ -197,7 +197,8 @@ def _lay(points, turn, shift, plane, bounds):  # type: ignore[no-untyped-def]
     for start in range(0, len(points), BLOCK):
         length = min(BLOCK, len(points) - start)
         for j in range(length):
-            x[j], y[j], z[j] = points[start + j]
+            point = points[start + j]
+            x[j], y[j], z[j] = point[0], point[1], point[2]
         for j in range(BLOCK):
             level_x = t00 * x[j] + t01 * y[j] + t02 * z[j] + shift[0]
             level_y = t10 * x[j] + t11 * y[j] + t12 * z[j] + shift[1]
@@ -211,9 +212,13 @@ def _lay(points, turn, shift, plane, bounds):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _seen(span):  # type: ignore[no-untyped-def]
     """Whether a cell of (rings, sectors) or a farther one of its sector has a span."""
-    seen = span > 0
-    for ring in range(len(span) - 2, -1, -1):
-        seen[ring] |= seen[ring + 1]
+    rings, sectors = span.shape
+    seen = np.empty(span.shape, np.bool_)
+    for sector in range(sectors):
+        seen[-1, sector] = span[-1, sector] > 0
+    for ring in range(rings - 2, -1, -1):
+        for sector in range(sectors):
+            seen[ring, sector] = seen[ring + 1, sector] or span[ring, sector] > 0
     return seen
 
 

@@ -96,9 +96,9 @@ def point_columns(  # type: ignore[no-untyped-def]
             code, lag = codes[column, 0], codes[column, 1]
             value = values[column]
             if code == NEAR:
-                value[:length] = near[block, lag]
+                _copy(near[block, lag], value)
             elif code == FAR:
-                value[:length] = far[block, lag]
+                _copy(far[block, lag], value)
             else:
                 _geometric(code, value, block, at, intensity[block], extent, velocity)
         for j in range(length):
@@ -130,27 +130,34 @@ def _geometric(code, value, block, at: Places, intensity, extent, velocity):  # 
             v = v if v > -_HALF else -_HALF
             value[j] = v if v < _HALF else _HALF
     elif code == 3:
-        value[:n] = rho
+        _copy(rho, value)
     elif code == 4:
-        value[:n] = phi
+        _copy(phi, value)
     elif code == 5:
-        value[:n] = level[:, 2]
+        _copy(level[:, 2], value)
     elif code == 6:
-        value[:n] = x
+        _copy(x, value)
     elif code == 7:
-        value[:n] = y
+        _copy(y, value)
     elif code == 8:
         for j in range(n):
             v = height[j] if height[j] > z_min else z_min
             value[j] = v if v < z_max else z_max
     elif code == 9:
-        value[:n] = intensity
+        _copy(intensity, value)
     elif code == 10:
         for j in range(n):
             value[j] = (vx * x[j] + vy * y[j]) / rho[j]
     else:
         for j in range(n):
             value[j] = abs(vx * y[j] - vy * x[j]) / rho[j]
+
+
+@njit(nogil=True, inline="always")
+def _copy(source, out):  # type: ignore[no-untyped-def]
+    # Not out[:n] = source, for whose errors numba compiles texts: two seconds for each type.
+    for j in range(len(source)):
+        out[j] = source[j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

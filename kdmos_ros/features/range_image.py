@@ -130,15 +130,17 @@ def _places(points):  # type: ignore[no-untyped-def]
     for start in range(0, n, BLOCK):
         length = min(BLOCK, n - start)
         for j in range(length):
-            x[j], y[j], z[j] = points[start + j]
+            point = points[start + j]
+            x[j], y[j], z[j] = point[0], point[1], point[2]
         for j in range(BLOCK):
             squared = x[j] * x[j] + y[j] * y[j] + z[j] * z[j]
             row, column = pixel(x[j], y[j], z[j])
             inside = (row >= _ZERO) & (row < _ROWS) & (squared > _ZERO) & (squared < _INFINITY)
             p[j] = np.int32(row) * N_COLUMNS + column if inside else -1
             d[j] = np.float32(math.sqrt(squared))
-        place[start : start + length] = p[:length]
-        distance[start : start + length] = d[:length]
+        places, distances = place[start:], distance[start:]
+        for j in range(length):
+            places[j], distances[j] = p[j], d[j]
     return place, distance
 
 
@@ -149,8 +151,8 @@ def _spread(nearest, farthest):  # type: ignore[no-untyped-def]
     near, far = np.empty(N_COLUMNS + 2, np.float32), np.empty(N_COLUMNS + 2, np.float32)
     for row in range(len(ranges)):
         at = row + FILL_ROWS
-        near[1:-1] = nearest[at]
-        far[1:-1] = farthest[at]
+        for c in range(N_COLUMNS):
+            near[c + 1], far[c + 1] = nearest[at, c], farthest[at, c]
         for step in range(1, FILL_ROWS + 1):
             near_a, near_b = nearest[at + step], nearest[at - step]
             far_a, far_b = farthest[at + step], farthest[at - step]

@@ -100,7 +100,8 @@ def _first_points(points, index, cell, height, slabs, n_cells):  # type: ignore[
         if taken[voxel]:
             continue
         taken[voxel] = True
-        kept[n] = points[i]
+        for j in range(3):
+            kept[n, j] = points[i, j]
         slab[n] = k
         n += 1
     return kept[:n].copy(), slab[:n].copy()

@@ -116,7 +116,8 @@ def _look_up(pixels, first_row, m, points, margin_m, margin_per_m, state, near, 
     for start in range(0, len(points), BLOCK):
         length = min(BLOCK, len(points) - start)
         for j in range(length):
-            x[j], y[j], z[j] = points[start + j]
+            point = points[start + j]
+            x[j], y[j], z[j] = point[0], point[1], point[2]
         for j in range(BLOCK):
             px = m00 * x[j] + m01 * y[j] + m02 * z[j] + m03
             py = m10 * x[j] + m11 * y[j] + m12 * z[j] + m13
@@ -139,9 +140,9 @@ def _look_up(pixels, first_row, m, points, margin_m, margin_per_m, state, near, 
             answer[j] = np.uint8(found if known else UNKNOWN)
             nearest[j] = _clip(_HALF * d_near)
             farthest[j] = _clip(_HALF * d_far)
-        state[start : start + length] = answer[:length]
-        near[start : start + length] = nearest[:length]
-        far[start : start + length] = farthest[:length]
+        states, nears, fars = state[start:], near[start:], far[start:]
+        for j in range(length):
+            states[j], nears[j], fars[j] = answer[j], nearest[j], farthest[j]
 
 
 @njit(nogil=True, inline="always")

@@ -77,7 +77,7 @@ def _move(points, seconds, first, last, motion):  # type: ignore[no-untyped-def]
             continue
         t = seconds[i]
         if not (first - slack <= t <= last + slack):  # NaN fails too
-            moved[i, :] = np.nan
+            moved[i, 0], moved[i, 1], moved[i, 2] = np.nan, np.nan, np.nan
             continue
         u = min(max((t - first) * scale, 0.0), float(segments))
         k = min(int(u), segments - 1)

@@ -185,7 +185,8 @@ def _normal_equations(points, motion, cloud, cloud_motion, pose, radius, matrix,
         pose: (3,) moves the points: x, y, yaw.
         matrix, vector: (4, 4) and (4,), get the sums for x, y, yaw and scale.
     """
-    matrix[:], vector[:] = 0.0, 0.0
+    matrix.fill(0.0)
+    vector.fill(0.0)
     cos, sin = np.cos(pose[2]), np.sin(pose[2])
     near, nearest = np.zeros(_NEIGHBOURS), np.zeros(_NEIGHBOURS, np.int64)
     slope, total, count = np.zeros((2, 4)), 0.0, 0
@@ -193,7 +194,7 @@ def _normal_equations(points, motion, cloud, cloud_motion, pose, radius, matrix,
         x = cos * points[i, 0] - sin * points[i, 1] + pose[0]
         y = sin * points[i, 0] + cos * points[i, 1] + pose[1]
         z = points[i, 2]
-        near[:] = radius * radius
+        near.fill(radius * radius)
         found = 0
         for j in range(_first_from(cloud, x - radius), len(cloud)):
             dx = x - cloud[j, 0]
