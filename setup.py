@@ -39,6 +39,8 @@ EXTRAS = {
     "view": ["rerun-sdk>=0.23"],
     # Maps as .las and .laz
     "las": ["laspy[lazrs]>=2.5"],
+    # Maps as .copc.laz
+    "copc": ["laspy[lazrs]>=2.5", "copclib>=2.6"],
     # `scripts/compare_dufomap.py`
     "dufomap": ["dufomap==1.1.1"],
     # `kdmos label --cluster`
@@ -51,7 +53,9 @@ EXTRAS = {
         "packaging",
         "catkin_pkg",
         "distributed",
+        "laspy[lazrs]>=2.5",
         "transforms3d",
+        'copclib>=2.6; platform_machine == "x86_64"',  # elsewhere its test skips
         'kiss-icp>=1.2; platform_machine == "x86_64"',  # elsewhere its tests skip
     ],
     "dev": [

@@ -27,6 +27,7 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 # Which extra of the package brings a missing library.
 _EXTRAS = {
     "PIL": "tools",
+    "copclib": "copc",
     "distributed": "dask",
     "laspy": "las",
     "matplotlib": "tools",

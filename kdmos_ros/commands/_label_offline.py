@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,15 +40,20 @@ def label_offline(
     with Interrupt() as interrupt, open_bag(args.bags[0], args) as bag:
         parts = LabelParts(folder, bag.n_scans)
         spread = bool(args.cluster) or args.jobs > 1
-        made_by = _judge(args, bag, parts, range(0) if spread else range(len(parts)), interrupt)
+        among = range(len(parts))
+        all_now = parts.missing(among) == [among]
+        made_by, judged_s = _judge(args, bag, parts, range(0) if spread else among, interrupt)
         if spread and not interrupt.signal:
+            began = time.perf_counter()
             _spread(args, parts, interrupt)
+            judged_s += time.perf_counter() - began
         if interrupt.signal:
             _say_stopped(args, parts)
             return 128 + interrupt.signal
         labels = StoredLabels(parts)
         poses = pose_source(args, bag)
         outcome = label_bag(bag, labels, made_by, target, interrupt, args.resume, poses)
+        outcome.work_s = outcome.work_s + judged_s if all_now else 0.0
     report(target.path, outcome)
     if outcome.signal:
         return 128 + outcome.signal
@@ -72,17 +78,18 @@ def make_shard(args: argparse.Namespace) -> int:
 
 def _judge(
     args: argparse.Namespace, bag: BagReader, parts: LabelParts, among: range, interrupt: Interrupt
-) -> str:
-    """Make parts; returns the identity of the labels."""
+) -> tuple[str, float]:
+    """Make parts; returns the identity of the labels, and the seconds that it took."""
     from kdmos_ros.labelling.job import recording_identity
     from kdmos_ros.labelling.offline import Judge
 
     with make_offline(args) as segmenter:
         made_by = f"{segmenter.identity}, poses from {args.pose_source}"
         parts.begin(recording_identity(bag, made_by))
+        began = time.perf_counter()
         if among:
             Judge(bag, segmenter, lambda: pose_source(args, bag), interrupt).make(parts, among)
-    return made_by
+        return made_by, time.perf_counter() - began
 
 
 def _spread(args: argparse.Namespace, parts: LabelParts, interrupt: Interrupt) -> None:

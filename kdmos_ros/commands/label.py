@@ -61,7 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--map",
         type=Path,
         metavar="FILE",
-        help="write a map of the static world instead: .pcd, .ply, .las or .laz",
+        help="write a map of the static world instead: .pcd, .ply, .las, .laz or .copc.laz",
     )
     parser.add_argument(
         "--topic",
@@ -196,10 +196,10 @@ def _target(args: argparse.Namespace) -> Target:
 
 
 def _report(path: Path, outcome: Outcome) -> None:
-    speed = ""
-    if outcome.work_s > 0 and outcome.drive_s > 0:
-        speed = f", {outcome.drive_s / outcome.work_s:.1f} times real time"
-    text = f"{path}: {outcome.labelled} of {outcome.total} scans labelled{speed}"
+    speed = outcome.speed()
+    text = f"{path}: {outcome.labelled} of {outcome.total} scans labelled"
+    if speed:
+        text += f", {speed}"
     if outcome.dropped:
         text += f"\nnot labelled: {outcome.reasons()}"
     print("\n".join([text, *outcome.health]), flush=True)

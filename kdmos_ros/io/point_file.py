@@ -1,4 +1,4 @@
-"""Writes point clouds as PCD (v0.7), PLY (1.0) or LAS (1.4) files, binary, little-endian."""
+"""Writes point clouds as binary PCD (v0.7), PLY (1.0), LAS (1.4) or COPC (1.0) files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.atomic import new_file
+from kdmos_ros.io.copc_file import write_copc
 
 SUFFIXES = (".pcd", ".ply", ".las", ".laz")
+_COPC = ".copc.laz"
 # Beyond this, steps of float32 exceed a millimetre: coordinates become float64.
 _FLOAT32_REACH_M = 8192.0
 _LAS_STEP_M = 0.001
@@ -48,11 +50,11 @@ def write_map(path: Path, cloud: MapPoints) -> None:
     """Write points; the format goes by the suffix.
 
     Normals are named as PCL and PLY have them. LAS has intensities of 16 bits, steps of a
-    millimetre, and normals as extra dimensions.
+    millimetre, and normals as extra dimensions; COPC (.copc.laz) the same without normals.
 
     Raises:
         KdmosError: another suffix, or the file cannot be written.
-        ModuleNotFoundError: laspy is not installed.
+        ModuleNotFoundError: laspy is not installed, or for COPC copclib.
     """
     check_suffix(path)
     suffix = path.suffix.lower()
@@ -72,6 +74,12 @@ def check_suffix(path: Path) -> None:
         raise KdmosError(f"{path}: a point file ends in .pcd, .ply, .las or .laz")
     if path.suffix.lower() in (".las", ".laz"):
         import laspy  # noqa: F401
+    if _is_copc(path):
+        import copclib  # noqa: F401
+
+
+def _is_copc(path: Path) -> bool:
+    return path.name.lower().endswith(_COPC)
 
 
 def colours_by_height(points: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
@@ -123,9 +131,13 @@ def _write_las(path: Path, cloud: MapPoints) -> None:
             las[name] = cloud.normals[:, axis]
     if cloud.rgb is not None:
         las.red, las.green, las.blue = cloud.rgb.T.astype(np.uint16) * 257
-    with new_file(path) as scratch, scratch.open("wb") as file:
+    with new_file(path) as scratch:
+        if _is_copc(path):
+            write_copc(scratch, las)
+            return
         try:
-            las.write(file, do_compress=path.suffix.lower() == ".laz")
+            with scratch.open("wb") as file:
+                las.write(file, do_compress=path.suffix.lower() == ".laz")
         except laspy.errors.LaspyException as error:
             raise KdmosError(f"cannot write {path}: {error}") from error
 

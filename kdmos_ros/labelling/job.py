@@ -48,7 +48,8 @@ class Outcome:
         dropped: clouds that could not be labelled, by reason.
         signal: number of the signal that stopped the run, 0 if it is complete.
         health: what cannot be right with clouds, poses and mount, one line each.
-        drive_s, work_s: what was labelled in this run, and how long it took.
+        made, drive_s, work_s: clouds labelled in this run, from the first to the last one of them,
+            and how long it took.
     """
 
     total: int
@@ -57,6 +58,7 @@ class Outcome:
     dropped: Counter[str] = field(default_factory=Counter)
     signal: int = 0
     health: list[str] = field(default_factory=list)
+    made: int = 0
     drive_s: float = 0.0
     work_s: float = 0.0
 
@@ -67,6 +69,13 @@ class Outcome:
             self.dropped[scan.dropped] += 1
         else:
             self.labelled += 1
+
+    def speed(self) -> str:
+        """How fast this run was, for people; empty if there was nothing to do."""
+        if self.work_s <= 0 or self.drive_s <= 0:
+            return ""
+        rate, times = (self.made - 1) / self.work_s, self.drive_s / self.work_s
+        return f"{rate:.1f} scans/s, {times:.1f} times real time"
 
     def reasons(self) -> str:
         """Dropped clouds for people: '3 pose_gap, 1 pose_too_old'."""
@@ -126,6 +135,7 @@ def label_bag(
             if scan.labels is not None:
                 began = began if stamps else time.perf_counter()
                 stamps = [*stamps[:1], scan.stamp_ns]
+                outcome.made += 1
             if interrupt.signal and outcome.done < bag.n_scans:
                 outcome.signal = interrupt.signal
                 break

@@ -109,7 +109,7 @@ OF_ROSBAGS = {"backports", "compression", "lz4"}
 # Named in cli._BY_HAND: they cannot be required beside rosbags.
 BY_HAND = {"ouster", "more_itertools"}
 # Extras that `make` does not install.
-LEFT_TO_USERS = {"dufomap", "gpu", "las", "openvino", "view"}
+LEFT_TO_USERS = {"dufomap", "gpu", "openvino", "view"}
 ROS_MODULE = re.compile(
     r"rclpy|launch(_\w+)?|tf_transformations|\w+_(interfaces|msgs|msgs_py|srvs)|ament_\w+|tf2_\w+"
 )

@@ -77,12 +77,20 @@ def _coarser(keys: Tensor) -> Tensor:
 
 
 def _neighbours(keys: Tensor, kernel: str) -> Tensor:
+    """(V, K) int64: half of them are looked for, for the others see m from n, not n from m."""
     steps = [((dx << _BITS) + dy << _BITS) + dz for dx, dy, dz in offsets(kernel)]
-    wanted = keys[:, None] + torch.tensor(steps, device=keys.device)
-    if len(keys) == 0:
-        return torch.zeros_like(wanted)
-    row = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
-    return torch.where(keys[row] == wanted, row, len(keys))
+    n, half = len(keys), len(steps) // 2
+    near = torch.full((len(steps), n), n, dtype=torch.int64, device=keys.device)
+    near[half] = own = torch.arange(n, device=keys.device)
+    if n == 0:
+        return near.T
+    for k, step in enumerate(steps[:half]):
+        wanted = keys + step
+        row = torch.searchsorted(keys, wanted).clamp_(max=n - 1)
+        found = keys[row] == wanted
+        near[k] = torch.where(found, row, n)
+        near[len(steps) - 1 - k, row[found]] = own[found]
+    return near.T.contiguous()
 
 
 class _Convolve(torch.autograd.Function):

@@ -101,14 +101,19 @@ class Teacher(nn.Module):
         levels, voxel = make_levels(
             voxel_keys(cells.long(), sample), len(self.config.widths), self.config.kernel
         )
-        bumps = torch.exp(-(((time[:, None] - self.times) / 0.1) ** 2))
-        inputs = torch.cat((scaled - cells - 0.5, time[:, None], bumps, features), dim=1)
+        inputs = torch.cat((scaled - cells - 0.5, self._ages(time), features), dim=1)
         encoded = self.encoder(inputs)
         x = self.entry(cell_max(encoded, voxel, len(levels[0].keys)))
         x = self._unet(x, levels)
         newest = (time == 0).nonzero().squeeze(1)
         read = torch.cat((x.index_select(0, voxel[newest]), encoded[newest]), dim=1)
         return self.head(read)
+
+    def _ages(self, time: Tensor) -> Tensor:
+        """(P,) ages -> (P, 1 + bumps): points of a scan follow each other and share theirs."""
+        ages, scan = torch.unique_consecutive(time, return_inverse=True)
+        bumps = torch.exp(-(((ages[:, None] - self.times) / 0.1) ** 2))
+        return torch.cat((ages[:, None], bumps), dim=1).index_select(0, scan)
 
     def _unet(self, x: Tensor, levels: list[Level]) -> Tensor:
         skips = []

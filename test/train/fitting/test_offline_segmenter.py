@@ -11,9 +11,12 @@ from kdmos_ros.labels import MOVING, UNLABELLED
 
 pytest.importorskip("torch", reason="training needs torch")
 
+from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmentation.segmenter import Segmentation, Segmenter
-from kdmos_ros.train.fitting import offline_segmenter as module
+from kdmos_ros.train.data.teacher_window import TeacherWindows
+from kdmos_ros.train.fitting import opinions
+from kdmos_ros.train.fitting.judging_teacher import JudgingTeacher
 from kdmos_ros.train.fitting.offline_segmenter import OfflineSegmenter
 
 pytestmark = pytest.mark.slow
@@ -94,14 +97,14 @@ def test_stamps_must_rise(teacher, tiny_model):
 
 
 def test_an_error_costs_its_scan(teacher, tiny_model, monkeypatch):
-    judge = module._Mixture.opinion
+    judge = opinions.Mixture.opinion
 
     def opinion(self, teacher, known, scan):
         if scan.stamp_ns == 5 * 200_000_000:
             raise RuntimeError("out of memory")
         return judge(self, teacher, known, scan)
 
-    monkeypatch.setattr(module._Mixture, "opinion", opinion)
+    monkeypatch.setattr(opinions.Mixture, "opinion", opinion)
     with OfflineSegmenter(teacher, [Segmenter(tiny_model, num_threads=1)]) as segmenter:
         futures = [segmenter.push(scan) for scan in scans(9)]
         segmenter.flush()
@@ -125,8 +128,8 @@ def test_the_mixture_weighs_log_odds_above_each_threshold(teacher, tiny_model):
         told[:, 2] = teacher_p
         told[:, :2] = ((1 - teacher_p) / 2)[:, None] if np.ndim(teacher_p) else (1 - teacher_p) / 2
         known = replace(student, moving_probability=np.full(N, student_p, np.float32))
-        mixture = module._Mixture(0.9, spec, alone)
-        asked = module._Known(known, rows, frame.cell, question.own_body, frame.n_past > 0)
+        mixture = opinions.Mixture(0.9, spec, alone)
+        asked = opinions.Known(known, rows, frame.cell, question.own_body, frame.n_past > 0)
         found = mixture.opinion(told, asked, stream[1])
         return found.segmentation.moving_probability[rows]
 
@@ -145,3 +148,18 @@ def test_a_threshold_that_is_not_known_is_one_line(teacher, tiny_model, tmp_path
     (folder / "figures.json").unlink()
     with pytest.raises(KdmosError, match="threshold is not known"):
         OfflineSegmenter(str(folder), [Segmenter(tiny_model, num_threads=1)])
+
+
+def test_bfloat16_changes_little(teacher):
+    """It is used where the CPU multiplies in it; everywhere it can be."""
+    judge = JudgingTeacher(teacher)
+    windows = TeacherWindows(judge.window, make_transform(np.eye(3), [0, 0, 1.7]))
+    jobs = [job for scan in scans(6) for job in windows.push(scan)]
+    window = jobs[-1].make()
+    judge._bf16 = False
+    exact = judge.probabilities(window, N)
+    judge._bf16 = True
+    found = judge.probabilities(window, N)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, exact, atol=0.03)
+    assert (found != exact).any()
