@@ -10,12 +10,9 @@ nav2_collision_monitor and nav2_lifecycle_manager.
 
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchDescription
+from kdmos_ros.ros.launch_examples import sim_time, with_mos_node
 
 SHARE = Path(__file__).resolve().parents[1]
 PARAMETERS = str(SHARE / "config" / "nav2.yaml")
@@ -24,36 +21,26 @@ MANAGED = ["costmap/costmap", "collision_monitor"]
 
 def generate_launch_description():
     """Called by `ros2 launch`."""
-    names = {"cloud": "/points", "odom": "/odom", "base_to_lidar": "", "use_sim_time": "false"}
-    mos = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(SHARE / "launch" / "mos.launch.py")),
-        launch_arguments={name: LaunchConfiguration(name) for name in names}.items(),
+    return with_mos_node(
+        SHARE,
+        Node(
+            package="nav2_costmap_2d",
+            executable="nav2_costmap_2d",
+            parameters=[PARAMETERS, sim_time()],
+            output="screen",
+        ),
+        Node(
+            package="nav2_collision_monitor",
+            executable="collision_monitor",
+            name="collision_monitor",
+            parameters=[PARAMETERS, sim_time()],
+            output="screen",
+        ),
+        Node(
+            package="nav2_lifecycle_manager",
+            executable="lifecycle_manager",
+            name="lifecycle_manager_mos",
+            parameters=[{"autostart": True, "node_names": MANAGED}, sim_time()],
+            output="screen",
+        ),
     )
-    sim_time = {"use_sim_time": LaunchConfiguration("use_sim_time")}
-    return LaunchDescription(
-        [
-            *(DeclareLaunchArgument(n, default_value=v, description=f"see mos.launch.py: {n}")
-              for n, v in names.items()),
-            mos,
-            Node(
-                package="nav2_costmap_2d",
-                executable="nav2_costmap_2d",
-                parameters=[PARAMETERS, sim_time],
-                output="screen",
-            ),
-            Node(
-                package="nav2_collision_monitor",
-                executable="collision_monitor",
-                name="collision_monitor",
-                parameters=[PARAMETERS, sim_time],
-                output="screen",
-            ),
-            Node(
-                package="nav2_lifecycle_manager",
-                executable="lifecycle_manager",
-                name="lifecycle_manager_mos",
-                parameters=[{"autostart": True, "node_names": MANAGED}, sim_time],
-                output="screen",
-            ),
-        ]
-    )  # fmt: skip

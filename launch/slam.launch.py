@@ -9,42 +9,24 @@ The wheel odometry that the node takes its poses from (odom:=) must not be the S
 
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchDescription
+from kdmos_ros.ros.launch_examples import sim_time, with_mos_node
 
 SHARE = Path(__file__).resolve().parents[1]
+FRAMES = {"base_frame": "base_link", "lidar_odom_frame": "odom_lidar", "publish_odom_tf": False}
 
 
 def generate_launch_description():
     """Called by `ros2 launch`."""
-    names = {"cloud": "/points", "odom": "/odom", "base_to_lidar": "", "use_sim_time": "false"}
-    mos = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(SHARE / "launch" / "mos.launch.py")),
-        launch_arguments={name: LaunchConfiguration(name) for name in names}.items(),
+    return with_mos_node(
+        SHARE,
+        Node(
+            package="kiss_icp",
+            executable="kiss_icp_node",
+            name="kiss_icp_node",
+            remappings=[("pointcloud_topic", "/mos_node/static")],
+            parameters=[FRAMES, sim_time()],
+            output="screen",
+        ),
     )
-    return LaunchDescription(
-        [
-            *(DeclareLaunchArgument(n, default_value=v, description=f"see mos.launch.py: {n}")
-              for n, v in names.items()),
-            mos,
-            Node(
-                package="kiss_icp",
-                executable="kiss_icp_node",
-                name="kiss_icp_node",
-                remappings=[("pointcloud_topic", "/mos_node/static")],
-                parameters=[
-                    {
-                        "base_frame": "base_link",
-                        "lidar_odom_frame": "odom_lidar",
-                        "publish_odom_tf": False,
-                        "use_sim_time": LaunchConfiguration("use_sim_time"),
-                    }
-                ],
-                output="screen",
-            ),
-        ]
-    )  # fmt: skip

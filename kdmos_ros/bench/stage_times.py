@@ -107,6 +107,7 @@ def measure(case: Case, started: float) -> Run:
         started: when the process started, of time.monotonic().
     """
     from kdmos_ros.io.open_bag import open_bag
+    from kdmos_ros.pipeline.first_start import warm_up
     from kdmos_ros.pipeline.replay import replay
     from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
     from kdmos_ros.segmentation.segmenter import Segmenter
@@ -114,7 +115,7 @@ def measure(case: Case, started: float) -> Run:
     segmenter = Segmenter(
         case.model, provider=case.provider, num_threads=case.threads, precision=case.precision
     )
-    segmenter.warm_up()
+    warm_up(segmenter)
     result = Run(
         segmenter.model_name,
         segmenter.provider,

@@ -134,6 +134,25 @@ def run_memory(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_first_label(args: argparse.Namespace) -> int:
+    """`--first-label`; returns the exit status."""
+    from kdmos_ros.bench.stage_times import Case
+
+    if args.report or args.plot or args.ros or args.limit or not _single(args):
+        raise KdmosError("--first-label is for one model, with --bag and --json")
+    model, provider, precision, threads = _choices(args)
+    with _json_file(args) as write, tempfile.TemporaryDirectory(prefix="kdmos_bench_") as scratch:
+        path = args.bag or simulate(Path(scratch) / "drive")
+        open_bag(path, args).close()  # what is wrong with it is said at once
+        isolate_ros()
+        from kdmos_ros.bench.first_label import measure
+
+        result = measure(Case(path, bag_options(args), model, provider, precision, threads, 50))
+        print(result.to_text(), flush=True)
+        write(result)
+    return 0
+
+
 def isolate_ros() -> None:
     """Keep clear of other ROS 2 systems; before rclpy is loaded."""
     from kdmos_ros.sessions.node_process import isolate

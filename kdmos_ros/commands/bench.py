@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kdmos_ros.commands._bench_modes import (
     isolate_ros,
     run_against,
+    run_first_label,
     run_memory,
     run_published,
     run_soak,
@@ -107,6 +108,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="instead: say what takes the memory, from the start of the process to --limit scans",
     )
     parser.add_argument(
+        "--first-label",
+        action="store_true",
+        help="instead: time the first start of the node after an install, when nothing is compiled"
+        " yet, until its first labelled cloud",
+    )
+    parser.add_argument(
         "--rounds",
         type=positive,
         default=3,
@@ -151,6 +158,8 @@ def run(args: argparse.Namespace) -> int:
         return run_against(args)
     if args.memory:
         return run_memory(args)
+    if args.first_label:
+        return run_first_label(args)
     from contextlib import ExitStack
 
     from kdmos_ros.bench import machine

@@ -133,6 +133,7 @@ def run(args: argparse.Namespace) -> int:
     from kdmos_ros.errors import KdmosError
     from kdmos_ros.evaluation.bag_evaluation import Report
     from kdmos_ros.io.atomic import new_file
+    from kdmos_ros.pipeline.first_start import warm_up
     from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter, check_lookahead
 
     check_offline_options(args)
@@ -168,7 +169,7 @@ def run(args: argparse.Namespace) -> int:
             segmenter = make_segmenter(args)
             if max(args.lookahead):
                 check_lookahead(segmenter.spec)
-            segmenter.warm_up()
+            warm_up(segmenter)
             model, spec, provider = segmenter.model_name, segmenter.spec, segmenter.provider
         reports: list[Report] = []
         for delay in args.lookahead:

@@ -152,6 +152,7 @@ def _label_one(args: argparse.Namespace) -> int:
     from kdmos_ros.labelling.interrupt import Interrupt
     from kdmos_ros.labelling.job import label_bag, unfinished
     from kdmos_ros.labelling.overlapped import Overlapped
+    from kdmos_ros.pipeline.first_start import warm_up
     from kdmos_ros.segmentation.online_segmenter import check_lookahead
 
     target = _target(args)
@@ -167,7 +168,7 @@ def _label_one(args: argparse.Namespace) -> int:
         if args.lookahead:
             check_lookahead(segmenters[0].spec)
         for segmenter in segmenters:
-            segmenter.warm_up()
+            warm_up(segmenter)
         made_by = f"{segmenter.model_name} {segmenter.spec.digest} on {segmenter.provider}"
         if args.lookahead:
             made_by += f", {args.lookahead} scans ahead"

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure; returns the exit status."""
     from kdmos_ros.evaluation.tolerance_table import to_dict, to_markdown
     from kdmos_ros.io.atomic import new_file
+    from kdmos_ros.pipeline.first_start import warm_up
 
     def tell(row: Row[Any]) -> None:
         iou = row.report.confusion.iou
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         json_file = stack.enter_context(new_file(args.json)) if args.json else None
         table_file = stack.enter_context(new_file(args.markdown)) if args.markdown else None
         segmenter = make_segmenter(args)
-        segmenter.warm_up()
+        warm_up(segmenter)
         measure = _over_mounts if args.mounts else _over_poses
         rows = measure(bag, labels, segmenter, args, tell)
         table = to_markdown(rows, "frame of the clouds" if args.mounts else "poses")

@@ -117,10 +117,11 @@ def _frames(
     else:
         bag = stack.enter_context(open_bag(args.bag, args))
         step = 1 if args.viewer else _step(bag)
+        from kdmos_ros.pipeline.first_start import warm_up
         from kdmos_ros.segmentation.online_segmenter import OnlineSegmenter
 
         segmenter = make_segmenter(args)
-        segmenter.warm_up()
+        warm_up(segmenter)
         frames = labelled_frames(bag, OnlineSegmenter(segmenter), step, pose_source(args, bag))
     return bag, progress(frames, -(-bag.n_scans // step), "view")
 

@@ -26,6 +26,7 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
     Raises:
         KdmosError: no such model, or it cannot be used.
     """
+    from kdmos_ros.pipeline.first_start import warm_up
     from kdmos_ros.segmentation.online_segmenter import check_lookahead
     from kdmos_ros.segmentation.segmenter import Segmenter, default_model
 
@@ -39,7 +40,7 @@ def load_segmenter(parameters: Mapping[str, Any]) -> Any:
     if parameters["lookahead"]:
         check_lookahead(segmenter.spec)
     return_free_memory()  # before the next step wants more: the peak is lower
-    segmenter.warm_up()
+    warm_up(segmenter)
     return_free_memory()
     return segmenter
 
@@ -115,8 +116,8 @@ class ModelLoading:
             if self._patient and time.monotonic() - self._began > _PATIENCE_S:
                 self._patient = False
                 self._node.get_logger().info(
-                    "still loading: the first start after an install compiles, which takes half a "
-                    "minute of a core; later starts take seconds"
+                    "still loading: the first start after an install compiles, which takes some "
+                    "ten seconds of two cores; later starts take two"
                 )
             return
         self._stop_polling()

@@ -22,9 +22,10 @@ def imports_of(path):
 
 
 def is_ros(name):
-    """Whether a module is one of ROS: rclpy, TF or messages."""
+    """Whether a module is one of ROS: rclpy, launch, TF or messages."""
     top = name.split(".")[0]
-    return top in ("rclpy", "tf2_ros", "tf_transformations") or top.endswith(MESSAGES)
+    libraries = ("launch", "launch_ros", "rclpy", "tf2_ros", "tf_transformations")
+    return top in libraries or top.endswith(MESSAGES)
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "ros").glob("[!_]*.py")), ids=lambda p: p.stem)
