@@ -10,10 +10,12 @@ import time
 import numpy as np
 import pytest
 from cli_harness import failure
-from drive_harness import points, write_drive
+from drive_harness import MOUNT, cloud, odometry, points, stamp, write_bag, write_drive
 from tiny_teacher_harness import make_tiny_teacher
 
 from kdmos_ros import cli
+from kdmos_ros.io.bag_file import ODOMETRY, POINT_CLOUD, TF
+from kdmos_ros.io.bag_messages import transform_message
 from kdmos_ros.labelling import parts
 
 pytest.importorskip("torch", reason="training needs torch")
@@ -107,3 +109,54 @@ def test_a_recording_shorter_than_the_window_is_labelled(capsys, options, tmp_pa
     (raw,) = labels_of(tmp_path / "labels")
     found = np.frombuffer(raw, "<u4")
     assert len(found) == len(points(0)) and not (found == 251).any()
+
+
+def topics(indices, lidars=("/points",), poses=True):
+    """What `write_bag` makes a drive of."""
+    clouds = [(stamp(i), cloud(i)) for i in indices]
+    made = dict.fromkeys(lidars, (POINT_CLOUD, clouds))
+    mount = transform_message(0, "base_link", "lidar", MOUNT)
+    made["/tf_static"] = (TF, [(stamp(indices[0]), mount)])
+    if poses:
+        made["/odom"] = (ODOMETRY, [(stamp(i), odometry(i)) for i in indices])
+    return made
+
+
+@pytest.mark.slow
+def test_what_comes_after_a_gap_is_a_recording_of_its_own(capsys, options, tmp_path):
+    """Eight seconds without clouds and odometry."""
+    before, after = list(range(6)), list(range(86, 93))
+    for name, indices in {"both": before + after, "one": before, "two": after}.items():
+        bag = write_bag(tmp_path / name, topics(indices))
+        assert run("label", bag, "--semantickitti", tmp_path / f"{name}_labels", *options) == 0
+    assert "13 of 13 scans labelled" in capsys.readouterr().out
+    parts_of = [labels_of(tmp_path / f"{name}_labels") for name in ("one", "two")]
+    assert labels_of(tmp_path / "both_labels") == parts_of[0] + parts_of[1]
+
+
+@pytest.mark.slow
+def test_scans_without_a_pose_are_left_out_and_counted(capsys, options, tmp_path):
+    made = topics(range(12))
+    made["/odom"] = (ODOMETRY, [(t, m) for t, m in made["/odom"][1] if t >= stamp(4)])
+    bag = write_bag(tmp_path / "bag", made)
+    assert run("label", bag, "--semantickitti", tmp_path / "labels", *options) == 0
+    out = capsys.readouterr().out
+    assert "8 of 12 scans labelled" in out and "not labelled: 4 pose_too_old" in out
+
+
+def test_a_bag_without_poses_and_one_of_two_lidars_are_one_line(capsys, options, tmp_path):
+    bare = write_bag(tmp_path / "bare", topics(range(3), poses=False))
+    message = failure(capsys, "label", bare, *options, "--pose-source", "odometry")
+    assert "no nav_msgs/msg/Odometry topic; the bag has /points" in message
+    two = write_bag(tmp_path / "two", topics(range(3), lidars=("/front", "/rear")))
+    message = failure(capsys, "label", two, *options)
+    assert "/front" in message and "/rear" in message and "--cloud" in message
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bare", "two"]
+
+
+@pytest.mark.slow
+def test_one_of_two_lidars_is_labelled(options, tmp_path):
+    two = write_bag(tmp_path / "two", topics(range(4), lidars=("/front", "/rear")))
+    labels = tmp_path / "labels"
+    assert run("label", two, "--cloud", "/rear", "--semantickitti", labels, *options) == 0
+    assert len(labels_of(labels)) == 4

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.drive_file import LabelledDrive
 from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.sim.casting import CastScan, Recording
@@ -32,11 +33,16 @@ def cast_drives(
         number: of the piece; pieces of one recording have different participants.
 
     Raises:
-        KdmosError: no such sensor.
+        KdmosError: no such sensor, or no ground is seen that anything could stand on.
     """
     if len(scans) < LEAST_SCANS:
         return
     recording = Recording([s.scan for s in scans], base_T_sensor, sensor)
+    if not recording.place.ground.seen.any():
+        raise KdmosError(
+            f"{scans[0].name}: nothing can be cast, as no ground is seen within 2 m of where the "
+            "mount has it: check the height and tilt of the sensor"
+        )
     if labelled:
         known = [s.labels for s in scans]
     else:

@@ -5,10 +5,12 @@ import pytest
 
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.io.drive_bag import DriveWriter, pack_labels
+from kdmos_ros.io.samples import LabelledScan
 from kdmos_ros.labels import MOVABLE, MOVING, STATIC, UNLABELLED
 from kdmos_ros.sim import make_drive
 from kdmos_ros.train.config.checking import checked
-from kdmos_ros.train.config.data_recipe import DataRecipe
+from kdmos_ros.train.config.data_recipe import CastRecipe, DataRecipe
+from kdmos_ros.train.data.cast_drives import cast_drives
 from kdmos_ros.train.data.training_drives import recorded_drives
 
 CAST = {"variants": 2, "walkers": 8, "vehicles": 2}
@@ -92,3 +94,13 @@ def test_an_unknown_sensor_is_named(tmp_path, frames):
     bag = write_bag(tmp_path / "bag", frames, labelled=False)
     with pytest.raises(KdmosError, match="no sensor 'radar'"):
         opened(tmp_path, bag, sensor="radar")
+
+
+def test_a_wrong_height_is_one_line(frames):
+    drive, made = frames
+    scans = [LabelledScan(f.scan, f.labels, f.kind, "q/000000") for f in made]
+    mount = drive.base_T_sensor.copy()
+    mount[2, 3] -= 1.0
+    recipe = checked(CastRecipe, CAST, "cast")
+    with pytest.raises(KdmosError, match=r"q/000000: nothing can be cast.*height and tilt"):
+        list(cast_drives(scans, mount, recipe, "hdl64e", labelled=False))
