@@ -53,6 +53,8 @@ class Recording:
     Args:
         scans: in time order. base_T_sensor: (4, 4) mount; the base is on the ground.
         sensor: name in `SENSORS`, for noise, losses and reach; beams are the recording's own.
+        hole: metres without a point that the ground is taken to go on through, as around a sensor
+            that stands still.
 
     Attributes:
         place: what the scans tell of the surroundings.
@@ -61,14 +63,16 @@ class Recording:
         KdmosError: no such sensor.
     """
 
-    def __init__(self, scans: list[Scan], base_T_sensor: Array, sensor: str = "hdl64e") -> None:
+    def __init__(
+        self, scans: list[Scan], base_T_sensor: Array, sensor: str = "hdl64e", hole: float = 2.0
+    ) -> None:
         self.scans, self._sensor = scans, find_sensor(sensor)
         self._base_poses = np.array([s.pose @ invert(base_T_sensor) for s in scans])
         start = scans[0].stamp_ns
         self._times = np.array([(s.stamp_ns - start) * 1e-9 for s in scans])
         self.clouds = [transform(s.pose, s.points.astype(np.float64)) for s in scans]
         around = [c[_is_around(s.points)] for c, s in zip(self.clouds, scans, strict=True)]
-        self.place = RecordedPlace(around, self._base_poses[:, :3, 3])
+        self.place = RecordedPlace(around, self._base_poses[:, :3, 3], hole=hole)
         spacing = beam_spacing([s.points for s in scans])
         self._rays: list[RecordedRays] = [
             recorded_rays(s.points, spacing, self._sensor.max_range) for s in scans

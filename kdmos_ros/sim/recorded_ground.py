@@ -11,7 +11,6 @@ from numba import njit
 Array = npt.NDArray[Any]
 GROUND_CELL = 0.5  # metres
 _STEP = 0.18  # from cell to cell, ground rises by no more (m)
-_HOLE = 4  # cells without a point that the ground is taken to go on through
 
 
 class RecordedGround:
@@ -23,16 +22,18 @@ class RecordedGround:
         points: (N, 3) in the odometry frame, metres.
         under: (K, 3) places on the ground below the sensor.
         reach: metres from these places beyond which nothing is looked at.
+        hole: metres without a point that the ground is taken to go on through.
 
     Attributes:
         low: (2,) x, y of the corner of the grid; size: (2,) its cells of GROUND_CELL.
         seen: (nx, ny) where points are on the ground.
     """
 
-    def __init__(self, points: Array, under: Array, reach: float) -> None:
+    def __init__(self, points: Array, under: Array, reach: float, hole: float = 2.0) -> None:
         self.low = under[:, :2].min(0) - reach
         self.size = np.ceil((under[:, :2].max(0) + reach - self.low) / GROUND_CELL).astype(int) + 1
-        self._height, self.seen = self._grow(points[self.inside(points)], under)
+        holes = round(hole / GROUND_CELL)
+        self._height, self.seen = self._grow(points[self.inside(points)], under, holes)
         self._filled = self._height
         for _ in range(6):
             around, known = _neighbours(self._filled)
@@ -43,7 +44,7 @@ class RecordedGround:
         at = (points[:, :2] - self.low) / GROUND_CELL
         return np.asarray(((at >= 0) & (at < self.size - 1)).all(axis=1))
 
-    def _grow(self, points: Array, under: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def _grow(self, points: Array, under: Array, holes: int) -> tuple[Array, npt.NDArray[np.bool_]]:
         """Height (nx, ny) of the ground, NaN where it is unknown, and where it was seen."""
         nx, ny = self.size
         cell = np.floor((points[:, :2] - self.low) / GROUND_CELL).astype(int)
@@ -57,7 +58,7 @@ class RecordedGround:
         ground, seen = np.full((nx, ny), np.nan), np.zeros((nx, ny), dtype=bool)
         at = np.floor((under[:, :2] - self.low) / GROUND_CELL).astype(int)
         ground[at[:, 0], at[:, 1]] = under[:, 2]
-        _flow(ground, low, seen)
+        _flow(ground, low, seen, holes)
         return np.where(np.isnan(ground), np.nan, _neighbours(ground)[0]), seen
 
     def height(self, x: Array, y: Array) -> Array:
@@ -94,11 +95,12 @@ class RecordedGround:
 
 
 @njit(cache=True, nogil=True)
-def _flow(ground, low, seen):  # type: ignore[no-untyped-def]
+def _flow(ground, low, seen, holes):  # type: ignore[no-untyped-def]
     """Let ground (nx, ny) spread from where it is not NaN, cell by cell, over low (nx, ny).
 
     Args:
         low: height of what was seen lowest, NaN for nothing. seen: set where it is ground.
+        holes: cells without height that it spreads through.
     """
     nx, ny = ground.shape
     hole = np.zeros((nx, ny), dtype=np.int64)
@@ -116,7 +118,7 @@ def _flow(ground, low, seen):  # type: ignore[no-untyped-def]
                     ground[k, m] = low[k, m]
                     hole[k, m] = 0
                     queue.append((k, m))
-                elif np.isnan(ground[k, m]) and hole[i, j] < _HOLE:
+                elif np.isnan(ground[k, m]) and hole[i, j] < holes:
                     ground[k, m] = ground[i, j]
                     hole[k, m] = hole[i, j] + 1
                     queue.append((k, m))

@@ -28,14 +28,17 @@ class RecordedPlace:
         clouds: of each scan the points (N, 3) in the odometry frame, metres.
         under: (K, 3) places on the ground below the sensor.
         reach: metres from these places beyond which nothing is looked at.
+        hole: metres without a point that the ground is taken to go on through.
 
     Attributes:
         ground: see `RecordedGround`.
     """
 
-    def __init__(self, clouds: list[Array], under: Array, reach: float = 60.0) -> None:
+    def __init__(
+        self, clouds: list[Array], under: Array, reach: float = 60.0, hole: float = 2.0
+    ) -> None:
         points = np.concatenate(clouds)
-        self.ground = RecordedGround(points, under, reach)
+        self.ground = RecordedGround(points, under, reach, hole)
         self._fine = self.ground.size * round(GROUND_CELL / CELL)
         points = points[self.ground.inside(points)]
         above = points[:, 2] - self.ground.height(points[:, 0], points[:, 1])

@@ -249,3 +249,13 @@ def test_scans_without_intensity_stay_without(drive, frames):
     scans = [Scan(f.scan.points, None, f.scan.stamp_ns, f.scan.pose) for f in frames[:4]]
     _, cast = Recording(scans, drive.base_T_sensor, "pandar40").cast(0, CastCounts(4, 0, 0, 0))
     assert all(c.scan.intensity is None for c in cast)
+
+
+def test_ground_that_a_standing_sensor_never_sees():
+    """Nothing within 5 m: the lowest beam passes above it."""
+    xy = np.stack(np.meshgrid(*[np.arange(-15, 15, 0.1)] * 2), -1).reshape(-1, 2)
+    xy = xy[np.hypot(*xy.T) > 5.0]
+    ring = np.column_stack([xy, np.zeros(len(xy))])
+    assert not RecordedPlace([ring, ring], np.zeros((2, 3)), reach=20.0).ground.seen.any()
+    ground = RecordedPlace([ring, ring], np.zeros((2, 3)), reach=20.0, hole=6.0).ground
+    assert ground.seen.sum() > 2000

@@ -28,6 +28,8 @@ class CastRecipe:
         variants: drives made of each recorded one, each with others.
         first_seed: of the first variant, so that a later round has new ones.
         walkers, riders, vehicles, parked: see `kdmos_ros.sim.cast_plan.CastCounts`.
+        hole_m: the ground is taken to go on for so far where nothing is seen of it. 6 or so for a
+            sensor that stands still: it never sees the ground below.
     """
 
     variants: Count = 8
@@ -36,6 +38,7 @@ class CastRecipe:
     riders: NonNegativeInt = 3
     vehicles: NonNegativeInt = 3
     parked: NonNegativeInt = 6
+    hole_m: NotNegative = 2.0
 
     @property
     def counts(self) -> CastCounts:

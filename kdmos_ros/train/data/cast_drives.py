@@ -37,11 +37,11 @@ def cast_drives(
     """
     if len(scans) < LEAST_SCANS:
         return
-    recording = Recording([s.scan for s in scans], base_T_sensor, sensor)
+    recording = Recording([s.scan for s in scans], base_T_sensor, sensor, recipe.hole_m)
     if not recording.place.ground.seen.any():
         raise KdmosError(
-            f"{scans[0].name}: nothing can be cast, as no ground is seen within 2 m of where the "
-            "mount has it: check the height and tilt of the sensor"
+            f"{scans[0].name}: nothing can be cast, as no ground is seen within {recipe.hole_m:g} "
+            "m of where the mount has it: check the sensor's height and tilt, or raise cast.hole_m"
         )
     if labelled:
         known = [s.labels for s in scans]

@@ -102,5 +102,5 @@ def test_a_wrong_height_is_one_line(frames):
     mount = drive.base_T_sensor.copy()
     mount[2, 3] -= 1.0
     recipe = checked(CastRecipe, CAST, "cast")
-    with pytest.raises(KdmosError, match=r"q/000000: nothing can be cast.*height and tilt"):
+    with pytest.raises(KdmosError, match=r"q/000000: nothing can be cast.*height and tilt.*hole_m"):
         list(cast_drives(scans, mount, recipe, "hdl64e", labelled=False))
