@@ -68,8 +68,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[,NAME]",
         type=_names,
         default=[],
-        help="street, crossing, car_park, field, pavement or queue; several: each drive in each"
-        " (default: drawn, one of the first four)",
+        help="street, crossing, car_park, field, pavement, queue or hall; several: each drive in"
+        " each (default: drawn, one of the first four)",
     )
     simulated.add_argument(
         "--sweep-distortion", action="store_true", help="as in clouds that are not deskewed"

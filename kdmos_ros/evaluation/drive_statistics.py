@@ -89,7 +89,7 @@ class _View:
         self.scan, self.mount = sample.scan, level_mount(sample.scan.base_T_sensor)
         level = self.to_level(sample.scan.points)
         rho, phi = to_polar(level)
-        self.ground = ground_map(level[:, 2], rho, phi)
+        self.ground = ground_map(level[:, 2], rho, phi, float(self.mount[1]))
         height = height_above(self.ground, level[:, 2], rho, phi)
         self.aligned_by = take_ground(sample.scan.points, height, self.mount)
         keep = np.isfinite(rho) & (sample.labels != MOVING)

@@ -47,7 +47,7 @@ def place(points: Float32, mount: Mount, grid: PolarGrid) -> Places:
     """Find the places of points (N, 3) float32, sensor frame, metres."""
     level = to_level(points, *mount)
     rho, phi = to_polar(level)
-    ground = ground_map(level[:, 2], rho, phi)
+    ground = ground_map(level[:, 2], rho, phi, float(mount[1]))
     height: Float32 = height_above(ground, level[:, 2], rho, phi)
     z = height if grid.above_ground else level[:, 2]
     cell = grid.cells(rho, phi)

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from kdmos_ros.defaults import AUTO
 from kdmos_ros.errors import PoseError
 from kdmos_ros.pipeline.localization import DroppedScan, Location
+from kdmos_ros.pipeline.seam_watch import SeamWatch
 from kdmos_ros.pipeline.statistics import Statistics
 from kdmos_ros.pipeline.time_judge import TimeJudge
 from kdmos_ros.pointcloud.cloud_reader import ReadCloud
 from kdmos_ros.pointcloud.deskew_mode import deskew_mode
-from kdmos_ros.pointcloud.firing_order import times_from_order
+from kdmos_ros.pointcloud.firing_order import Turn, turn_from_order
 from kdmos_ros.pointcloud.point_times import PointTimes
 from kdmos_ros.poses.deskewer import Deskewer
 from kdmos_ros.poses.pose_source import PoseSource
@@ -70,6 +71,7 @@ class CloudDeskewing:
         self._steps_s: deque[float] = deque(maxlen=_STEPS)
         self._judge: TimeJudge | None = None
         self._judged: tuple[Any, ...] = ()
+        self._seam = SeamWatch()
         if self._mode != "false":
             self._deskewer.warm_up()
         if self._mode == AUTO:
@@ -95,14 +97,16 @@ class CloudDeskewing:
         if cloud.untimed is not None:
             if self._order_is_no_help:
                 return None
-            times = self._from_order(cloud)
-            if times is None:
+            turn = self._from_order(cloud)
+            if turn is None:
                 self._off(cloud.untimed.reason, str(cloud.untimed))
                 return None
             # A simulator may see all points at once and write them in the same order.
-            self._choose_judge(trusted=False)
+            if self._choose_judge(trusted=False):
+                self._seam = SeamWatch()
+            self._seam.add(turn.start)
             # How long a turn takes is not known from one cloud.
-            return times if self._steps_s else None
+            return turn.times if self._steps_s else None
         if self._mode == AUTO and (complaint := self._complaint(cloud.times)):
             self._off("bad_point_time", complaint)
             return None
@@ -120,7 +124,12 @@ class CloudDeskewing:
     ) -> bool:
         """Let a located cloud tell whether its times are right; whether that changed anything."""
         judge = self._judge
-        if judge is None or judge.is_done or not judge.observe(points, times, stamp_ns, location):
+        if judge is None or judge.is_done:
+            return False
+        trusted = self._seam.wanders and judge.trust(
+            "the order of the points is that of a LiDAR whose sweeps begin elsewhere each time"
+        )
+        if not judge.observe(points, times, stamp_ns, location) and not trusted:
             return False
         told = "deskewed from now on" if judge.deskews else "no longer deskewed"
         if judge.stamp:
@@ -160,23 +169,24 @@ class CloudDeskewing:
     def _mode(self) -> str:
         return deskew_mode(self._options["deskew"])
 
-    def _from_order(self, cloud: ReadCloud) -> PointTimes | None:
-        """Times of a spinning LiDAR's cloud that has none; None: it is no such cloud."""
+    def _from_order(self, cloud: ReadCloud) -> Turn | None:
+        """The turn of a spinning LiDAR's cloud that has no times; None: it is no such cloud."""
         if cloud.untimed is None or cloud.untimed.reason != "no_point_time":
             return None
         period_s = float(np.median(self._steps_s)) if self._steps_s else _SHORTEST_S
         layout = cloud.layout
         if period_s > _LONGEST_TURN_S or self._options["time_field"]:
             return None
-        times = times_from_order(cloud.cloud.points, layout.height, layout.width, period_s)
-        if times is not None and "order" not in self._told:
+        turn = turn_from_order(cloud.cloud.points, layout.height, layout.width, period_s)
+        if turn is not None and "order" not in self._told:
             self._told.add("order")
             self._log.warning(
                 "deskew order",
                 "the clouds have no time of each point: it is taken from the order of the points, "
-                "which may be that of a spinning LiDAR's firings, once that is measured to help",
+                "which may be that of a spinning LiDAR's firings, once that is measured to help or "
+                "sweeps are seen to begin elsewhere each time",
             )
-        return times
+        return turn
 
     @property
     def _order_is_no_help(self) -> bool:
@@ -190,14 +200,15 @@ class CloudDeskewing:
         form = (self._options.get(f"time_{name}") for name in ("field", "unit", "base"))
         return (self._mode, trusted, *form)
 
-    def _choose_judge(self, trusted: bool) -> None:
-        """Begin anew where the times are of another kind than before."""
+    def _choose_judge(self, trusted: bool) -> bool:
+        """Begin anew where the times are of another kind than before; whether they are."""
         kind = self._kind(trusted)
         if self._judged == kind:
-            return
+            return False
         self._judged = kind
         known = trusted and kind[-1] in _KNOWN_STAMPS
         self._judge = TimeJudge(self._deskewer, trusted, known) if self._mode == AUTO else None
+        return True
 
     def _found(self, judge: TimeJudge) -> str:
         if not judge.deskews:

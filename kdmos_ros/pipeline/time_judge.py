@@ -64,6 +64,18 @@ class TimeJudge:
         """Times after the cloud's stamp as they were found to be."""
         return _shifted(times, self.stamp) if self.stamp else times
 
+    def trust(self, why: str) -> bool:
+        """Take guessed times as right until the sweeps say otherwise; whether that is new.
+
+        Args:
+            why: one line.
+        """
+        if self._trusted or self.is_done:
+            return False
+        self._trusted, self.why = True, self.why or why
+        before, self.deskews = self.deskews, True
+        return not before
+
     def observe(
         self, points: Float32, times: PointTimes, stamp_ns: int, location: Location
     ) -> bool:

@@ -7,6 +7,7 @@ ones whose columns are firings. Clouds sorted otherwise (ring after ring, as KIT
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +34,20 @@ _LEAST_TURN, _GREATEST_TURN = np.deg2rad(270.0), np.deg2rad(450.0)
 _SPREAD = np.deg2rad(25.0)
 
 
-def times_from_order(
-    points: Float32, height: int, width: int, period_s: float
-) -> PointTimes | None:
-    """Times from -T/2 to T/2 about the stamp; None: the order does not show a turn.
+class Turn(NamedTuple):
+    """One turn of a spinning LiDAR.
+
+    Attributes:
+        times: from -T/2 to T/2 about the stamp.
+        start: azimuth at which it begins, radians; good to a few degrees.
+    """
+
+    times: PointTimes
+    start: float
+
+
+def turn_from_order(points: Float32, height: int, width: int, period_s: float) -> Turn | None:
+    """The turn that the order of the points shows; None: it shows none.
 
     Args:
         points: (height * width, 3) sensor frame, row by row.
@@ -70,7 +81,8 @@ def times_from_order(
     middle = 0.5 * (first + last)
     seconds = np.clip(passed, first, last) - np.float32(middle)
     seconds[np.isnan(seconds)] = 0.0
-    return PointTimes(seconds, float(first - middle), float(last - middle))
+    times = PointTimes(seconds, float(first - middle), float(last - middle))
+    return Turn(times, float(turn[0]))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -17,6 +17,7 @@ from kdmos_ros.sim.world import Plan
 
 _THICK = 0.3  # of walls and ceiling (m)
 _CLEAR = 1.2  # what stands keeps off the ego's way (m)
+_LEVEL = 0.02  # a floor rises and falls by so much of what open ground does
 
 
 def hall(stage: Stage) -> Plan:
@@ -46,6 +47,7 @@ def hall(stage: Stage) -> Plan:
                     [(2 * reach + 4.0, 0.0)])  # fmt: skip
         came += walkers(stage, way, 0.5, obstacles, pace, int(rng.integers(1, 3)))
     ground = ground_around(rng, [path], [(path.xy, width)], paved=True)
+    ground.grid[..., 0] *= _LEVEL
     return Plan(ground, ego, stage.placed, stage.actors, doubts=True)
 
 

@@ -43,7 +43,47 @@ def test_a_distorted_bag_tells_the_time_of_each_point(tmp_path):
     with BagReader(tmp_path / "bag") as bag:
         stamp, message = list(bag.clouds())[3]
     times = read_point_times(read_layout(message), decode(message).points, stamp, TimeFormat())
-    np.testing.assert_array_equal(times.seconds, drive[3].seconds)
+    np.testing.assert_array_equal(times.seconds, np.sort(drive[3].seconds))
+
+
+def test_a_lidar_that_writes_no_times_and_whose_sweeps_begin_anywhere(tmp_path):
+    from kdmos_ros.io.bag_reader import BagReader
+    from kdmos_ros.pointcloud.codec import decode
+    from kdmos_ros.pointcloud.firing_order import turn_from_order
+
+    how = ["--sweep-distortion", "--seam-drift", "100", "--no-times", "--height", "0.5"]
+    assert main(["simulate", str(tmp_path / "bag"), *how, *OPTIONS]) == 0
+    starts = []
+    with BagReader(tmp_path / "bag") as bag:
+        assert bag.base_T_sensor[2, 3] == 0.5
+        for _, message in bag.clouds():
+            assert "time" not in [field.name for field in message.fields]
+            turn = turn_from_order(decode(message).points, 1, message.width, 0.1)
+            starts.append(turn.start)
+    steps = np.degrees(np.diff(np.unwrap(starts)))
+    np.testing.assert_allclose(steps, 20.0, atol=3.0)
+
+
+def test_a_lidar_that_looks_down(tmp_path):
+    from kdmos_ros.io.bag_reader import BagReader
+
+    how = ["--mount-rpy", "0 90 0", "--height", "1.2"]
+    assert main(["simulate", str(tmp_path / "bag"), *how, *OPTIONS]) == 0
+    with BagReader(tmp_path / "bag") as bag:
+        ahead = bag.base_T_sensor[:3, 0]
+    assert ahead[2] < -0.99
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--no-times"], "need --sweep-distortion"),
+        (["--seam-drift", "20"], "need --sweep-distortion"),
+    ],
+)
+def test_what_only_distorted_sweeps_have(tmp_path, options, message, capsys):
+    assert main(["simulate", str(tmp_path / "bag"), *options, *OPTIONS]) != 0
+    assert message in capsys.readouterr().err
 
 
 def test_a_semantickitti_folder_reads_back(tmp_path):

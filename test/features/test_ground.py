@@ -15,9 +15,9 @@ def rings(surface, radii=None):
     return np.stack([x, y, surface(x, y)], 1).astype(np.float32)
 
 
-def heights(points):
+def heights(points, sensor_z=1.8):
     rho, phi = to_polar(points)
-    return height_above_ground(points[:, 2], rho, phi)
+    return height_above_ground(points[:, 2], rho, phi, sensor_z)
 
 
 @pytest.mark.parametrize("offset", [-0.6, 0.0, 0.6])
@@ -53,6 +53,19 @@ def test_points_below_the_road_and_a_van_do_not_pull_it():
 def test_sparse_rings_carry_the_ground_on():
     points = rings(lambda x, y: 0.03 * x, radii=[7, 13, 30])
     assert np.abs(heights(points)).max() < 0.35
+
+
+@pytest.mark.parametrize("tall", [1.0, 1.3, 1.6])
+def test_what_the_lowest_beams_end_on_is_no_ground(tall):
+    # A LiDAR that looks down by 7 degrees only sees the floor beyond 8 times its height.
+    slope, azimuth = np.tan(np.radians(-7.0)), np.linspace(-np.pi, np.pi, 720, endpoint=False)
+    walls = rings(lambda x, y: tall + np.hypot(x, y) * slope, radii=[5.0])
+    hall = [walls + np.float32([0, 0, up]) for up in (0.0, 0.4, 0.8)]
+    # Behind a few doors the floor is seen.
+    floor = rings(lambda x, y: 0 * x, radii=np.arange(13, 24, 0.7))
+    floor = floor[np.arctan2(floor[:, 1], floor[:, 0]) % 1.0 < 0.15]
+    above = heights(np.concatenate([*hall, floor]).astype(np.float32), tall)
+    np.testing.assert_allclose(above[: len(azimuth)], walls[:, 2], atol=0.05)
 
 
 def test_nothing_returned_gives_nothing():

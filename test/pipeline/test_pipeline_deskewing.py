@@ -8,6 +8,7 @@ from pipeline_harness import MOUNT, SECOND, Bench
 from kdmos_ros.errors import CloudError, PoseError
 from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.pipeline.localization import DroppedScan
+from kdmos_ros.pointcloud.firing_order import Turn
 from kdmos_ros.pointcloud.point_times import PointTimes
 from kdmos_ros.poses.pose_source import StampedCloud
 from kdmos_ros.poses.recorded_poses import RecordedPoses
@@ -247,13 +248,30 @@ def test_times_from_the_order_of_points_are_not_looked_for_where_they_do_not_hel
     looked = []
     monkeypatch.setattr("kdmos_ros.pipeline.deskewing.TimeJudge", Judge)
 
-    def times_from_order(points, height, width, period_s):
+    def turn_from_order(points, height, width, period_s):
         looked.append(period_s)
-        return PointTimes(np.zeros(len(points), np.float32), 0.0, 0.0)
+        return Turn(PointTimes(np.zeros(len(points), np.float32), 0.0, 0.0), 0.0)
 
-    monkeypatch.setattr("kdmos_ros.pipeline.deskewing.times_from_order", times_from_order)
+    monkeypatch.setattr("kdmos_ros.pipeline.deskewing.turn_from_order", turn_from_order)
     bench = Bench(deskew="auto")
     bench.odometry(*np.arange(0.0, 2.0, 0.1))
     for stamp in (0.5, 0.6, 0.7, 0.8):
         bench.process(stamp)
     assert len(looked) == (4 if helps else 1)
+
+
+@pytest.mark.parametrize(("step", "moved"), [(0.3, [False, True, True]), (0.01, [False] * 3)])
+def test_the_order_counts_at_once_where_sweeps_begin_elsewhere_each_time(step, moved, monkeypatch):
+    """The scans so far are taken anew."""
+    starts = iter(np.arange(8) * step)
+
+    def turn_from_order(points, height, width, period_s):
+        seconds = np.linspace(-0.05, 0.05, len(points), dtype=np.float32)
+        return Turn(PointTimes(seconds, -0.05, 0.05), float(next(starts)))
+
+    monkeypatch.setattr("kdmos_ros.pipeline.deskewing.turn_from_order", turn_from_order)
+    bench = automatic()
+    cloud = make_cloud("plain_xyz")
+    assert labelled(bench, *((s, cloud) for s in (1.2, 1.3, 1.4))) == moved
+    state = bench.pipeline.figures()["deskew"]
+    assert state.startswith("on: the order of the points" if moved[-1] else "off: ")

@@ -144,7 +144,8 @@ def test_times_of_a_spinning_lidar_are_taken_from_the_order_of_its_firings(drift
     assert drive.state == "on: 5 pairs of sweeps fit together when deskewed"
     (line, found) = drive.lines
     assert "no time of each point: it is taken from the order of the points" in line
-    assert found.startswith("the clouds are deskewed from now on: 5 pairs of sweeps")
+    why = "the order of the points is that" if drift else "5 pairs of sweeps"
+    assert found.startswith(f"the clouds are deskewed from now on: {why}")
     assert not np.allclose(drive.bench.segmenter.scans[-1].points, points, atol=0.1)
 
 

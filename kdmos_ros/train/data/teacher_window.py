@@ -168,7 +168,7 @@ def _look_at(scan: Scan, spec: WindowSpec) -> _Seen:
     points = np.ascontiguousarray(scan.points, np.float32)
     level = to_level(points, *mount)
     rho, phi = to_polar(level)
-    height = height_above_ground(level[:, 2], rho, phi)
+    height = height_above_ground(level[:, 2], rho, phi, float(mount[1]))
     index = np.flatnonzero(rho <= spec.range_m)  # NaN, no return, is not
     return _Seen(
         scan,
