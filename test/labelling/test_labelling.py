@@ -181,3 +181,27 @@ def test_map_of_what_stands(bag, tmp_path):
         assert near == (kind in (STATIC, MOVABLE))
     assert {MOVING, UNLABELLED} <= set(labels)
     assert "intensity" in rows.dtype.names
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".laz", ".copc.laz"])
+def test_a_map_to_publish(bag, tmp_path, suffix):
+    """Colours by height, level surfaces smoothed, intensity and normals kept."""
+    path = tmp_path / f"map{suffix}"
+    style = MapStyle(0.5, height_colours=True, smooth_ground=True)
+    label(bag, Target(path, job.MAP, map_style=style))
+    if suffix == ".ply":
+        rows = read_points(path)
+        z, rgb = rows["z"], np.stack([rows[n] for n in ("red", "green", "blue")], axis=1)
+        assert {"nx", "ny", "nz"} <= set(rows.dtype.names) and (rows["intensity"] > 0).any()
+    else:
+        laspy = pytest.importorskip("laspy", reason="laspy is not installed")
+        if suffix == ".copc.laz":
+            pytest.importorskip("copclib", reason="copclib is not installed")
+        las = laspy.read(path)
+        z, rgb = las.z, np.stack([las.red, las.green, las.blue], axis=1) // 257
+        assert (np.asarray(las.intensity) > 0).any()
+        assert ("NormalZ" in las.point_format.dimension_names) == (suffix == ".laz")
+    order = np.argsort(z)
+    assert (rgb[order[:20]].argmax(axis=1) == 2).all() and (
+        rgb[order[-20:]].argmax(axis=1) == 0
+    ).all()
