@@ -71,8 +71,9 @@ def take_sample(scan: Scan, labels: npt.NDArray[np.uint8], mount: Matrix) -> Sam
     points, moving = scan.points[::step], labels[::step] == MOVING
     has_return = np.isfinite(points).all(axis=1) & (points != 0).any(axis=1)
     points, moving = points[has_return], moving[has_return]
-    level = points @ mount[:3, :3].T.astype(np.float32) + mount[:3, 3].astype(np.float32)
-    distance = np.sqrt((points * points).sum(axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):  # far away, whatever it is
+        level = points @ mount[:3, :3].T.astype(np.float32) + mount[:3, 3].astype(np.float32)
+        distance = np.sqrt((points * points).sum(axis=1))
     inside = (distance > _NEAREST_M) & (distance < _FARTHEST_M)
     return Sample(points, level, distance, moving, inside & (level[:, 2] > _UPRIGHT_M))
 

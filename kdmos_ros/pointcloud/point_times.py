@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import njit
 
 from kdmos_ros.errors import CloudError
-from kdmos_ros.pointcloud.layout import Field, Layout
+from kdmos_ros.pointcloud.layout import UINT32, Field, Layout
 from kdmos_ros.pointcloud.time_units import (
     MAX_SPAN_S,
     UNITS,
@@ -26,6 +26,7 @@ MAX_OFFSET_S = MAX_SPAN_S
 # So many points tell how the times of all are spread; fewer than a few tell nothing.
 _SAMPLE = 1000
 _FEW = 20
+_HALF_UINT32 = 2.0**31
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,12 @@ def read_point_times(
             times of one sweep); the message names the field.
     """
     field = _find(layout, form.field)
-    values = layout.column(field).astype(np.float64).reshape(-1)
+    with np.errstate(invalid="ignore"):  # values of points without a return
+        values = layout.column(field).astype(np.float64).reshape(-1)
     first, last, count = extent(points, values)
+    if field.datatype == UINT32 and last - first > _HALF_UINT32:  # it wraps within the sweep
+        values[values < _HALF_UINT32] += 2 * _HALF_UINT32
+        first, last, count = extent(points, values)
     if strays(points, values, first, last):
         first, last, count = extent(points, values)
     if not count:
@@ -179,7 +184,8 @@ def strays(
         return False
     some.sort()
     low, high = some[len(some) // 50], some[-1 - len(some) // 50]
-    span = high - low
+    with np.errstate(over="ignore", invalid="ignore"):
+        span = high - low
     if span <= 0 or (first >= low - span and last <= high + span):
         return False
     outside = (values < low - span) | (values > high + span)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cli_harness import failure
 from drive_harness import write_drive
 from fault_harness import one_line, small_disk, tell
 from label_harness import label, write_interrupted_bag
@@ -53,3 +54,31 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, write, size_kib):
         assert "No space left" in text or "space" in text, text
         assert not [path.name for path in disk.iterdir()], text
     tell(f"disk full: {write.__name__}, {size_kib} KiB", 1, "the output, said in one line")
+
+
+def simulated(bag, model, disk):
+    return "simulate", disk / "drive", "--duration", 1, "--sensor", "vlp16"
+
+
+def scored(bag, model, disk):
+    return "eval", bag[0], "--labels", bag[1], "--model", model, "--json", disk / "figures.json"
+
+
+def drawn(bag, model, disk):
+    return "view", bag[0], "--model", model, "--out", disk / "picture.png"
+
+
+def exported(bag, model, disk):
+    return "onnx", model, model, disk / "model"
+
+
+@pytest.mark.parametrize("command", [simulated, scored, drawn, exported])
+def test_a_disk_that_is_full_before_a_command_writes(tmp_path, drive, tiny_model, command, capsys):
+    with small_disk(tmp_path / "disk", 4) as disk:
+        (disk / "other").write_bytes(bytes(4096))
+        text = failure(capsys, *command(drive, tiny_model, disk))
+        assert "space" in text.lower(), text
+        assert [path.name for path in disk.iterdir()] == ["other"]
+    tell(
+        f"disk full: kdmos {command(drive, tiny_model, disk)[0]}", 1, "the output, said in one line"
+    )

@@ -129,3 +129,33 @@ def test_odometry_of_any_numbers_is_read_or_counted():
     assert bad > number / 10
     assert any(value > 0 for value in figures.values()), figures
     tell("odometry with odd numbers", number, f"{bad} messages, counted as bad_odometry")
+
+
+def test_messages_over_dds():
+    """The same clouds, sent: what DDS carries, the node answers or counts."""
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from node_harness import node_bench, pose
+
+    number, random_ = times(150, 5_000), random.Random(1)
+    with node_bench() as make:
+        _, client, _ = make(pose_timeout=0.05)
+        for i in range(1, 501):
+            client.send_odometry(1_000 * SECOND + i * SECOND // 5, pose(i * 0.2))
+            if not i % 100:
+                client.until_status(odometry__added=i)
+        for i in range(number):
+            message, stamp, frame = mutated(random_)
+            client.send_cloud(stamp % (2**31 * SECOND), message, frame)
+            if i % 50 == 49:
+                client.until_status(received=i + 1)
+        client.until_status(received=number)
+        client.until(
+            lambda: int(client.status["labelled"]) + int(client.status["dropped"]) == number,
+            "all clouds labelled or counted",
+        )
+        dropped = {k: v for k, v in client.status.items() if k.startswith("dropped.")}
+        assert "dropped.internal_error" not in dropped
+        assert int(client.status["labelled"]) and len(dropped) > 3
+        tell("fuzzed clouds over DDS", number,
+             f"{client.status['dropped']} clouds, each counted for one of {len(dropped)} "
+             "reasons")  # fmt: skip

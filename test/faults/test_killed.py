@@ -1,9 +1,11 @@
 """kill -9 at random moments: nothing half done bears its name, and starting again works."""
 
+import contextlib
 import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ pytest.importorskip("rosbags", reason="rosbags is not installed")
 
 from cloud_harness import make_cloud  # noqa: E402
 from drive_harness import write_drive  # noqa: E402
-from fault_harness import tell, times  # noqa: E402
+from fault_harness import LONG, tell, times  # noqa: E402
 from label_harness import TARGETS, label, write_interrupted_bag  # noqa: E402
 from node_harness import START, STEP, pose  # noqa: E402
 from ros_harness import PATIENCE_S, Client, NodeProcess, environment  # noqa: E402
@@ -165,3 +167,44 @@ def test_a_bag_that_was_left_unfinished_is_read_as_far_as_it_goes(tmp_path):
         os.unlink(cut)
     assert read and refused < number
     tell("bag cut anywhere", number, f"what was not written; {refused} had nothing to read")
+
+
+@pytest.mark.skipif(not LONG, reason="trains for minutes: make test-faults runs it")
+def test_training(tmp_path):
+    """Started again it ends with the model that an undisturbed run gives."""
+    pytest.importorskip("torch", reason="training needs torch")
+
+    def train(work):
+        command = [
+            *(sys.executable, "-m", "kdmos_ros.cli", "train", "toy"),
+            *("--work", str(work), "--out", str(work / "model")),
+        ]
+        return subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+        )
+
+    began = time.monotonic()
+    assert train(tmp_path / "whole").wait() == 0
+    seconds = time.monotonic() - began
+    expected = contents(tmp_path / "whole" / "model")
+    number = 5
+    for i in range(number):
+        work = tmp_path / f"killed_{i}"
+        process = train(work)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(random.uniform(0, seconds))
+        process.kill()
+        process.wait()
+        if (work / "model").exists():
+            assert contents(work / "model") == expected
+        again = train(work)
+        assert again.wait() == 0
+        assert contents(work / "model") == expected
+    tell(
+        "kill -9 of training", number, "what came after the last checkpoint; the model is the same"
+    )
+
+
+def contents(model):
+    """The graphs of a model."""
+    return {name: (model / name).read_bytes() for name in ("encoder.onnx", "bev.onnx")}

@@ -9,7 +9,7 @@ from cloud_harness import make_cloud
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from fault_harness import tell, times
+from fault_harness import LONG, tell, times
 from node_harness import SECOND, START, STEP, FakeSegmenter, label_cloud, node_bench, pose
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -131,8 +131,9 @@ def test_parameters_change_while_clouds_come(bench):
         refused += not result.successful
         client.send_odometry(START + i * STEP, pose(i * 0.5))
         client.send_cloud(START + i * STEP, make_cloud()[0])
-        if i % 5 == 0:
-            client.executor.spin_once(timeout_sec=0.0)
+        if i % 20 == 19:  # more than the subscription holds would be lost in DDS
+            seen = i + 1
+            client.until(lambda n=seen: node.statistics.snapshot().received == n, f"{seen} clouds")
     client.until_status(received=number)
     client.until(lambda: accounted(client) == number, "all clouds labelled or counted")
     assert "dropped.internal_error" not in client.status
@@ -160,3 +161,31 @@ def test_many_life_cycles_leave_nothing_behind(bench):
     assert last[0] <= first[0], "threads"
     assert last[1] <= first[1] + 2, "open files"
     tell("life cycles: configure, activate, label, deactivate, clean up", number + 3, "nothing")
+
+
+@pytest.mark.skipif(not LONG, reason="takes ten minutes: make test-faults runs it")
+def test_fifty_clouds_a_second_for_ten_minutes(tmp_path, tiny_model):
+    """The node as a process of its own; test/ros/test_overload.py is the short version."""
+    pytest.importorskip("rosbags", reason="rosbags is not installed")
+    from drive_harness import write_drive
+
+    from kdmos_ros.bench.node_timing import fed_node
+    from kdmos_ros.bench.stage_times import Case, peak_memory_mb
+    from kdmos_ros.io.open_bag import BagOptions
+
+    bag = write_drive(tmp_path / "bag", 100, 20_000)
+    with fed_node(Case(bag, BagOptions(), tiny_model, "cpu", "fp32", 0), 50.0) as fed:
+        fed.feeder.play(fed.process.check, seconds=30)
+        early = peak_memory_mb(fed.process.pid)
+        fed.feeder.play(fed.process.check, seconds=570)
+        fed.wait_for_the_last()
+        counts, late = fed.counts(), peak_memory_mb(fed.process.pid)
+    dropped = counts["dropped"]
+    assert counts["labelled"] + sum(dropped.values()) == counts["received"]
+    assert "internal_error" not in dropped
+    assert late < early * 1.1
+    reasons = ", ".join(f"{name} {count}" for name, count in sorted(dropped.items())) or "none"
+    on_the_way = counts["sent"] - counts["received"]
+    tell("50 clouds a second for ten minutes", counts["sent"],
+         f"{sum(dropped.values())} counted by the node ({reasons}), {on_the_way} on the way; "
+         f"peak memory {early:.0f}, then {late:.0f} MB")  # fmt: skip

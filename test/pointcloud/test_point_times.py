@@ -57,6 +57,17 @@ def test_field_that_the_driver_does_not_fill():
     assert "'time'" in text
 
 
+def test_a_counter_that_wraps_within_the_sweep():
+    """The nanoseconds of a uint32 wrap every 4.3 s."""
+    since = np.round(SWEEP * 1e9)
+    wrapped = ((2.0**32 - 3e7 + since) % 2.0**32).astype(np.uint32)
+    assert wrapped.max() - wrapped.min() > 4e9
+    times = read("ouster_organised", {"t": wrapped}, base="start")
+    np.testing.assert_allclose(times.seconds, SWEEP, atol=1e-6)
+    why, text = reason("ouster_organised", {"t": wrapped})
+    assert why == "bad_point_time" and "time_base" in text
+
+
 def test_wrong_unit_is_found_out():
     why, text = reason("velodyne", {"time": SWEEP * 1e3}, unit="s")  # they are milliseconds
     assert why == "bad_point_time"
