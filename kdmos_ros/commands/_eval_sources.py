@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdmos_ros.commands._mount_options import ATTITUDE_HELP, attitude, heights
 from kdmos_ros.errors import KdmosError
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ DATASETS = ("apollo", "argoverse2", "helimos", "nuscenes", "semantickitti")
 SENSORS = ("hdl64e", "vlp16", "os1_64", "os1_128", "pandar40", "mid360")
 # Options that make sense for bags only, and for all but bags.
 _BAG_OPTIONS = ("labels", "cloud", "odom", "lidar", "deskew")
-_SIMULATED_OPTIONS = ("sensor", "scene", "duration", "sweep_distortion")
+_SIMULATED_OPTIONS = ("sensor", "scene", "duration", "sweep_distortion", "height", "mount_rpy")
 _OWN_OPTIONS = ("dataset", "split", "rate", *_SIMULATED_OPTIONS)
 
 
@@ -75,6 +77,14 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "--sweep-distortion", action="store_true", help="as in clouds that are not deskewed"
     )
     simulated.add_argument("--duration", type=float, metavar="S", help="seconds (default: 20)")
+    simulated.add_argument(
+        "--height",
+        metavar="M[,M]",
+        type=heights,
+        default=[],
+        help="of the LiDAR above the ground; several: each drive with each (default: drawn)",
+    )
+    simulated.add_argument("--mount-rpy", type=attitude, metavar="'R P Y'", help=ATTITUDE_HELP)
 
 
 def is_bag(args: argparse.Namespace) -> bool:
@@ -120,21 +130,22 @@ def find_sources(args: argparse.Namespace) -> list[Source]:
 def _simulated(args: argparse.Namespace) -> list[Source]:
     from kdmos_ros.io.sources import open_sources
     from kdmos_ros.sim import SweepTiming
+    from kdmos_ros.sim.mounting import mounted
+    from kdmos_ros.sim.sensors import find_sensor
 
     options: dict[str, Any] = {"sweep": SweepTiming(args.sweep_distortion)}
     if args.duration is not None:
         options["duration_s"] = args.duration
     sensors = args.sensor or (SENSORS if args.by_sensor else SENSORS[:1])
     found: list[Source] = []
-    for scene in args.scene or [None]:
-        for sensor in sensors:
-            drives = open_sources(
-                args.bag, rate_hz=args.rate, sensor=sensor, scene=scene, **options
-            )
-            for drive in drives:  # the same seeds for each
-                drive.name += f":{sensor}" if len(sensors) > 1 else ""
-                drive.name += f":{scene}" if len(args.scene) > 1 else ""
-            found += drives
+    for scene, name, height in product(args.scene or [None], sensors, args.height or [None]):
+        sensor = mounted(find_sensor(name), height, args.mount_rpy)
+        drives = open_sources(args.bag, rate_hz=args.rate, sensor=sensor, scene=scene, **options)
+        for drive in drives:  # the same seeds for each
+            drive.name += f":{name}" if len(sensors) > 1 else ""
+            drive.name += f":{scene}" if len(args.scene) > 1 else ""
+            drive.name += f":{height:g}m" if len(args.height) > 1 else ""
+        found += drives
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kdmos_ros.commands._mount_options import ATTITUDE_HELP, attitude, height_m
 from kdmos_ros.commands._options import count
 from kdmos_ros.errors import KdmosError
 
@@ -65,14 +66,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="with --sweep-distortion: leave the field `time` out",
     )
     parser.add_argument(
-        "--height", type=positive_metres, metavar="M", help="of the LiDAR (default: drawn)"
+        "--height", type=height_m, metavar="M", help="of the LiDAR (default: drawn)"
     )
     parser.add_argument(
         "--mount-rpy",
         type=attitude,
         metavar="'R P Y'",
-        help="roll, pitch and yaw in degrees by which the LiDAR itself is turned, e.g. '0 90 0'"
-        " for nose down",
+        help=ATTITUDE_HELP,
     )
     parser.add_argument("--exact-odometry", action="store_true", help="odometry without errors")
     parser.add_argument(
@@ -108,26 +108,6 @@ def run(args: argparse.Namespace) -> int:
         f" a {drive.scene.replace('_', ' ')} with the ego {drive.ego}"
     )
     return 0
-
-
-def positive_metres(text: str) -> float:
-    """A height above zero."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 100:
-        raise argparse.ArgumentTypeError(f"expected metres above 0, got {text!r}")
-    return value
-
-
-def attitude(text: str) -> tuple[float, float, float]:
-    """Roll, pitch and yaw in degrees of a text with spaces or commas between them."""
-    try:
-        roll, pitch, yaw = (float(part) for part in text.replace(",", " ").split())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected three angles, got {text!r}") from None
-    return roll, pitch, yaw
 
 
 def _write(drive: Drive, output: Path, semantickitti: bool, timed: bool) -> int:

@@ -1,4 +1,4 @@
-"""Bounded buffer of odometry poses with interpolation at a stamp."""
+"""Bounded buffer of odometry poses, which one thread fills and another one asks."""
 
 from __future__ import annotations
 
@@ -12,29 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.errors import PoseError
-from kdmos_ros.geometry.transforms import interpolate
-from kdmos_ros.poses.jump_detection import Stamped, jump
+from kdmos_ros.poses.jump_detection import Stamped
+from kdmos_ros.poses.timeline import Timeline
 
 Matrix = npt.NDArray[np.float64]
 
 # A stamp this far behind the newest one is a restarted clock, not a late message.
 RESTART_NS = 1_000_000_000
-# Stamps that went through a double or another clock's ticks differ by less, and a robot moves by
-# centimetres at most.
-NEAR_NS = 1_000_000
-# What is late or was kept for a while differs by less than clocks that nobody set alike.
-_TWO_CLOCKS_NS = 5_000_000_000
-
-
-def near_ns(spacing_ns: int | None) -> int:
-    """How far a pose may be from a stamp and still be the pose at the stamp, nanoseconds.
-
-    Where poses are dense, the next one is worth its wait.
-
-    Args:
-        spacing_ns: between the last two poses; None: there is one only.
-    """
-    return NEAR_NS if spacing_ns is None else min(NEAR_NS, spacing_ns // 10)
 
 
 class FoundPose(NamedTuple):
@@ -88,16 +72,14 @@ class PoseBuffer:
         self.outliers = self.gaps = self.jumps = self.restarts = self.generation = 0
         self.why = ""
         self.name = name
-        self._stamps: list[int] = []
-        self._poses: list[Matrix] = []
-        self._generations: list[int] = []
+        self._timeline = Timeline(name)
         self._changed = threading.Condition()
         self._interrupted = False
         # The stamps started anew and no pose was asked for since.
         self._restarted = False
 
     def __len__(self) -> int:
-        return len(self._stamps)
+        return len(self._timeline.stamps)
 
     def add(self, stamp_ns: int, pose: Matrix) -> str:
         """Add T_odom_base (4, 4) at a stamp.
@@ -127,7 +109,7 @@ class PoseBuffer:
             PoseError: with the reason `empty`, `too_new` (it may still come), `too_old` or `gap`.
         """
         with self._changed:
-            return self._look_up(stamp_ns)[0]
+            return self._timeline.look_up(stamp_ns, self.max_gap_s)[0]
 
     def wait(self, stamp_ns: int, timeout_s: float) -> FoundPose:
         """As `at`, but waits for the poses around the stamp.
@@ -139,7 +121,7 @@ class PoseBuffer:
         with self._changed:
             while True:
                 try:
-                    pose, generation = self._look_up(stamp_ns)
+                    pose, generation = self._timeline.look_up(stamp_ns, self.max_gap_s)
                     self._restarted = False
                     return FoundPose(pose, generation, self.why)
                 except PoseError as error:
@@ -171,7 +153,7 @@ class PoseBuffer:
         with self._changed:
             if self._restarted:
                 self._restarted = False
-            elif self._stamps and self._stamps[-1] > stamp_ns + RESTART_NS:
+            elif (stamps := self._timeline.stamps) and stamps[-1] > stamp_ns + RESTART_NS:
                 self._empty("time was set back")
 
     def clear(self, why: str = "the poses were cleared") -> None:
@@ -185,9 +167,7 @@ class PoseBuffer:
         return {name: getattr(self, name) for name in (*names, "restarts")}
 
     def _empty(self, why: str) -> None:
-        self._stamps.clear()
-        self._poses.clear()
-        self._generations.clear()
+        self._timeline.clear()
         self._begin(why)
 
     def _begin(self, why: str) -> None:
@@ -195,7 +175,7 @@ class PoseBuffer:
         self.why = why
 
     def _insert(self, new: Stamped) -> str:
-        stamps, notice = self._stamps, ""
+        stamps, notice = self._timeline.stamps, ""
         if stamps and new.stamp_ns < stamps[-1] - RESTART_NS:
             self.restarts += 1
             behind = (stamps[-1] - new.stamp_ns) * 1e-9
@@ -214,11 +194,11 @@ class PoseBuffer:
         self._put(len(stamps), new, self.generation)
         if math.isfinite(self.max_seconds):
             expired = bisect.bisect_left(stamps, new.stamp_ns - int(self.max_seconds * 1e9))
-            del stamps[:expired], self._poses[:expired], self._generations[:expired]
+            self._timeline.drop_first(expired)
         return notice
 
     def _insert_late(self, new: Stamped) -> str:
-        stamps = self._stamps
+        stamps = self._timeline.stamps
         index = bisect.bisect_left(stamps, new.stamp_ns)
         to_next = (stamps[index] - new.stamp_ns) * 1e-9
         to_last = (new.stamp_ns - stamps[index - 1]) * 1e-9 if index else math.inf
@@ -235,70 +215,12 @@ class PoseBuffer:
             self.outliers += 1
             return f"a late pose of the {self.name} is left out: it {reason}"
         self.out_of_order += 1
-        self._put(index, new, self._generations[side[0]])
+        self._put(index, new, self._timeline.generations[side[0]])
         return ""
 
     def _put(self, index: int, new: Stamped, generation: int) -> None:
-        self._stamps.insert(index, new.stamp_ns)
-        self._poses.insert(index, new.pose)
-        self._generations.insert(index, generation)
+        self._timeline.put(index, new, generation)
         self.added += 1
 
     def _jump(self, new: Stamped, nearest: int, step: int) -> str:
-        """Why a pose does not go with those from `nearest` on, in steps of -1 or 1; else empty."""
-        dt = abs(new.stamp_ns - self._stamps[nearest])
-        if math.isinf(self.max_jump_m) or dt > self.max_gap_s * 1e9:
-            return ""  # across a gap nothing is interpolated anyway
-        # The speed over a time at least as long as the one to bridge, where there is one.
-        farther, generation = nearest, self._generations[nearest]
-        while abs(self._stamps[nearest] - self._stamps[farther]) < dt:
-            beyond = farther + step
-            if not 0 <= beyond < len(self) or self._generations[beyond] != generation:
-                break
-            farther = beyond
-        known = Stamped(self._stamps[farther], self._poses[farther])
-        return jump(
-            new,
-            Stamped(self._stamps[nearest], self._poses[nearest]),
-            known if farther != nearest else None,
-            self.max_jump_m,
-        )
-
-    def _apart(self, apart_ns: int, end: str, side: str, clocks: str) -> str:
-        """Why the poses do not reach the stamp: late, over, or on another clock."""
-        if apart_ns > _TWO_CLOCKS_NS:
-            seconds = apart_ns * 1e-9
-            return f"the clouds are {seconds:.1f} s {clocks} the {self.name}: two clocks?"
-        return f"{end} {self.name} is {apart_ns * 1e-6:.1f} ms {side} the scan"
-
-    def _look_up(self, stamp_ns: int) -> tuple[Matrix, int]:
-        stamps = self._stamps
-        if not stamps:
-            raise PoseError("empty", f"no {self.name} received")
-        index = bisect.bisect_left(stamps, stamp_ns)
-        if index < len(stamps) and stamps[index] == stamp_ns:
-            return self._poses[index], self._generations[index]
-        if index == len(stamps):
-            ahead_ns = stamp_ns - stamps[-1]
-            spacing = stamps[-1] - stamps[-2] if index > 1 else None
-            if ahead_ns <= near_ns(spacing):
-                return self._poses[-1], self._generations[-1]
-            raise PoseError("too_new", self._apart(ahead_ns, "newest", "before", "ahead of"))
-        if index == 0:
-            behind_ns = stamps[0] - stamp_ns
-            if behind_ns <= NEAR_NS:
-                return self._poses[0], self._generations[0]
-            raise PoseError("too_old", self._apart(behind_ns, "oldest", "after", "behind"))
-        gap = stamps[index] - stamps[index - 1]
-        if gap > self.max_gap_s * 1e9:
-            nearest = (
-                index if stamps[index] - stamp_ns < stamp_ns - stamps[index - 1] else index - 1
-            )
-            if abs(stamps[nearest] - stamp_ns) <= NEAR_NS:
-                return self._poses[nearest], self._generations[nearest]
-            raise PoseError(
-                "gap", f"{self.name} has a gap of {gap * 1e-9:.2f} s (limit {self.max_gap_s:g} s)"
-            )
-        fraction = (stamp_ns - stamps[index - 1]) / gap
-        pose = interpolate(self._poses[index - 1], self._poses[index], fraction)
-        return pose, self._generations[index]
+        return self._timeline.jump(new, nearest, step, self.max_gap_s, self.max_jump_m)

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kdmos_ros.defaults import PARAMETERS
-from kdmos_ros.poses.buffer import RESTART_NS, FoundPose, PoseBuffer, near_ns
+from kdmos_ros.poses.buffer import RESTART_NS, FoundPose, PoseBuffer
 from kdmos_ros.poses.kiss_source import KissSource, load_kiss_icp
 from kdmos_ros.poses.pose_source import BufferedPoses, StampedCloud
+from kdmos_ros.poses.timeline import near_ns
 from kdmos_ros.throttled_log import ThrottledLog
 
 Recorded = Sequence[tuple[int, npt.NDArray[np.float64]]]

@@ -7,7 +7,7 @@ from typing import Any
 
 from kdmos_ros.defaults import AUTO
 from kdmos_ros.geometry.mount import parse_transform
-from kdmos_ros.poses.buffer import NEAR_NS
+from kdmos_ros.poses.timeline import NEAR_NS
 
 
 class TfListener:

@@ -1,5 +1,8 @@
 """`kdmos eval` on folders and simulated drives, and where it says the errors are."""
 
+import argparse
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from eval_harness import N_SCANS, evaluate, failure, points, truth
@@ -174,3 +177,39 @@ def test_drives_that_training_has_kept_are_scored(tiny_model, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert cli.main(["eval", str(tmp_path / "empty"), "--model", str(tiny_model)]) != 0
     assert "not a rosbag2" in capsys.readouterr().err
+
+
+def test_simulated_lidars_sit_where_they_are_asked_to(monkeypatch):
+    from kdmos_ros.commands import _eval_sources
+    from kdmos_ros.io import sources
+
+    asked = []
+
+    def open_sources(where, rate_hz, sensor, scene, **options):
+        asked.append((sensor.name, scene, sensor.mount, sensor.attitude_deg))
+        return [SimpleNamespace(name="sim:1", labelled=True)]
+
+    monkeypatch.setattr(sources, "open_sources", open_sources)
+    parser = argparse.ArgumentParser()
+    _eval_sources.add_source_options(parser)
+    parser.set_defaults(bag="sim:1", by_sensor=False, base_to_lidar=None, predictions=None,
+                        labels=None, cloud=None, odom=None, lidar=None, deskew=None)  # fmt: skip
+    options = ["--scene", "hall", "--height", "0.3,2.5", "--mount-rpy", "0 90 0"]
+    found = _eval_sources.find_sources(parser.parse_args(options))
+    assert [source.name for source in found] == ["sim:1:0.3m", "sim:1:2.5m"]
+    turned = (0.0, 90.0, 0.0)
+    assert asked == [("hdl64e", "hall", (h, h), turned) for h in (0.3, 2.5)]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--height", "0"], "expected metres above 0, got '0'"),
+        (["--height", "1,high"], "expected metres above 0, got 'high'"),
+        (["--mount-rpy", "0 90"], "expected three angles, got '0 90'"),
+    ],
+)
+def test_mounts_that_make_no_sense(option, message, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["eval", "sim:1", *option])
+    assert message in capsys.readouterr().err
