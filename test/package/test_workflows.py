@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,17 @@ def test_commands_are_executable_files_of_the_repository():
     commands = {step["run"].strip() for step in steps() if "run" in step}
     assert commands == {".ci/run", ".ci/wheels", ".ci/colcon"}
     assert all(os.access(ROOT / command, os.X_OK) for command in commands)
+
+
+def test_distributions_build_as_readme_says():
+    shown = subprocess.run(
+        [ROOT / ".ci" / "colcon", "--show"], capture_output=True, text=True, check=True
+    )
+    lines = shown.stdout.splitlines()
+    assert set(lines) < set((ROOT / "README.md").read_text(encoding="utf-8").splitlines())
+    for command in ("-m venv", "pip install", "rosdep install", "--skip-keys", "colcon build"):
+        assert any(command in line for line in lines), command
+    assert not any("git clone" in line or "ros2 launch" in line for line in lines)
 
 
 def test_each_distribution_has_its_ubuntu():
