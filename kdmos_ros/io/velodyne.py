@@ -49,8 +49,8 @@ def decode_scan(packets: Any, stamp_s: float, sensor: str) -> Columns:
     if model not in _MODELS:
         raise KdmosError(
             f"{sensor}: packets of model {model:#04x}: an HDL-64E, or no Velodyne; convert them"
-            " while the bag is played: ros2 run velodyne_pointcloud velodyne_transform_node --ros-args"
-            " -p model:=64E -p calibration:=FILE (the sensor's own)"
+            " while the bag is played: ros2 run velodyne_pointcloud velodyne_transform_node"
+            " --ros-args -p model:=64E -p calibration:=FILE (the sensor's own)"
         )
     vector = library.PacketVector([library.VelodynePacket(*packet) for packet in kept])
     found, rows = decoder.decode(vector)
