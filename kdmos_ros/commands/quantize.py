@@ -22,9 +22,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("model", help="model folder")
     parser.add_argument(
         "--int8",
+        action="append",
         metavar="DRIVES",
-        help="simulated drives to measure the ranges of the activations on: the folder drives/ of"
-        " a training run, or sim:FIRST-LAST",
+        help="drives to measure the ranges of the activations on: a recording (no labels are"
+        " needed), the folder drives/ of a training run, or sim:FIRST-LAST; repeatable, each gives"
+        " as many scans",
     )
     parser.add_argument("--fp16", action="store_true", help="half precision")
     parser.add_argument(
@@ -54,15 +56,16 @@ def run(args: argparse.Namespace) -> int:
     """Write the graphs and say how large they are; returns the exit status."""
     from kdmos_ros.errors import KdmosError
     from kdmos_ros.inference.engine import Engine
-    from kdmos_ros.train.export.calibration_scans import bev_inputs, calibration_drives
+    from kdmos_ros.train.export.calibration_scans import calibration_drives, inputs_of
     from kdmos_ros.train.export.quantize import halve, quantize
 
     if not args.int8 and not args.fp16:
         raise KdmosError("nothing to do: give --int8 DRIVES, --fp16 or both")
     folder = model_folder(args.model)
     if args.int8:
-        drives = calibration_drives(args.int8, args.scans)
-        inputs = bev_inputs(Engine(folder, "cpu", precision="fp32"), drives, args.scans)
+        places = [calibration_drives(where, args.scans) for where in args.int8]
+        inputs = inputs_of(Engine(folder, "cpu", precision="fp32"), places, args.scans)
+        drives = [drive.name for drives in places for drive in drives]
         note = {"method": args.method, "scans": args.scans, "drives": len(drives)}
         if args.keep:
             note["kept"] = args.keep

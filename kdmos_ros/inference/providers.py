@@ -18,8 +18,9 @@ from kdmos_ros.thread_pool import thread_count
 _AUTO_ORDER = ("cuda", "openvino")
 # Neither speed nor labels of these have been measured on real hardware; see docs/providers.md.
 _UNMEASURED = {"cuda": "CUDA", "tensorrt": "TensorRT"}
-# Best first. INT8 on ONNX Runtime's own CPU kernels is hardly faster than single precision, which
-# is exact. The INT8 graphs have zero points, which TensorRT refuses and CUDA has no kernels for.
+# Best first. INT8 on ONNX Runtime's own CPU kernels is faster than single precision where the
+# processor has instructions for it, but not exact. The INT8 graphs have zero points, which TensorRT
+# refuses and CUDA has no kernels for.
 _PRECISIONS = {
     "cpu": ("fp32", "int8", "fp16"),
     "cuda": ("fp16", "fp32"),

@@ -14,7 +14,7 @@ from kdmos_ros.features.extractor import FeatureExtractor
 from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.inference.engine import Engine
 from kdmos_ros.io.samples import Source
-from kdmos_ros.io.sources import SIMULATED, CachedDriveSource, open_sources
+from kdmos_ros.io.sources import SIMULATED, BagSource, CachedDriveSource, open_sources
 
 Inputs = dict[str, npt.NDArray]  # type: ignore[type-arg]
 Item = TypeVar("Item")
@@ -22,10 +22,10 @@ _SIMULATED_S = 3.0  # a little more than the history
 
 
 def calibration_drives(where: str, n: int) -> list[Source]:
-    """At most n of the simulated drives at a place.
+    """At most n of the drives at a place.
 
     Args:
-        where: "sim:SEED" or "sim:FIRST-LAST", or a folder of drives that training has kept.
+        where: "sim:SEED" or "sim:FIRST-LAST", a folder of drives that training has kept, or a bag.
 
     Raises:
         KdmosError: no such drives are there.
@@ -33,8 +33,12 @@ def calibration_drives(where: str, n: int) -> list[Source]:
     if where.startswith(SIMULATED):
         return spread(open_sources(where, duration_s=_SIMULATED_S), n)
     files = sorted(Path(where).glob("drive_*.npz"))
+    if not files and (Path(where).is_file() or (Path(where) / "metadata.yaml").is_file()):
+        return [BagSource(Path(where))]
     if not files:
-        raise KdmosError(f"{where}: no drive_*.npz there (the folder drives/ of a training run)")
+        raise KdmosError(
+            f"{where}: neither a bag nor drive_*.npz there (the folder drives/ of a training run)"
+        )
     return [CachedDriveSource(path) for path in spread(files, n)]
 
 
@@ -44,6 +48,14 @@ def spread(items: Sequence[Item], n: int) -> list[Item]:
         return []
     places = np.linspace(0, len(items) - 1, n).round().astype(int)
     return [items[i] for i in np.unique(places)]
+
+
+def inputs_of(engine: Engine, places: Sequence[Sequence[Source]], n_scans: int) -> Iterator[Inputs]:
+    """`bev_inputs` of several places, each of which gives as many scans."""
+    for i, drives in enumerate(places):
+        first, last = (n_scans * k // len(places) for k in (i, i + 1))
+        if last > first:
+            yield from bev_inputs(engine, drives, last - first)
 
 
 def bev_inputs(engine: Engine, drives: Sequence[Source], n_scans: int) -> Iterator[Inputs]:

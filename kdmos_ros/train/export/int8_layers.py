@@ -52,6 +52,21 @@ def average_by_convolutions(model: onnx.ModelProto) -> None:
         graph.node.insert(at, mean)
 
 
+def first_layers(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that the network's inputs pass before they are pooled."""
+    graph = model.graph
+    early, constant = {v.name for v in graph.input}, {w.name for w in graph.initializer}
+    found: list[str] = []
+    for node in graph.node:
+        inputs = {name for name in node.input if name} - constant
+        if not inputs:
+            constant.update(node.output)
+        elif inputs <= early and node.op_type != "MaxPool":
+            early.update(node.output)
+            found.append(node.name)
+    return found
+
+
 def join_split_convolutions(model: onnx.ModelProto) -> None:
     """Replace each sum of two 3x3 convolutions, one of them without a bias, in place.
 

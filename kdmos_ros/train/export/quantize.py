@@ -2,7 +2,8 @@
 
 INT8: convolutions and what hands their maps on (_QUANTIZED), weights a channel at a time,
 activations with ranges measured on drives; everything else stays in single precision, which keeps
-the accuracy and lets runtimes fuse.
+the accuracy and lets runtimes fuse. So does all before the maps are pooled: single cells of them
+are far out, and steps as large as those need would be three times as rough for all others.
 The point encoder stays in single precision: its cost is memory traffic, not arithmetic.
 """
 
@@ -30,7 +31,8 @@ from onnxruntime.quantization import (
 from kdmos_ros.errors import KdmosError
 from kdmos_ros.inference.model import GRAPHS, ModelSpec, graph_file, load_spec, save_spec
 from kdmos_ros.train.export.calibration_scans import Inputs
-from kdmos_ros.train.export.int8_layers import for_int8
+from kdmos_ros.train.export.int8_bias import centre
+from kdmos_ros.train.export.int8_layers import first_layers, for_int8
 
 METHODS = {
     "minmax": CalibrationMethod.MinMax,
@@ -57,7 +59,8 @@ def quantize(
         folder: the model.
         inputs: of bev.onnx, to set the ranges by; see `train.calibration`.
         method: one of METHODS.
-        keep: beginnings of names of convolutions that stay in single precision.
+        keep: beginnings of names of convolutions that stay in single precision, beside the first
+            ones (see `int8_layers.first_layers`).
         note: how it was made, for model.json: training["int8"].
 
     Returns:
@@ -67,7 +70,7 @@ def quantize(
         KdmosError: the folder is no usable model, or `keep` fits no convolution.
     """
     spec = load_spec(folder)
-    source = folder / BEV
+    source, scans = folder / BEV, list(inputs)
     model = onnx.load(source)
     for_int8(model)
     convolutions = [n.name for n in model.graph.node if n.op_type == "Conv"]
@@ -82,21 +85,22 @@ def quantize(
             quantize_static(
                 model,
                 str(part),
-                _Reader(inputs),
+                _Reader(scans),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=_QUANTIZED,
-                nodes_to_exclude=kept,
+                nodes_to_exclude=[*kept, *first_layers(model)],
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=METHODS[method],
                 extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
             )
+            shift = centre(part, source, scans)
         onnx.checker.check_model(onnx.load(part))
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
-    return _noted(spec, folder, "int8", note)
+    return _noted(spec, folder, "int8", {**(note or {}), "centred_by": round(-shift, 4)})
 
 
 def halve(folder: Path) -> ModelSpec:

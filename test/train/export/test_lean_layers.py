@@ -53,7 +53,8 @@ def test_layers_for_int8_give_the_same(tmp_path):
     rng = np.random.default_rng(0)
     feeds = {
         "appearance": rng.random((config.n_cells, config.n_appearance), np.float32),
-        "motion": rng.random((config.n_cells, config.n_motion), np.float32),
+        "motion": rng.random((9, config.n_motion), np.float32),
+        "motion_row": rng.integers(0, 9, config.n_cells, np.int64),
         "cells": np.arange(0, config.n_cells, 7),
     }
     expected, joined = (

@@ -14,6 +14,7 @@ from kdmos_ros.inference.engine import Engine  # noqa: E402
 from kdmos_ros.inference.model import SPEC_FILE, load_spec  # noqa: E402
 from kdmos_ros.io.sources import SimulatedSource  # noqa: E402
 from kdmos_ros.segmentation.segmenter import Segmenter  # noqa: E402
+from kdmos_ros.train.export import int8_bias  # noqa: E402
 from kdmos_ros.train.export import quantize as module  # noqa: E402
 from kdmos_ros.train.export.calibration_scans import bev_inputs, calibration_drives, spread  # noqa: E402
 
@@ -46,7 +47,9 @@ def test_calibration_sees_what_the_engine_feeds(inputs, tiny_model):
     spec = load_spec(tiny_model)
     assert len(inputs) == 4
     for fed in inputs:
-        assert fed["motion"].shape == (spec.grid.n_cells, spec.features.n_motion)
+        assert fed["motion_row"].shape == (spec.grid.n_cells,)
+        assert fed["motion"].shape[1] == spec.features.n_motion
+        assert fed["motion_row"].max() < len(fed["motion"]) and not fed["motion"][0].any()
         assert fed["appearance"][fed["cells"]].any() and fed["appearance"].min() == 0
     assert any(fed["motion"].any() for fed in inputs), "no scan with a history"
 
@@ -66,13 +69,43 @@ def test_int8_convolutions_answer_almost_alike(folder, inputs, method):
     # Those behind a convolution are in it, so that its steps begin at zero.
     for node in graph.node:
         assert node.op_type != "Relu" or made_by[node.input[0]] != "DequantizeLinear"
-    for node in convolutions:
-        assert all(made_by[name] == "DequantizeLinear" for name in node.input[:2])
+    rounded = [n for n in convolutions if made_by.get(n.input[1]) == "DequantizeLinear"]
+    exact = [node.name for node in convolutions if node not in rounded]
+    assert exact and all(
+        name.startswith(("/appearance.0", "/motion.0", "/join.0")) for name in exact
+    )
+    assert all(made_by[node.input[0]] == "DequantizeLinear" for node in rounded)
     exact, rounded = (Engine(folder, "cpu", 1, p)._bev for p in ("fp32", "int8"))
     expected, got = (session.run(None, inputs[0])[0] for session in (exact, rounded))
     assert np.abs(got - expected).max() > 0
     # Untrained weights, amplified: rounding adds up more than in a trained net.
     assert np.abs(got - expected).mean() < 0.2 * expected.std()
+
+
+def test_rounding_shifts_no_answer(folder, inputs):
+    """The logit of MOVING is as often too high as too low."""
+    module.quantize(folder, inputs)
+    exact, rounded = (Engine(folder, "cpu", 1, p)._bev for p in ("fp32", "int8"))
+
+    def shift():
+        shifts = []
+        for fed in inputs:
+            before, after = (lead(session.run(None, fed)[0]) for session in (exact, rounded))
+            shifts.append((after - before)[np.maximum(before, after) > -2])
+        return np.median(np.concatenate(shifts))
+
+    def lead(logits):
+        return logits[..., 3] - np.logaddexp(logits[..., 1], logits[..., 2])
+
+    assert abs(shift()) < 0.01  # of logits whose spread is some units
+    path = folder / "bev.int8.onnx"
+    model = onnx.load(path)
+    (bias,) = (w for w in model.graph.initializer if w.dims == [4 * load_spec(folder).grid.n_z])
+    values = onnx.numpy_helper.to_array(bias).copy()
+    values[3::4] += 0.25
+    bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
+    onnx.save(model, path)
+    assert int8_bias.centre(path, folder / "bev.onnx", inputs) == pytest.approx(0.25, abs=0.02)
 
 
 def test_half_precision_answers_alike_and_speaks_single(many, inputs):
@@ -89,7 +122,7 @@ def test_half_precision_answers_alike_and_speaks_single(many, inputs):
 def test_the_model_tells_its_precisions(many, drive):
     spec = load_spec(many)
     assert spec.precisions == ("fp32", "fp16", "int8")
-    assert spec.training["int8"] == {"scans": 4}
+    assert spec.training["int8"]["scans"] == 4
     assert set(spec.sha256) == {path.name for path in many.glob("*.onnx")}
     for precision in ("fp32", "int8"):
         segmenter = Segmenter(many, provider="cpu", precision=precision)
@@ -117,10 +150,10 @@ def test_new_weights_take_the_old_int8_away(many, tmp_path):
 
 def test_kept_convolutions_stay(folder, inputs):
     names = [n.name for n in onnx.load(folder / "bev.onnx").graph.node if n.op_type == "Conv"]
-    module.quantize(folder, inputs, keep=[names[0]])
+    module.quantize(folder, inputs, keep=[names[-1]])
     graph = onnx.load(folder / "bev.int8.onnx").graph
     made_by = {name: node.op_type for node in graph.node for name in node.output}
-    (kept,) = (node for node in graph.node if node.name == names[0])
+    (kept,) = (node for node in graph.node if node.name == names[-1])
     assert kept.input[1] not in made_by
     with pytest.raises(KdmosError, match="no convolution is called /nowhere"):
         module.quantize(folder, inputs, keep=["/nowhere"])
@@ -139,21 +172,27 @@ def test_a_failure_leaves_the_folder_as_it_was(folder, inputs, monkeypatch):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_command(folder, monkeypatch, capsys):
+def test_command(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("kdmos_ros.train.export.calibration_scans._SIMULATED_S", 0.3)
-    arguments = ["quantize", str(folder), "--int8", "sim:5", "--scans", "2", "--fp16"]
+    bag = tmp_path / "bag"
+    arguments = ["simulate", str(bag), "--sensor", "vlp16", "--duration", "0.5", "--seed", "1"]
+    assert cli.main(arguments) == 0
+    arguments = ["quantize", str(folder), "--int8", "sim:5", "--int8", str(bag), "--scans", "3"]
+    arguments += ["--fp16"]
     assert cli.main(arguments) == 0
     assert "bev.int8.onnx" in capsys.readouterr().out
     spec = load_spec(folder)
     assert spec.precisions == ("fp32", "fp16", "int8")
-    assert spec.training["int8"] == {"method": "minmax", "scans": 2, "drives": 1}
+    note = spec.training["int8"]
+    assert note.pop("centred_by") != 0
+    assert note == {"method": "minmax", "scans": 3, "drives": 2}
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         ([], "nothing to do: give --int8 DRIVES, --fp16 or both"),
-        (["--int8", "{empty}"], "no drive_*.npz there"),
+        (["--int8", "{empty}"], "neither a bag nor drive_*.npz there"),
         (["--int8", "sim:x"], "expected sim:SEED or sim:FIRST-LAST"),
     ],
 )
