@@ -48,7 +48,7 @@ class Scan:
 
 
 def turned(
-    points: npt.NDArray[np.float32], rotation: npt.NDArray[np.float64]
+    points: npt.NDArray[np.float32], rotation: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float32]:
     """Points (N, 3) float32 after a rotation (3, 3); the same array if that is none.
 

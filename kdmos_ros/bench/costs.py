@@ -29,6 +29,7 @@ _FLOAT = 4
 # them at the same rate.
 INT8_GAIN = 4
 _OF_POINT = {"xyz": 3 * _FLOAT, "label": 1, "probability": _FLOAT, "index": 8, "cell": 4}
+_KINDS = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 _OF_LOOK_UP = 1 + 2 * _FLOAT  # state, near, far
 
 
@@ -67,8 +68,9 @@ def stage_costs(model: Path, segmenter: Segmenter, scan: ReplayedScan) -> dict[s
     if scan.scan is not None:
         occupied = _occupied(segmenter, scan)
     n_point, n_motion = spec.features.n_point, spec.features.n_motion
-    encoder = _layers(model / GRAPHS[0], {"points": inside, "occupied": occupied})
-    bev = _layers(model / GRAPHS[1], {"points": inside, "occupied": occupied})
+    # Rows of the motion map: hardly more cells than these know anything of motion.
+    sizes = {"points": inside, "occupied": occupied, "rows": occupied}
+    encoder, bev = (_layers(model / graph, sizes) for graph in GRAPHS)
     appearance = encoder.outputs
     point, message = _OF_POINT, n * int(scan.message.point_step)
     quantized = segmenter.precision == "int8"
@@ -79,7 +81,8 @@ def stage_costs(model: Path, segmenter: Segmenter, scan: ReplayedScan) -> dict[s
         "features": Cost(
             moved=n * (point["xyz"] + lags * _OF_LOOK_UP)
             + inside * (n_point * _FLOAT + point["index"] + 3 * point["cell"])
-            + cells * n_motion * _FLOAT
+            + occupied * n_motion * _FLOAT
+            + cells * point["cell"]
         ),
         "encoder": Cost(encoder.macs, moved=encoder.moved),
         "scatter": Cost(moved=_FLOAT * appearance + inside * point["cell"] + cells * _FLOAT),
@@ -128,7 +131,7 @@ def _layers(graph: Path, sizes: dict[str, int]) -> _Layers:
         feeds: dict[str, Any] = {}
         for value in session.get_inputs():
             shape = [sizes[s] if isinstance(s, str) else s for s in value.shape]
-            kind = np.int64 if value.type == "tensor(int64)" else np.float32
+            kind = _KINDS[value.type]
             feeds[value.name] = np.zeros(shape, kind)
         results = session.run(None, feeds)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

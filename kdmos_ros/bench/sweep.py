@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from kdmos_ros.bench.picture_files import save
 from kdmos_ros.features.extractor import FeatureExtractor
-from kdmos_ros.features.history import lag_tolerance_s
 from kdmos_ros.geometry.transforms import make_transform
 from kdmos_ros.scan import Scan
 from kdmos_ros.segmentation.segmenter import Segmenter
@@ -77,18 +76,17 @@ def sweep_history(
     """Cost of a scan's features by the number of past scans kept, from as many scans a second."""
     spec = segmenter.spec
     oldest = max(spec.features.visibility.lags_s)
-    kept_s = oldest + lag_tolerance_s(oldest)
     mount = make_transform(np.eye(3), [0, 0, spec.sensor_height_m])
     runs = []
     for n in past_scans:
         extractor = FeatureExtractor(spec.grid, spec.features, mount, threads)
         for i in range(n):
-            extractor.push(synthetic_scan(points, i * kept_s / n))
+            extractor.push(synthetic_scan(points, i * oldest / (n - 1)))
         runs.append((n, extractor))
     times: dict[int, list[float]] = {n: [] for n in past_scans}
     for i in range(repeats):  # by turns, so that what else the machine does meets all of them
         for n, extractor in runs:
-            scan = synthetic_scan(points, (n + i) * kept_s / n)
+            scan = synthetic_scan(points, (n + i) * oldest / (n - 1))
             start = time.perf_counter()
             extractor.push(scan)
             times[n].append((time.perf_counter() - start) * 1e3)

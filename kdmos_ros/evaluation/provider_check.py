@@ -90,7 +90,8 @@ def random_frame(spec: ModelSpec, n: int, seed: int, n_past: int = 1) -> Feature
         slot=slot.astype(np.int32),
         z_bin=rng.integers(0, spec.grid.n_z, n).astype(np.int32),
         occupied=occupied.astype(np.int64),
-        motion=rng.random((spec.grid.n_cells, spec.features.n_motion), np.float32),
+        motion_rows=rng.random((spec.grid.n_cells, spec.features.n_motion), np.float32),
+        motion_row=np.arange(spec.grid.n_cells, dtype=np.int64),
         n_points=n,
         n_past=n_past,
     )

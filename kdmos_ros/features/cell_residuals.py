@@ -25,6 +25,7 @@ from kdmos_ros.features.height_residual import (
     past_heights,
 )
 from kdmos_ros.features.history import PastScan
+from kdmos_ros.features.motion_map import MotionMap
 from kdmos_ros.features.point_coordinates import Mount, Places
 from kdmos_ros.features.scan_lookup import AtLag
 from kdmos_ros.features.spec import FeatureSpec
@@ -32,6 +33,7 @@ from kdmos_ros.features.vacated import Voxels, take_voxels, vacated_share
 from kdmos_ros.thread_pool import Threads
 
 Float32 = npt.NDArray[np.float32]
+Bool = npt.NDArray[np.bool_]
 
 
 class CellResiduals:
@@ -63,12 +65,12 @@ class CellResiduals:
 
     def begin(
         self,
-        motion: Float32,
+        motion: MotionMap,
         newest: PastScan,
         index: npt.NDArray[np.int64],
         cell: npt.NDArray[np.int32],
     ) -> Callable[[], PastScan]:
-        """Begin to fill in the columns of the motion map (n_cells, M), which are zeros.
+        """Begin to fill in the columns of the motion map.
 
         Args:
             newest: the scan, its image made.
@@ -82,17 +84,20 @@ class CellResiduals:
         voxels: Callable[[], Voxels] | None = None
         first = spec.n_states
         if spec.vacated:
-            columns = motion[:, first : first + spec.n_vacated]
-            work += [begin(partial(self._vacated, p, columns, newest)) for p in self._pasts]
+            columns = motion.values[:, first : first + spec.n_vacated]
+            work += [
+                begin(partial(self._vacated, past, columns, motion.touched, newest))
+                for past in self._pasts
+            ]
             voxels = begin(partial(self._voxels, index, cell))
             first += spec.n_vacated
         points: Callable[[], PastPoints] | None = None
         if spec.height_residuals:
             # Before those that wait for it.
             now = begin(partial(newest_heights, self._at, self._bounds, self._grid))
-            columns = motion[:, first:]
+            columns = motion.values[:, first:]
             for past, laid in zip(self._pasts, self._laid, strict=True):
-                work.append(begin(partial(self._heights, past, laid, now, columns)))
+                work.append(begin(partial(self._heights, past, laid, now, columns, motion.touched)))
             points = begin(partial(keep_points, self._points, self._grid))
 
         def filled() -> PastScan:
@@ -106,7 +111,7 @@ class CellResiduals:
 
         return filled
 
-    def _vacated(self, past: AtLag, columns: Float32, newest: PastScan) -> None:
+    def _vacated(self, past: AtLag, columns: Float32, touched: Bool, newest: PastScan) -> None:
         n_slabs = len(self._spec.slabs_m) - 1
         assert past.scan.voxels is not None
         vacated_share(
@@ -117,6 +122,7 @@ class CellResiduals:
             self._spec.visibility,
             self._mount,
             columns[:, past.lag * n_slabs : (past.lag + 1) * n_slabs],
+            touched,
         )
 
     def _voxels(self, index: npt.NDArray[np.int64], cell: npt.NDArray[np.int32]) -> Voxels:
@@ -134,6 +140,7 @@ class CellResiduals:
         laid: Callable[[], CellHeights],
         now: Callable[[], CellHeights],
         columns: Float32,
+        touched: Bool,
     ) -> None:
         start = past.lag * N_RESIDUALS
-        height_residuals(now(), laid(), columns[:, start : start + N_RESIDUALS])
+        height_residuals(now(), laid(), columns[:, start : start + N_RESIDUALS], touched)

@@ -22,6 +22,7 @@ from kdmos_ros.features.grid import OUTSIDE, PolarGrid
 from kdmos_ros.features.ground_alignment import take_ground
 from kdmos_ros.features.history import PastScan, ScanHistory
 from kdmos_ros.features.kernels import map_states, occupancy, point_columns
+from kdmos_ros.features.motion_map import MotionMap
 from kdmos_ros.features.point_coordinates import Mount, Places, level_mount, place
 from kdmos_ros.features.range_image import build_range_image
 from kdmos_ros.features.scan_lookup import Seen, compare, leads_at, on_ground, pasts_at
@@ -45,7 +46,8 @@ class FeatureFrame:
         slot: (P,) int32 position of that cell in `occupied`.
         z_bin: (P,) int32 height bin of each point.
         occupied: (K,) int64 occupied cells, rising.
-        motion: (n_rho * n_phi, M) float32 motion map.
+        motion_rows: (R, M) float32 rows of the motion map; the first one is zeros.
+        motion_row: (n_rho * n_phi,) int64, which of them each cell has.
         n_points: N.
         overhead: (C,) int64, rows of the scan that are a ceiling's, in no cell.
         n_past: how many of the lags, those of later scans too, had a scan to compare with.
@@ -57,10 +59,16 @@ class FeatureFrame:
     slot: npt.NDArray[np.int32]
     z_bin: npt.NDArray[np.int32]
     occupied: npt.NDArray[np.int64]
-    motion: Float32
+    motion_rows: Float32
+    motion_row: npt.NDArray[np.int64]
     n_points: int
     n_past: int
     overhead: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @property
+    def motion(self) -> Float32:
+        """(n_rho * n_phi, M) float32 motion map, made anew each time."""
+        return self.motion_rows[self.motion_row]
 
 
 class FeatureExtractor:
@@ -90,11 +98,13 @@ class FeatureExtractor:
         self._upright = Upright(base_T_sensor)
         self._history = ScanHistory(max(spec.visibility.lags_s))
         self._threads = threads or Threads(num_threads)
+        self._motion = MotionMap(grid.n_cells, spec.n_motion)
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the pose or of time."""
         self._history.clear()
         self._upright.reset()
+        self._motion.take()
 
     def as_later(self, scan: Scan) -> PastScan:
         """A scan as the ones before it are compared with it. The past stays as it is."""
@@ -168,15 +178,15 @@ class FeatureExtractor:
         newest: PastScan,
     ) -> tuple[FeatureFrame, PastScan]:
         """The tensors, and the newest scan with what later ones will ask it for."""
-        grid, width, n = self.grid, self.spec.n_motion, len(at.rho)
+        grid, motion, n = self.grid, self._motion, len(at.rho)
         index, cell, slot, z_bin, occupied = occupancy(at.cell, at.z_bin, grid.n_cells)
         mapped = seen.state if self.spec.visibility_map else seen.state[:, :0]
-        # Not in compiled code: numpy's zeros come from the system as such, in large pages.
-        motion = np.zeros((grid.n_cells, width), np.float32)
         # All of these fill columns of their own.
         filled = cells.begin(motion, newest, index, cell)
         mapped_states = self._threads.begin(
-            lambda: map_states(index, cell, at.height, self._slabs, mapped, motion)
+            lambda: map_states(
+                index, cell, at.height, self._slabs, mapped, motion.values, motion.touched
+            )
         )
         extent = (grid.rho_min, grid.d_rho, grid.d_phi, grid.z_min, grid.d_z, grid.z_max)
         if intensity is None:
@@ -207,7 +217,7 @@ class FeatureExtractor:
             slot,
             z_bin,
             occupied,
-            motion,
+            *motion.take(),
             n,
             seen.n_compared,
             _overhead(at, grid),

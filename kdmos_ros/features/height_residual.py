@@ -115,10 +115,16 @@ def past_heights(
     return _cell_heights(_lay(points.steps, turn, shift, grid.plane, bounds), grid)
 
 
-def height_residuals(now: CellHeights, past: CellHeights, out: Float32) -> None:
-    """Write arrived and left into out (n_cells, N_RESIDUALS) float32, zeros."""
-    _grown(now.span, past.span, past.seen, out[:, 0])
-    _grown(past.span, now.span, now.seen, out[:, 1])
+def height_residuals(
+    now: CellHeights, past: CellHeights, out: Float32, touched: npt.NDArray[np.bool_]
+) -> None:
+    """Write arrived and left into out (n_cells, N_RESIDUALS) float32, zeros.
+
+    Args:
+        touched: (n_cells,) bool out, see `motion_map`.
+    """
+    _grown(now.span, past.span, past.seen, out[:, 0], touched)
+    _grown(past.span, now.span, now.seen, out[:, 1], touched)
 
 
 @lru_cache(maxsize=4)
@@ -223,7 +229,8 @@ def _seen(span):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _grown(large, small, seen, out):  # type: ignore[no-untyped-def]
+def _grown(large, small, seen, out, touched):  # type: ignore[no-untyped-def]
     for c in range(len(large)):
         if seen[c] and _MIN <= large[c] <= _MAX and small[c] <= _SMALL * large[c]:
             out[c] = large[c] - small[c]
+            touched[c] = True

@@ -36,14 +36,14 @@ class PastScan:
 
 
 class ScanHistory:
-    """Past scans up to a maximum age; older ones are forgotten as new ones come.
+    """Past scans up to a maximum age, and the first that is older; others are forgotten.
 
     Args:
         max_age_s: the longest lag that will be asked for, seconds.
     """
 
     def __init__(self, max_age_s: float) -> None:
-        self._keep_ns = int((max_age_s + lag_tolerance_s(max_age_s)) * 1e9)
+        self._max_age_ns = int(max_age_s * 1e9)
         self._scans: deque[PastScan] = deque()
 
     def __len__(self) -> int:
@@ -64,7 +64,8 @@ class ScanHistory:
         """Keep a scan; raises ValueError as `check` does."""
         self.check(scan.stamp_ns)
         self._scans.append(scan)
-        while scan.stamp_ns - self._scans[0].stamp_ns > self._keep_ns:
+        # Of those that are old enough, the newest is nearer to any lag, now and later.
+        while len(self._scans) > 1 and scan.stamp_ns - self._scans[1].stamp_ns >= self._max_age_ns:
             self._scans.popleft()
 
     @property

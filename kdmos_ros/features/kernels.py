@@ -161,7 +161,7 @@ def _copy(source, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def map_states(index, cell, height, slabs, state, motion):  # type: ignore[no-untyped-def]
+def map_states(index, cell, height, slabs, state, motion, touched):  # type: ignore[no-untyped-def]
     """Share of a cell's points in each state, by slab and lag.
 
     Args:
@@ -170,6 +170,7 @@ def map_states(index, cell, height, slabs, state, motion):  # type: ignore[no-un
             of them are left out.
         state: (N, L) uint8 of `visibility`.
         motion: (n_cells, M) float32 zeros, whose first S * L * 3 columns are filled.
+        touched: (n_cells,) bool out, see `motion_map`.
     """
     n_cells, width = motion.shape
     n_slabs, n_lags = len(slabs) - 1, state.shape[1]
@@ -189,6 +190,7 @@ def map_states(index, cell, height, slabs, state, motion):  # type: ignore[no-un
             seen = state[i, lag]
             if seen != UNKNOWN:
                 flat[first + np.uint32(3 * lag) + seen - np.uint32(1)] += _ONE
+                touched[c] = True
     for row in range(n_cells):
         for slab in range(n_slabs):
             points = count[row * n_slabs + slab]

@@ -94,9 +94,10 @@ def compare(
 ) -> Seen:
     """Look the points (N, 3) of a scan up in the range images of others."""
     shape = (len(points), spec.n_lags)
-    state = np.full(shape, UNKNOWN, np.uint8, order="F")
-    near = np.zeros(shape, np.float32, order="F")
-    far = np.zeros(shape, np.float32, order="F")
+    state = np.empty(shape, np.uint8, order="F")
+    near, far = (np.empty(shape, np.float32, order="F") for _ in range(2))
+    for lag in set(range(spec.n_lags)) - {other.lag for other in others}:
+        state[:, lag], near[:, lag], far[:, lag] = UNKNOWN, 0, 0
     found = [(at.lag, at.scan.image, invert(at.now_from_then).astype(np.float32)) for at in others]
 
     def part(rows: slice) -> None:

@@ -17,6 +17,7 @@ from kdmos_ros.features.grid import OUTSIDE, PolarGrid, to_level, to_polar
 from kdmos_ros.features.range_image import RangeImage
 from kdmos_ros.features.slabs import NO_SLAB, slabs_of
 from kdmos_ros.features.visibility import SEEN_THROUGH, VisibilitySpec, look_up
+from kdmos_ros.scan import turned
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def vacated_share(
     spec: VisibilitySpec,
     mount: tuple[npt.NDArray[np.float32], np.float32],
     out: npt.NDArray[np.float32],
+    touched: npt.NDArray[np.bool_],
 ) -> None:
     """Write the share of each cell's past voxels that are seen through now, by slab.
 
@@ -65,6 +67,7 @@ def vacated_share(
         image: range image of the newest scan.
         mount: (3, 3) R_base_sensor and height of the sensor, as `to_level` takes them.
         out: (n_cells, S) float32, zeros.
+        touched: (n_cells,) bool out, see `motion_map`.
     """
     n = len(voxels.points)
     state = np.empty(n, np.uint8)
@@ -79,8 +82,8 @@ def vacated_share(
         near,
         far,
     )
-    moved = voxels.points @ now_from_past[:3, :3].T + now_from_past[:3, 3]
-    _share(grid.cells(*to_polar(to_level(moved, *mount))), voxels.slab, state, out)
+    moved = turned(voxels.points, now_from_past[:3, :3]) + now_from_past[:3, 3]
+    _share(grid.cells(*to_polar(to_level(moved, *mount))), voxels.slab, state, out, touched)
 
 
 @njit(cache=True, nogil=True)
@@ -108,13 +111,14 @@ def _first_points(points, index, cell, height, slabs, n_cells):  # type: ignore[
 
 
 @njit(cache=True, nogil=True)
-def _share(cell, slab, state, out):  # type: ignore[no-untyped-def]
+def _share(cell, slab, state, out, touched):  # type: ignore[no-untyped-def]
     count = np.zeros(out.shape, np.float32)
     for v in range(len(cell)):
         if cell[v] != OUTSIDE:
             count[cell[v], slab[v]] += 1
             if state[v] == SEEN_THROUGH:
                 out[cell[v], slab[v]] += 1
+                touched[cell[v]] = True
     for v in range(len(cell)):
         if cell[v] != OUTSIDE and count[cell[v], slab[v]] > 0:
             out[cell[v], slab[v]] /= count[cell[v], slab[v]]

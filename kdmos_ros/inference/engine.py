@@ -40,6 +40,7 @@ from kdmos_ros.thread_pool import Threads, thread_count
 _POINTS_BLOCK = 8192
 _POINTS_STEP = 4096
 _CELLS_STEP = 2048
+_ROWS_STEP = 4096
 _ON_GPU = {key: PROVIDERS[key] for key in ON_GPU}
 
 
@@ -97,6 +98,7 @@ class Engine:
         settings = parse_settings(options, used if provider == AUTO else provider)
         self.spec: ModelSpec = load_spec(folder)
         self._points, self._cells = Padding(_POINTS_STEP), Padding(_CELLS_STEP)
+        self._rows = Padding(_ROWS_STEP)
         if used == "cpu" and provider in _ON_GPU:
             settings = ProviderSettings()
         self._load(folder, used, num_threads, precision, settings)
@@ -147,7 +149,7 @@ class Engine:
         expected = {
             "point_features": (1, spec.features.n_point),
             "appearance": (0, cells),
-            "motion": (0, cells),
+            "motion_row" if "motion_row" in shape else "motion": (0, cells),
             "logits": (1, spec.grid.n_z),
         }
         for name, (axis, size) in expected.items():
@@ -161,6 +163,7 @@ class Engine:
                 f"{folder}: graph has {shape['motion'][1]} motion channels and "
                 f"{shape['logits'][2]} classes, expected {motion} and {len(CLASS_NAMES)}"
             )
+        self._takes_rows = "motion_row" in shape
         self._n_appearance = int(shape["appearance"][1])
         self._n_query = int(shape["point_query"][1]) if "point_query" in shape else 0
         if self._n_query != (int(shape["cell_key"][1]) if "cell_key" in shape else 0):
@@ -216,7 +219,12 @@ class Engine:
         timings_ms["encoder"] = (time.perf_counter() - start - scatter_s) * 1e3
         timings_ms["scatter"] = scatter_s * 1e3
         cells = self._cells(frame.occupied)
-        return {"appearance": appearance, "motion": frame.motion, "cells": cells}, query
+        inputs = {"appearance": appearance, "cells": cells}
+        if self._takes_rows:
+            inputs |= {"motion": self._rows(frame.motion_rows), "motion_row": frame.motion_row}
+        else:
+            inputs["motion"] = frame.motion
+        return inputs, query
 
 
 @njit(cache=True, nogil=True)

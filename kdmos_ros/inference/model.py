@@ -2,7 +2,8 @@
 
 model.json     the specification below and the SHA-256 of each graph
 encoder.onnx   point_features (N, F) -> point_embedding (N, C)
-bev.onnx       appearance (cells, C), motion (cells, M), cells (K,) -> logits (K, n_z, classes)
+bev.onnx       appearance (cells, C), motion (R, M), motion_row (cells,), cells (K,)
+               -> logits (K, n_z, classes); older ones take motion (cells, M) and no motion_row
 bev.int8.onnx, encoder.fp16.onnx ...   the same in other precisions, if there are any
 CARD.md        data, command, figures
 

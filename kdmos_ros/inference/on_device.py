@@ -81,6 +81,9 @@ class OnDevice:
         self._n_features, self._n_motion = width["point_features"], width["motion"]
         widths = {o.name: o.shape[-1] for o in self.sessions["encoder"].get_outputs()}
         self._n_query = int(widths.get("point_query", 0))
+        with self._failing_clearly():
+            # The map goes up whole, so that sizes stay few.
+            self._put("motion_row", np.arange(self._n_cells, dtype=np.int64))
 
     def warm_up(self) -> None:
         """Run all usual sizes once: memory is taken, kernels are chosen, CUDA graphs recorded.
@@ -169,6 +172,7 @@ class OnDevice:
             "empty": (maps, np.float32),
             "appearance": (maps, np.float32),
             "motion": ((self._n_cells, self._n_motion), np.float32),
+            "motion_row": ((self._n_cells,), np.int64),
             "cells": ((cells,), np.int64),
             "logits": ((cells, *self._voxel_shape), np.float32),
             "voxel": ((points,), np.int64),

@@ -79,7 +79,8 @@ def _columns() -> None:
     )
     slabs = np.linspace(0, 1, _SLABS + 1, dtype=np.float32)
     motion = np.zeros((_CELLS, 3 * _LAGS * _SLABS), np.float32)
-    map_states(np.arange(_POINTS), at.cell, line, slabs, seen[0], motion)
+    touched = np.zeros(_CELLS, np.bool_)
+    map_states(np.arange(_POINTS), at.cell, line, slabs, seen[0], motion, touched)
     newest_heights(at, np.zeros((_CELLS, 2), np.float32), _GRID)
 
 
@@ -88,12 +89,13 @@ def _past() -> None:
     mount = level_mount(np.eye(4))
     voxels = Voxels(points, np.zeros(_POINTS, np.uint8))
     image = RangeImage(np.full(N_COLUMNS + 1, NOTHING, np.uint32), 0)
-    columns = np.zeros((_CELLS, 2 * _SLABS), np.float32)[:, :_SLABS]
-    vacated_share(voxels, pose, image, _GRID, VisibilitySpec(), mount, columns)
+    columns, touched = np.zeros((_CELLS, 2 * _SLABS), np.float32), np.zeros(_CELLS, np.bool_)
+    out = columns[:, :_SLABS]
+    vacated_share(voxels, pose, image, _GRID, VisibilitySpec(), mount, out, touched)
     steps = PastPoints(np.ones((_POINTS, 3), np.int16), 0.01)
     bounds = np.zeros((_CELLS, 2), np.float32)
     heights = past_heights(steps, np.eye(4), mount, bounds, _GRID)
-    height_residuals(heights, heights, columns[:, :2])
+    height_residuals(heights, heights, columns[:, :2], touched)
 
 
 def _places() -> Places:

@@ -145,9 +145,8 @@ def _may_turn(points: Float32, height: int, width: int) -> bool:
     place = some[known] % width if height > 1 else some[known]
     level, block = np.sqrt(squared[known]), place * blocks // count
     counts = np.bincount(block, minlength=blocks).astype(np.float64)
-    cos, sin = np.zeros(blocks), np.zeros(blocks)
-    np.add.at(cos, block, x[known] / level)
-    np.add.at(sin, block, y[known] / level)
+    cos = np.asarray(np.bincount(block, x[known] / level, blocks), np.float64)
+    sin = np.asarray(np.bincount(block, y[known] / level, blocks), np.float64)
     return _directions(counts, cos, sin) is not None
 
 

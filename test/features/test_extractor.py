@@ -112,7 +112,9 @@ def test_motion_map_is_the_share_of_each_state():
     states = [SEEN_THROUGH, MATCHED, SEEN_THROUGH, SEEN_THROUGH, HIDDEN, UNKNOWN]
     state = np.array([states], np.uint8).T
     motion = np.zeros((8, 6), np.float32)
-    map_states(index, cell, height, slabs, state, motion)
+    touched = np.zeros(8, bool)
+    map_states(index, cell, height, slabs, state, motion, touched)
+    assert np.flatnonzero(touched).tolist() == np.flatnonzero(motion.any(axis=1)).tolist()
     motion = motion.reshape(8, 2, 3)
     np.testing.assert_allclose(motion[5, 0], [2 / 3, 1 / 3, 0])
     assert motion.sum() == pytest.approx(1), "a height outside and an unknown state leave no trace"

@@ -22,7 +22,8 @@ def frame(spec, n, seed):
         slot=slot.astype(np.int32),
         z_bin=rng.integers(0, spec.grid.n_z, n).astype(np.int32),
         occupied=occupied.astype(np.int64),
-        motion=rng.random((spec.grid.n_cells, spec.features.n_motion), np.float32),
+        motion_rows=rng.random((spec.grid.n_cells // 2, spec.features.n_motion), np.float32),
+        motion_row=rng.integers(0, spec.grid.n_cells // 2, spec.grid.n_cells, np.int64),
         n_points=n,
         n_past=1,
     )

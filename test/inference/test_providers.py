@@ -114,8 +114,9 @@ def test_tensorrt_keeps_engines_and_knows_the_open_shapes(tiny_model, tmp_path):
     assert (tmp_path / "tensorrt").is_dir()
     assert encoder["trt_profile_min_shapes"] == "point_features:1x13"
     assert encoder["trt_profile_max_shapes"] == f"point_features:{2**20}x13"
-    # Only the number of occupied cells is open here.
-    assert told("bev.onnx", "fp32")["trt_profile_opt_shapes"] == f"cells:{2**17}"
+    # Only the numbers of occupied cells and of rows of the motion map are open here.
+    shapes = told("bev.onnx", "fp32")["trt_profile_opt_shapes"]
+    assert shapes == f"motion:{2**17}x36,cells:{2**17}"
 
 
 def test_the_cache_is_where_the_user_keeps_caches(monkeypatch, tmp_path):

@@ -58,7 +58,7 @@ class Batch:
     def of(samples: list[Sample]) -> Batch:
         """Join samples of the same grid."""
         cells = [
-            torch.from_numpy(s.frame.cell.astype(np.int64)) + b * len(s.frame.motion)
+            torch.from_numpy(s.frame.cell.astype(np.int64)) + b * len(s.frame.motion_row)
             for b, s in enumerate(samples)
         ]
         z_bins = np.concatenate([s.frame.z_bin for s in samples]).astype(np.int64)

@@ -33,8 +33,9 @@ def export_student(student: Student, folder: Path) -> tuple[Path, Path]:
     """Writes encoder.onnx and bev.onnx.
 
     encoder.onnx: point_features (points, F) float32 -> point_embedding (points, C) float32 >= 0.
-    bev.onnx: appearance (H*W, C) float32, motion (H*W, M) float32, cells (occupied,) int64
-    -> logits (occupied, n_z, classes) float32. Maps are cell-major, without halo.
+    bev.onnx: appearance (H*W, C) float32, motion (rows, M) float32, motion_row (H*W,) int64,
+    cells (occupied,) int64 -> logits (occupied, n_z, classes) float32. Maps are cell-major, without
+    halo; that of motion is given by its different rows and by which of them each cell has.
     With queries also point_query (points, Q) and cell_key (occupied, Q) float32.
 
     Args:
@@ -65,12 +66,13 @@ def export_student(student: Student, folder: Path) -> tuple[Path, Path]:
             {"point_embedding": "points", **({"point_query": "points"} if asks else {})},
         )
         appearance = torch.zeros(config.n_cells, config.n_appearance)
-        motion = torch.zeros(config.n_cells, config.n_motion)
+        motion = torch.zeros(2, config.n_motion)
+        row = torch.zeros(config.n_cells, dtype=torch.int64)
         _export(
             GridGraph(student),
-            (appearance, motion, torch.zeros(2, dtype=torch.int64)),
+            (appearance, motion, row, torch.zeros(2, dtype=torch.int64)),
             parts[1],
-            {"appearance": None, "motion": None, "cells": "occupied"},
+            {"appearance": None, "motion": "rows", "motion_row": None, "cells": "occupied"},
             {"logits": "occupied", **({"cell_key": "occupied"} if asks else {})},
         )
         for part, path in zip(parts, (encoder, bev), strict=True):
@@ -137,11 +139,13 @@ class GridGraph(nn.Module):
         make_lean(self.bev)
 
     def forward(
-        self, appearance: Tensor, motion: Tensor, cells: Tensor
+        self, appearance: Tensor, motion: Tensor, motion_row: Tensor, cells: Tensor
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """(H*W, C), (H*W, M), (K,) int64 -> (K, n_z, classes), with queries (K, Q) too."""
+        """(H*W, C), (R, M), (H*W,), (K,) -> (K, n_z, classes), with queries (K, Q) too."""
         config = self.config
-        features = self.bev.wrapped(self._wrapped(appearance), self._wrapped(self.stem(motion)))
+        # Nine tenths of the map are zeros: the stem is worked out once for all of them.
+        stem = self.stem(motion).index_select(0, motion_row)
+        features = self.bev.wrapped(self._wrapped(appearance), self._wrapped(stem))
         rows = features.permute(0, 2, 3, 1).reshape(-1, config.decoder_widths[-1])
         if config.halo:  # where the cells are in maps with a halo
             ring = torch.div(cells, config.n_phi, rounding_mode="trunc")
