@@ -40,7 +40,9 @@ def onnx_logits(encoder, bev, config, point, cell, z_bin, motion):
     appearance = np.zeros((config.n_cells, embedding.shape[1]), np.float32)
     np.maximum.at(appearance, cell.numpy(), embedding)
     occupied, slot = np.unique(cell.numpy(), return_inverse=True)
-    logits, *key = run_all(bev, appearance=appearance, motion=motion[0], cells=occupied)
+    rows, row = np.unique(motion[0].numpy(), axis=0, return_inverse=True)
+    maps = {"appearance": appearance, "motion": rows, "motion_row": row.reshape(-1)}
+    logits, *key = run_all(bev, **maps, cells=occupied)
     assert logits.shape == (len(occupied), config.n_z, config.n_classes)
     read = logits[slot, z_bin.numpy()]
     for asked, answer in zip(query, key, strict=True):
@@ -90,7 +92,8 @@ def test_names_and_shapes_are_the_engines(tmp_path):
         "point_features": ("tensor(float)", ["points", 5]),
         "point_embedding": ("tensor(float)", ["points", 16]),
         "appearance": ("tensor(float)", [16 * 24, 16]),
-        "motion": ("tensor(float)", [16 * 24, 2]),
+        "motion": ("tensor(float)", ["rows", 2]),
+        "motion_row": ("tensor(int64)", [16 * 24]),
         "cells": ("tensor(int64)", ["occupied"]),
         "logits": ("tensor(float)", ["occupied", 3, 4]),
     }
@@ -100,8 +103,11 @@ def test_no_point_and_no_cell(tmp_path):
     config = tiny()
     encoder, bev = export_student(Student(config), tmp_path)
     assert run(encoder, point_features=np.zeros((0, 5), np.float32)).shape == (0, 16)
-    maps = {"appearance": 16, "motion": 2}
-    feeds = {name: np.zeros((config.n_cells, n), np.float32) for name, n in maps.items()}
+    feeds = {
+        "appearance": np.zeros((config.n_cells, 16), np.float32),
+        "motion": np.zeros((1, 2), np.float32),
+        "motion_row": np.zeros(config.n_cells, np.int64),
+    }
     assert run(bev, cells=np.zeros(0, np.int64), **feeds).shape == (0, 3, 4)
 
 
