@@ -41,6 +41,12 @@ LAYOUTS: dict[str, tuple[int, int, list[tuple[str, str, int]]]] = {
         [("x", "f4", 0), ("y", "f4", 4), ("z", "f4", 8), ("intensity", "f4", 12),
          ("tag", "u1", 16), ("line", "u1", 17), ("timestamp", "f8", 18)],
     ),
+    "seyond": (
+        48, 1,
+        [("x", "f4", 0), ("y", "f4", 4), ("z", "f4", 8), ("timestamp", "f8", 16),
+         ("intensity", "f4", 24), ("flags", "u1", 28), ("elongation", "u1", 29),
+         ("scan_id", "u2", 30), ("scan_idx", "u2", 32), ("is_2nd_return", "u1", 34)],
+    ),
     "livox_avia": (
         18, 1,
         [("x", "f4", 0), ("y", "f4", 4), ("z", "f4", 8), ("intensity", "f4", 12),

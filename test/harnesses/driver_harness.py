@@ -1,7 +1,8 @@
 """Drives past walls and poles whose clouds have the layouts and times of real drivers.
 
 Layouts and stamps are those of the drivers' sources: velodyne_driver and velodyne_pointcloud,
-ouster-ros, HesaiLidar_ROS_2.0, rslidar_sdk, livox_ros_driver2, sick_scan_xd, autoware_point_types.
+ouster-ros, HesaiLidar_ROS_2.0, rslidar_sdk, livox_ros_driver2, sick_scan_xd, seyond_ros_driver,
+autoware_point_types.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ DRIVERS = {
     "RoboSense": ("robosense", "timestamp", absolute, 1.0, "robosense", 255),
     "RoboSense, `ts_first_point`": ("robosense", "timestamp", absolute, 0.0, "robosense", 255),
     "Livox": ("livox", "timestamp", lambda s, t: absolute(s, t) * 1e9, 0.0, "livox", 255),
+    "Livox, older drivers": ("livox_avia", "", None, 0.0, "livox", 255),
+    "Seyond": ("seyond", "timestamp", absolute, 0.0, "", 255),
     "SICK multiScan, picoScan": ("sick_multiscan", "t", nanoseconds, 0.0, "sick", 65535),
     "Autoware": ("autoware_xyzircaedt", "time_stamp", nanoseconds, 0.0, "autoware", 255),
     "Firing order, no time": ("kitti", "", None, 0.5, "", 1),
@@ -84,6 +87,9 @@ def drive(name, options, sweeps=4):
         at_once = name == "Gazebo"
         came, seconds = sweep(WORLD, time, stamp_at=stamp_at, deskewed=at_once)
         right, _ = sweep(WORLD, time, stamp_at=stamp_at, deskewed=True)
+        if name == "Livox, older drivers":  # looks here and there
+            order = np.random.default_rng(i).permutation(len(came))
+            came, right, seconds = came[order], right[order], seconds[order]
         if "Ring after ring" in name:
             order = np.argsort(np.arange(len(came)) % 16, kind="stable")
             came, right, seconds = came[order], right[order], seconds[order]
