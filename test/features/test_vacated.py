@@ -24,8 +24,9 @@ def ring(radius):
 
 
 def person(x, y):
+    """Somebody before the wall: no ray ends on the ground in front of it."""
     rng = np.random.default_rng(1)
-    return rng.uniform([x - 0.2, y - 0.2, -1], [x + 0.2, y + 0.2, -0.4], (60, 3))
+    return rng.uniform([x - 0.2, y - 0.2, -0.5], [x + 0.2, y + 0.2, -0.1], (60, 3))
 
 
 def push(fx, stamp_s, *parts, x=0.0):
