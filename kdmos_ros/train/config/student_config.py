@@ -49,6 +49,9 @@ class StudentConfig:
         gate_pool: the gates' two numbers are means over the map; with 4, say, they are taken from
             maps averaged over 4x4 cells (fewer where a level's size is no multiple), a sixteenth
             of the work. 1 is KDMOS's.
+        gate_rings: first ring, and the one after the last, that the gates' means are over, where a
+            grid has got more rings than the weights were trained with: mostly empty ones would
+            shift the means. None: all.
         motion_stem: outputs of a 1x1 convolution unit on the motion map before all others: fewer
             channels to carry at full resolution. None is KDMOS's.
         input_norm: batch normalisation of both maps before their first convolution.
@@ -78,6 +81,7 @@ class StudentConfig:
     attention: bool = True
     gate_width: Count = 16
     gate_pool: Count = 1
+    gate_rings: tuple[NonNegativeInt, Count] | None = None
     motion_stem: Count | None = None
     input_norm: bool = False
     conv_bias: bool = False
@@ -139,7 +143,18 @@ class StudentConfig:
                 good = width % DYSAMPLE_GROUPS == 0
                 _require(good, "upsample", f"dysample of {width}", "a multiple of 4 channels")
 
+    def gate_rows(self, height: int) -> slice:
+        """The rows, of a map with that many, that lie in gate_rings as a whole."""
+        first, last = self.gate_rings or (0, self.n_rho)
+        return slice(-(-first * height // self.n_rho), last * height // self.n_rho)
+
     def _check_grid(self) -> None:
+        if self.gate_rings is not None:
+            coarsest = self.n_rho // 2 ** (len(self.motion_widths) - 1) // self.gate_pool
+            rows = self.gate_rows(max(coarsest, 1))
+            good = self.gate_rings[1] <= self.n_rho and rows.start < rows.stop
+            wanted = f"most of the rings from 0 to {self.n_rho}"
+            _require(good, "gate_rings", self.gate_rings, wanted)
         factor = 2 ** (len(self.appearance_widths) - 1)
         if self.padding == "each_layer":
             _require(self.halo == 0, "halo", self.halo, "0 with padding 'each_layer'")

@@ -88,7 +88,7 @@ class _Gate(nn.Module):
 
     def __init__(self, gate: CoAttentionGate):
         super().__init__()
-        self.pool = gate.pool
+        self.pool, self.rows = gate.pool, gate.rows
         self.fuse, self.gates = gate.fuse, gate.gates
         self.spatial, self.channel = gate.spatial, gate.channel
 
@@ -99,13 +99,19 @@ class _Gate(nn.Module):
         size = math.gcd(self.pool, rows, columns)
         pooled = [F.avg_pool2d(x, size) if size > 1 else x for x in (appearance, motion)]
         fused = self.gates(self.fuse(torch.cat(pooled, dim=1)))
+        fused = fused[:, :, self.rows(rows // size)]
         gates = torch.sigmoid(fused).mean(dim=(2, 3))
         gate_a, gate_m = gates[:, :1], gates[:, 1:]
         assert self.spatial.bias is not None
         cue = F.conv2d(motion, self.spatial.weight).view(1, cells)
         spatial = torch.sigmoid(cue * gate_m + self.spatial.bias)
         flat = appearance.permute(0, 2, 3, 1).reshape(cells, channels)
-        lit = torch.matmul(spatial, flat) * (gate_a / cells)
+        kept = self.rows(rows)
+        first, last = kept.start * columns, kept.stop * columns
+        counted = spatial
+        if last - first < cells:  # zeros elsewhere: to cut the map of all channels would copy it
+            counted = F.pad(spatial[:, first:last], (first, cells - last))
+        lit = torch.matmul(counted, flat) * (gate_a / (last - first))
         channel = self.channel(lit.view(1, channels, 1, 1)).view(1, channels)
         channel = torch.softmax(channel, dim=1) * (channels * gate_a)
         weighed = flat * torch.addmm(gate_a, spatial.view(cells, 1), channel)

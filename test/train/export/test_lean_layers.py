@@ -29,10 +29,12 @@ def test_sampling_gathers_what_grid_sample_reads(size, spread):
 
 
 @pytest.mark.parametrize("pool", [1, 2])
-def test_a_gate_weighs_alike(pool):
+@pytest.mark.parametrize("rings", [None, (16, 48)])
+def test_a_gate_weighs_alike(pool, rings):
     torch.manual_seed(0)
-    gate = CoAttentionGate(12, 8, tiny(gate_pool=pool)).eval().requires_grad_(False)
-    appearance, motion = torch.randn(1, 12, 6, 8), torch.randn(1, 8, 6, 8)
+    config = tiny(n_rho=64, gate_pool=pool, gate_rings=rings)
+    gate = CoAttentionGate(12, 8, config).eval().requires_grad_(False)
+    appearance, motion = torch.randn(1, 12, 8, 8), torch.randn(1, 8, 8, 8)
     expected = gate(appearance, motion)
     assert expected.std() > 0.05
     torch.testing.assert_close(
