@@ -10,11 +10,23 @@ pytest.importorskip("rosbags", reason="rosbags is not installed")
 from kdmos_ros.bench.against import OURS, _rows, compare
 from kdmos_ros.cli import main
 from kdmos_ros.errors import KdmosError
+from kdmos_ros.pipeline.first_start import warm_up
+from kdmos_ros.segmentation.segmenter import Segmenter
 
 
 @pytest.fixture
-def checkout(tmp_path):
-    """A copy of the code, with what it has compiled."""
+def drive(tmp_path):
+    """A short simulated drive."""
+    path = tmp_path / "drive"
+    command = ["simulate", str(path), "--sensor", "vlp16", "--duration", "2.4", "--scene", "field"]
+    assert main(command) == 0
+    return path
+
+
+@pytest.fixture
+def checkout(tmp_path, drive, tiny_model):
+    """A copy of the code, with what it has compiled, so that this is not done again."""
+    warm_up(Segmenter(tiny_model, provider="cpu", num_threads=1))
     other = tmp_path / "other"
     shutil.copytree(OURS / "kdmos_ros", other / "kdmos_ros")
     (other / "models").symlink_to(OURS / "models")
@@ -23,10 +35,8 @@ def checkout(tmp_path):
 
 
 @pytest.mark.slow
-def test_both_are_timed_with_their_own_code(checkout, tiny_model, tmp_path, capsys):
-    drive, out = tmp_path / "drive", tmp_path / "against.json"
-    command = ["simulate", str(drive), "--sensor", "vlp16", "--duration", "2.4", "--scene", "field"]
-    assert main(command) == 0
+def test_both_are_timed_with_their_own_code(checkout, drive, tiny_model, tmp_path, capsys):
+    out = tmp_path / "against.json"
     # Its figures must be those of its own code.
     file = checkout / "kdmos_ros" / "bench" / "stage_times.py"
     file.write_text(file.read_text().replace("/ 1024\n", "\n"))
