@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from kdmos_ros.errors import KdmosError
-from kdmos_ros.inference.cpu import flags
 
 _SIDE = 1536  # of the square matrices
 _COPIED = 1 << 25  # float32 values a thread: far more than a core's own caches hold
@@ -40,18 +39,20 @@ class Peaks:
 
 def describe() -> dict[str, Any]:
     """What the figures depend on: processor, cores, system."""
-    name = platform.processor() or platform.machine()
+    name, flags = platform.processor() or platform.machine(), ""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = (part.strip() for part in line.partition(":"))
             if key == "model name":
                 name = value
+            if key == "flags":
+                flags = value
     except OSError:
         pass  # no /proc: the architecture has to do
     vector = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16")
     return {
         "processor": name,
-        "vector_instructions": [flag for flag in vector if flag in flags()],
+        "vector_instructions": [flag for flag in vector if flag in flags.split()],
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -10,7 +10,6 @@ import onnxruntime as ort
 
 from kdmos_ros.defaults import AUTO, PROVIDERS
 from kdmos_ros.errors import ModelError
-from kdmos_ros.inference.cpu import multiplies_int8
 from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.inference.provider_settings import ProviderSettings
 from kdmos_ros.thread_pool import thread_count
@@ -19,9 +18,9 @@ from kdmos_ros.thread_pool import thread_count
 _AUTO_ORDER = ("cuda", "openvino")
 # Neither speed nor labels of these have been measured on real hardware; see docs/providers.md.
 _UNMEASURED = {"cuda": "CUDA", "tensorrt": "TensorRT"}
-# Best first; on ONNX Runtime's own CPU kernels INT8 comes first where the processor has
-# instructions for it. The INT8 graphs have zero points, which TensorRT refuses and CUDA has no
-# kernels for.
+# Best first. INT8 on ONNX Runtime's own CPU kernels is faster than single precision where the
+# processor has instructions for it, but not exact. The INT8 graphs have zero points, which TensorRT
+# refuses and CUDA has no kernels for.
 _PRECISIONS = {
     "cpu": ("fp32", "int8", "fp16"),
     "cuda": ("fp16", "fp32"),
@@ -81,8 +80,7 @@ def choose_precision(spec: ModelSpec, provider: str, wanted: str) -> str:
     """
     good = [p for p in _PRECISIONS[provider] if _has(spec, provider, p)]
     if wanted == AUTO:
-        quick = provider == "cpu" and "int8" in good and multiplies_int8()
-        return "int8" if quick else good[0]
+        return good[0]
     if wanted not in _PRECISIONS[provider]:
         raise ModelError(f"precision {wanted} does not run on {provider}: use {' or '.join(good)}")
     if wanted not in good:

@@ -111,8 +111,8 @@ SPECS = (
     ),
     Spec(
         "precision",
-        "Precision of the grid network. auto: the fastest that the model has for the provider: "
-        "int8 with OpenVINO and on CPUs with instructions for it (VNNI), fp16 on GPUs, else fp32.",
+        "Precision of the grid network. auto: the fastest that the model has for the "
+        "provider: int8 with OpenVINO, fp16 on GPUs, fp32 on the CPU.",
         choices=defaults.PRECISION_CHOICES, live=True,
     ),
     Spec(

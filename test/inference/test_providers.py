@@ -9,7 +9,7 @@ import pytest
 
 from kdmos_ros.defaults import PROVIDERS
 from kdmos_ros.errors import ModelError
-from kdmos_ros.inference import cpu, providers
+from kdmos_ros.inference import providers
 from kdmos_ros.inference.engine import Engine
 from kdmos_ros.inference.model import ModelSpec
 from kdmos_ros.inference.provider_settings import ProviderSettings, parse_settings
@@ -80,21 +80,8 @@ def test_an_unknown_provider_is_refused():
         (PLAIN, "tensorrt", "fp16"),
     ],
 )
-def test_auto_is_the_fastest_that_the_model_has(spec, provider, precision, monkeypatch):
-    monkeypatch.setattr(providers, "multiplies_int8", lambda: False)
+def test_auto_is_the_fastest_that_the_model_has(spec, provider, precision):
     assert choose_precision(spec, provider, "auto") == precision
-
-
-@pytest.mark.parametrize(
-    ("flags", "precision"),
-    [("fpu avx2 avx_vnni", "int8"), ("fpu avx512_vnni", "int8"), ("fpu avx2", "fp32")],
-)
-def test_int8_is_for_processors_that_have_instructions_for_it(flags, precision, monkeypatch):
-    monkeypatch.setattr(cpu, "flags", lambda: frozenset(flags.split()))
-    assert choose_precision(ALL, "cpu", "auto") == precision
-    assert choose_precision(PLAIN, "cpu", "auto") == "fp32"
-    assert choose_precision(ALL, "cpu", "fp32") == "fp32"
-    assert choose_precision(ALL, "cuda", "auto") == "fp16"
 
 
 def test_a_precision_that_cannot_be_is_refused():
