@@ -82,10 +82,10 @@ def read_point_times(
     with np.errstate(invalid="ignore"):  # values of points without a return
         values = layout.column(field).astype(np.float64).reshape(-1)
     first, last, count = extent(points, values)
-    if field.datatype == UINT32 and last - first > _HALF_UINT32:  # it wraps within the sweep
-        values[values < _HALF_UINT32] += 2 * _HALF_UINT32
-        first, last, count = extent(points, values)
     if strays(points, values, first, last):
+        first, last, count = extent(points, values)
+    if field.datatype == UINT32 and last - first > _HALF_UINT32 and _wraps(points, values):
+        values[values < _HALF_UINT32] += 2 * _HALF_UINT32
         first, last, count = extent(points, values)
     if not count:
         return PointTimes(np.zeros(len(points), np.float32), 0.0, 0.0)
@@ -101,6 +101,12 @@ def read_point_times(
     with np.errstate(over="ignore", invalid="ignore"):  # values of points without a return
         seconds = ((values - zero) * scale).astype(np.float32)
     return PointTimes(seconds, first, last)
+
+
+def _wraps(points: npt.NDArray[np.float32], values: npt.NDArray[np.float64]) -> bool:
+    """Whether the upper uint32 values (N,) may be times: a filler is always the same."""
+    first, last, count = extent(points, np.where(values >= _HALF_UINT32, values, np.nan))
+    return bool(count and first < last)
 
 
 def _find(layout: Layout, name: str) -> Field:
