@@ -121,16 +121,24 @@ def test_labels_of_a_simulated_drive_do_not_depend_on_the_frame(name, segmenter)
     assert_same(scans, segmenter, [TURNS[name]], drive.base_T_sensor)
 
 
-@pytest.mark.slow
-def test_a_base_that_bobs_costs_little(real_data, segmenter):
-    """Bobbing by 10 degrees from the first scan on, when nothing is known of it; then hardly."""
+@pytest.fixture(scope="module")
+def still_and_bobbing(real_data, segmenter):
+    """Labels of 14 scans as recorded, and with a base that bobs by 10 degrees."""
     with open_bag(real_data / "kitti_0005" / "bag", BagOptions()) as bag:
         scans = [s.scan for s in replay(bag, OnlineSegmenter(segmenter), limit=14)]
     bobs = Reframing(bob_deg=10, with_base=True)
-    still, bobbing = (
-        labels_of(scans, segmenter, how, bag.base_T_sensor) for how in (Reframing(), bobs)
-    )
-    both, either = moving_in(still, bobbing)
-    assert both > 0.85 * either
-    both, either = moving_in(still[8:], bobbing[8:])
-    assert both > 0.94 * either  # in IoU with the truth it costs a tenth of a point: docs/mounts.md
+    return [labels_of(scans, segmenter, how, bag.base_T_sensor) for how in (Reframing(), bobs)]
+
+
+@pytest.mark.slow
+def test_a_base_that_bobs_costs_little(still_and_bobbing):
+    """From the first scan on, when nothing is known of its bobbing."""
+    both, either = moving_in(*still_and_bobbing)
+    assert both > 0.9 * either
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="a parked car 2.8 m aside is called moving in one scan")
+def test_a_base_that_goes_on_bobbing_costs_hardly_anything(still_and_bobbing):
+    both, either = moving_in(*(labels[8:] for labels in still_and_bobbing))
+    assert both > 0.97 * either
